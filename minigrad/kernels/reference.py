@@ -1,0 +1,336 @@
+"""Every kernel in plain NumPy: the meaning of the fast kernels, the oracle of their tests, and the fall-back.
+
+Arrays in, arrays out. Results are new, C-contiguous and of the input's float type; inputs are never written to
+(`adamw` excepted). Rows are the last axis. Shape letters: B batch, T queries, S keys, h heads, dq and dv widths of a
+head, E features, N rows, V vocabulary; "..." any leading axes.
+"""
+import math
+
+import numpy as np
+
+
+# ---- matrix products ------------------------------------------------------------------------------------------------
+
+def matmul(a, b):
+    """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
+    return np.ascontiguousarray(np.matmul(a, b))
+
+
+def linear(x, w, b=None):
+    """`x w + b` for every row of x.   (..., K), (K, N), (N,) -> (..., N)"""
+    y = np.matmul(x, w)
+    return np.ascontiguousarray(y if b is None else y + b)
+
+
+# ---- attention ------------------------------------------------------------------------------------------------------
+
+def attention(q, k, v, causal, scale):
+    """Scaled dot-product attention of every head, and the log-sum-exp of every query's scores.
+
+    (B, h, T, dq), (B, h, S, dq), (B, h, S, dv) -> out (B, h, T, dv), lse (B, h, T)
+
+        out = softmax(scale q k') v            lse = log sum_s exp(scale q k')
+
+    With `causal`, query t sees the keys s <= t. `out` is a view of a contiguous (B, T, h, dv) array, so that
+    merging the heads costs nothing.
+    """
+    scores = _scores(q, k, causal, scale)
+    lse = _log_sum_exp(scores)
+    out = _heads_last(q, v.shape[-1])
+    with np.errstate(invalid="ignore"):
+        np.matmul(np.exp(scores - lse[..., None]), v, out=out)  # (B,h,T,S) (B,h,S,dv) -> (B,h,T,dv)
+    return out, lse
+
+
+def attention_grad(g, q, k, v, out, lse, causal, scale):
+    """Gradients of `attention` with respect to q, k and v, given that of its output, g (B, h, T, dv).
+
+        p = exp(scale q k' - lse)      ds = p (g v' - sum(g out))
+        dq = scale ds k                dk = scale ds' q               dv = p' g
+
+    Each is a view of a contiguous (B, T or S, h, width) array.
+    """
+    with np.errstate(invalid="ignore"):
+        p = np.exp(_scores(q, k, causal, scale) - lse[..., None])  # (B,h,T,S)
+    dp = np.matmul(g, v.swapaxes(-1, -2))  # (B,h,T,dv) (B,h,dv,S) -> (B,h,T,S)
+    ds = p * (dp - (g * out).sum(axis=-1, keepdims=True)) * scale
+    dq, dk, dv = _heads_last(q, q.shape[-1]), _heads_last(k, k.shape[-1]), _heads_last(v, v.shape[-1])
+    np.matmul(ds, k, out=dq)  # (B,h,T,S) (B,h,S,dq) -> (B,h,T,dq)
+    np.matmul(ds.swapaxes(-1, -2), q, out=dk)  # (B,h,S,T) (B,h,T,dq) -> (B,h,S,dq)
+    np.matmul(p.swapaxes(-1, -2), g, out=dv)  # (B,h,S,T) (B,h,T,dv) -> (B,h,S,dv)
+    return dq, dk, dv
+
+
+def _scores(q, k, causal, scale):
+    """scale q k', with -inf where a causal query may not look.   -> (B, h, T, S)"""
+    scores = np.matmul(q, k.swapaxes(-1, -2)) * scale  # (B,h,T,dq) (B,h,dq,S) -> (B,h,T,S)
+    if causal:
+        scores[..., ~np.tri(*scores.shape[-2:], dtype=bool)] = -np.inf
+    return scores
+
+
+def _heads_last(like, width):
+    """An empty (B, h, T, width) view of a contiguous (B, T, h, width) array."""
+    batch, heads, length, _ = like.shape
+    return np.empty((batch, length, heads, width), like.dtype).transpose(0, 2, 1, 3)  # (B,T,h,d) -> (B,h,T,d)
+
+
+# ---- rows: softmax, normalization, loss -----------------------------------------------------------------------------
+
+def softmax(x, where=None):
+    """exp(x) / sum exp(x) along the last axis.   (..., N) -> (..., N)
+
+    Entries where the boolean `where` (broadcast to x) is False count as -inf and get exactly 0; a row that has
+    nothing left is all zeros. Without `where` a row of -inf is NaN, as its formula says.
+    """
+    x = np.asarray(x, order="C")
+    if where is not None:
+        x = np.where(np.broadcast_to(where, x.shape), x, -np.inf)
+    top = x.max(axis=-1, keepdims=True, initial=-np.inf)
+    if where is not None:
+        top[top == -np.inf] = 0
+    with np.errstate(invalid="ignore"):
+        e = np.exp(x - top)
+        total = e.sum(axis=-1, keepdims=True)
+        if where is not None:
+            total[total == 0] = 1
+        return e / total
+
+
+def softmax_grad(g, y):
+    """Gradient of softmax from its output y: y (g - sum(g y)).   (..., N), (..., N) -> (..., N)"""
+    g, y = np.asarray(g, order="C"), np.asarray(y, order="C")
+    return y * (g - (g * y).sum(axis=-1, keepdims=True))
+
+
+def log_softmax(x):
+    """x - log sum exp(x) along the last axis.   (..., N) -> (..., N)"""
+    x = np.asarray(x, order="C")
+    with np.errstate(invalid="ignore"):
+        return x - _log_sum_exp(x)[..., None]
+
+
+def log_softmax_grad(g, y):
+    """Gradient of log_softmax from its output y: g - exp(y) sum(g).   (..., N), (..., N) -> (..., N)"""
+    g, y = np.asarray(g, order="C"), np.asarray(y, order="C")
+    return g - np.exp(y) * g.sum(axis=-1, keepdims=True)
+
+
+def _log_sum_exp(x):
+    """log sum exp(x) along the last axis, without overflow; -inf for an empty row.   (..., N) -> (...)"""
+    if x.shape[-1] == 0:
+        return np.full(x.shape[:-1], -np.inf, x.dtype)
+    top = x.max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.log(np.exp(x - top).sum(axis=-1)) + top[..., 0]
+
+
+def layer_norm(x, gamma, beta, eps):
+    """Every row shifted to mean 0, divided by its standard deviation, times gamma, plus beta.
+
+    (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean (...), rstd (...)
+
+        rstd = 1 / sqrt(var + eps)        y = (x - mean) rstd gamma + beta
+    """
+    x = np.asarray(x, order="C")
+    count = max(x.shape[-1], 1)
+    mean = x.sum(axis=-1, keepdims=True) / count
+    centred = x - mean
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rstd = 1 / np.sqrt(np.square(centred).sum(axis=-1, keepdims=True) / count + eps)
+        y = centred * rstd
+    if gamma is not None:
+        y = y * gamma
+    if beta is not None:
+        y = y + beta
+    return y, mean[..., 0], rstd[..., 0]
+
+
+def layer_norm_grad(g, x, gamma, mean, rstd):
+    """Gradients of layer_norm with respect to x, gamma and beta.
+
+    g, x (..., E), gamma (E,) or None, mean and rstd (...) -> dx (..., E), dgamma (E,), dbeta (E,)
+
+        n = (x - mean) rstd        dn = g gamma
+        dx = rstd (dn - mean(dn) - n mean(dn n))        dgamma = sum g n        dbeta = sum g
+    """
+    g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
+    count = max(x.shape[-1], 1)
+    rstd = rstd[..., None]
+    n = (x - mean[..., None]) * rstd
+    dn = g if gamma is None else g * gamma
+    dx = rstd * (dn - dn.sum(axis=-1, keepdims=True) / count - n * ((dn * n).sum(axis=-1, keepdims=True) / count))
+    return dx, sum_rows(g * n), sum_rows(g)
+
+
+def sum_rows(g):
+    """Sum over everything but the last axis, as for the gradient of a bias.   (..., N) -> (N,)"""
+    wide = np.promote_types(g.dtype, np.float64)
+    return g.sum(axis=tuple(range(g.ndim - 1)), dtype=wide).astype(g.dtype)
+
+
+def cross_entropy(logits, targets):
+    """Minus the log-probability of each row's target, and the log-sum-exp of each row.
+
+    (N, V), integers (N,) -> losses (N,), lse (N,)
+
+        loss_i = log sum_j exp(logits_ij) - logits_i,target_i
+    """
+    lse = _log_sum_exp(logits)
+    return lse - logits[np.arange(len(targets)), targets], lse
+
+
+def cross_entropy_grad(g, logits, targets, lse):
+    """Gradient of cross_entropy with respect to the logits.   g (N,) -> (N, V)
+
+        d_ij = g_i (exp(logits_ij - lse_i) - [j = target_i])
+    """
+    d = np.exp(np.asarray(logits, order="C") - lse[:, None])
+    d[np.arange(len(targets)), targets] -= 1
+    d *= g[:, None]
+    return d
+
+
+# ---- elementwise ----------------------------------------------------------------------------------------------------
+
+def gelu(x, approximate):
+    """Gaussian error linear unit, and its derivative, which is all the backward pass needs.   (...) -> (...), (...)
+
+        none:  y = x/2 (1 + erf(x / sqrt 2))
+        tanh:  y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+
+    Beyond |x| = 40 both forms are 0 or x to the last bit, so the factor is evaluated there: inf gives no NaN.
+    """
+    x = np.asarray(x, order="C")
+    near = np.clip(x, -40, 40)
+    if approximate == "tanh":
+        root, cubic = math.sqrt(2 / math.pi), 0.044715
+        t = np.tanh(root * (near + cubic * near**3))
+        factor = (1 + t) / 2
+        slope = (1 - t * t) / 2 * root * (1 + 3 * cubic * near**2)
+    else:
+        factor = (1 + erf(near * math.sqrt(0.5))) / 2
+        slope = np.exp(near * near / -2) / math.sqrt(2 * math.pi)
+    return np.asarray(np.maximum(x, -40) * factor), np.asarray(factor + near * slope)
+
+
+def erf(x):
+    """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 3e-16.   (...) -> (...)
+
+    Taylor's series around the nearest multiple a of 1/16, where `math.erf` gives the start: with x = a + d
+
+        exp(-(a + d)^2) = exp(-a^2) sum_n f_n d^n        (n+1) f_n+1 = -2 a f_n - 2 f_n-1
+
+    and erf(x) is erf(a) plus the integral of that sum, term by term. Computed in float64 whatever the input.
+
+    >>> float(erf(np.array(0.5))) == math.erf(0.5)
+    True
+    """
+    x = np.asarray(x)
+    t = np.clip(np.abs(x).astype(np.float64), 0, 6)  # erf(6) is 1 to the last bit
+    known = np.where(np.isnan(t), 0, t)
+    place = np.rint(known * 16).astype(np.int64)
+    a = place / 16
+    d = t - a
+    before, term = 0.0, np.exp(-a * a)  # f_n-1 d^(n-1) and f_n d^n
+    integral = term
+    for n in range(9):
+        before, term = term, (-2 * a * d * term - 2 * d * d * before) / (n + 1)
+        integral = integral + term / (n + 2)
+    table = np.array([math.erf(i / 16) for i in range(6 * 16 + 1)])
+    y = np.copysign(table[place] + 2 / math.sqrt(math.pi) * d * integral, x)
+    return np.asarray(y.astype(x.dtype) if np.issubdtype(x.dtype, np.floating) else y)
+
+
+def dropout(x, rate, seed, offset):
+    """Each element kept with probability 1 - rate and divided by it, or else 0.   (...) -> (...)
+
+    Element i (in C order) is kept if a 32-bit hash of (seed, offset + i) is at least rate 2^32: the same choice in
+    every implementation, on any number of threads, and in the backward pass, which calls this again with g.
+    """
+    x = np.asarray(x, order="C")
+    kept = np.empty(x.size, bool)
+    for start, stop, low, keys in dropout_spans(x.size, seed, offset):
+        kept[start:stop] = _hash(low + np.arange(stop - start, dtype=np.uint32), *keys) >= dropout_threshold(rate)
+    return np.where(kept.reshape(x.shape), x * dropout_scale(rate), x.dtype.type(0))
+
+
+def dropout_threshold(rate):
+    """Hashes below this number drop their element."""
+    return np.uint32(min(round(rate * 2**32), 2**32 - 1))
+
+
+def dropout_scale(rate):
+    """What a kept element is multiplied with: 1 / (1 - rate), and 0 where nothing is kept."""
+    return 1 / (1 - rate) if rate < 1 else 0.0
+
+
+def dropout_spans(size, seed, offset):
+    """The counters offset ... offset + size - 1 in spans of one upper half, as (start, stop, low, (key, key)).
+
+    The upper 32 bits of the counter and the seed make two keys (by the finaliser of SplitMix64), the lower 32 bits
+    are hashed with them element by element.
+    """
+    start = 0
+    while start < size:
+        high, low = divmod(offset + start, 2**32)
+        stop = min(size, start + 2**32 - low)
+        mixed = _splitmix(_splitmix(seed % 2**64) + high)
+        yield start, stop, np.uint32(low), (np.uint32(mixed >> 32), np.uint32(mixed % 2**32))
+        start = stop
+
+
+def _splitmix(z):
+    """A bijection of 64-bit integers that spreads every bit over all (Steele, Lea and Flood, 2014)."""
+    z = (z + 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+def _hash(counter, first, second):
+    """A keyed bijection of uint32: xor-shifts and multiplications, a key before each of the first two rounds.
+
+    The multipliers and shifts are those of "triple32" (C. Wellons, public domain), found by search for least bias.
+    """
+    x = counter ^ first
+    x = (x ^ x >> np.uint32(17)) * np.uint32(0xED5AD4BB) + second
+    x = (x ^ x >> np.uint32(11)) * np.uint32(0xAC4C1B51)
+    x = (x ^ x >> np.uint32(15)) * np.uint32(0x31848BAB)
+    return x ^ x >> np.uint32(14)
+
+
+# ---- embedding ------------------------------------------------------------------------------------------------------
+
+def embedding_grad(g, ids, V):
+    """Rows of g added up per id, in the order of the ids.   g (..., E), integers (...) -> (V, E)"""
+    d = np.zeros((V, g.shape[-1]), g.dtype)
+    np.add.at(d, ids.reshape(-1), g.reshape(-1, g.shape[-1]))
+    return d
+
+
+# ---- optimiser ------------------------------------------------------------------------------------------------------
+
+def adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale=1.0):
+    """One step of Adam with decoupled weight decay (Loshchilov and Hutter, 2019), in place on params, m and v.
+
+    Lists of arrays of equal shapes; `decay` holds one number per parameter; `step` counts from 1.
+
+        g = grad_scale grad             m = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2
+        p = p (1 - lr decay) - lr / (1 - beta1^step) m / (sqrt(v / (1 - beta2^step)) + eps)
+    """
+    rate = lr / (1 - beta1**step)
+    root = math.sqrt(1 - beta2**step)
+    for p, g, mean, square, wd in zip(params, grads, m, v, decay):
+        g = g * grad_scale
+        mean *= beta1
+        mean += (1 - beta1) * g
+        square *= beta2
+        square += (1 - beta2) * g * g
+        p *= 1 - lr * wd
+        p -= rate * mean / (np.sqrt(square) / root + eps)
+
+
+def grad_norm(grads):
+    """Square root of the sum of all squares of all arrays, accumulated in float64.   list of (...) -> float"""
+    return math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads))
