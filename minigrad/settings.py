@@ -1,10 +1,12 @@
 """What can be switched, per thread and per task: grad mode, kernels, threads, default dtype.
 
 Each switch is one context variable with a getter; its setter is a context manager that works as a decorator too.
+Environment variables are read once, at the first use.
 """
 
 import contextlib
 import contextvars
+import functools
 import os
 
 import numpy as np
@@ -18,23 +20,21 @@ is_grad_enabled = _grad.get
 
 
 class _Switch(contextlib.ContextDecorator):
-    """Give a context variable a value inside a ``with`` block or a decorated function.
-
-    One object can be entered again and again, nested and from several threads (a decorated function is one object).
-    """
+    """Give a context variable a value inside a ``with`` block or a decorated function."""
 
     def __init__(self, variable, value):
-        self.variable, self.value = variable, value
-        self.tokens = contextvars.ContextVar("tokens", default=())
+        self.variable, self.value, self.tokens = variable, value, []
+
+    def _recreate_cm(self):
+        # a decorated function gets a fresh object per call, so that threads and recursion do not share tokens
+        return _Switch(self.variable, self.value)
 
     def __enter__(self):
-        self.tokens.set((*self.tokens.get(), self.variable.set(self.value)))
+        self.tokens.append(self.variable.set(self.value))
         return self
 
     def __exit__(self, *exception):
-        *rest, token = self.tokens.get()
-        self.variable.reset(token)
-        self.tokens.set(tuple(rest))
+        self.variable.reset(self.tokens.pop())
 
 
 def no_grad():
@@ -80,7 +80,7 @@ def kernels():
     ...     mg.settings.kernels()
     'reference'
     """
-    return _kernels.get() or _checked_kernels(os.environ.get("MINIGRAD_KERNELS") or "numba", "MINIGRAD_KERNELS")
+    return _kernels.get() or _default_kernels()
 
 
 def use_kernels(name):
@@ -94,6 +94,11 @@ def use_kernels(name):
     1.0
     """
     return _Switch(_kernels, _checked_kernels(name, "use_kernels"))
+
+
+@functools.cache
+def _default_kernels():
+    return _checked_kernels(os.environ.get("MINIGRAD_KERNELS") or "numba", "MINIGRAD_KERNELS")
 
 
 def _checked_kernels(name, who):
@@ -126,6 +131,7 @@ def use_threads(count):
     return _Switch(_threads, _checked_threads(count, "use_threads"))
 
 
+@functools.cache
 def _default_threads():
     text = os.environ.get("MINIGRAD_THREADS")
     if text:
