@@ -1,0 +1,321 @@
+"""How kernels are compiled, cached and run on threads: one policy, in this one file.
+
+A kernel is one Python function, written once and compiled for float32 and for float64 when first used:
+
+    import numpy as np
+    from minigrad.kernels.compile import floats, kernel, run
+    from minigrad.kernels.simd import number, row, share
+
+    @kernel
+    def scale_rows(t: int, nt: int, x: floats, w: floats, y: floats, R: int, C: int, factor: float):
+        f = number(factor, x)                     # a float arrives as bits; this gives it the element type of x
+        first, last = share(t, nt, R)             # thread t of nt computes these rows and no others
+        for i in range(first, last):
+            xi, yi, wi = row(x, i * C, C), row(y, i * C, C), row(w, 0, C)     # 1-d arrays that start at a known place
+            for j in range(C):
+                yi[j] = xi[j] * wi[j] * f
+
+    def scale(x, w, factor):
+        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+        y = np.empty(x.shape, x.dtype)
+        R, C = x.shape
+        run(scale_rows, R, x.size, x, w, y, R, C, factor)     # kernel, independent items, work, arguments after nt
+        return y
+
+The annotations say what each argument is: ``floats`` a pointer to the element type, ``doubles``, ``integers`` (int64) and
+``booleans`` pointers of a fixed type, ``int`` an int64, ``float`` the bits of a float64. ``run`` takes arrays (which must be
+C-contiguous where the kernel reads rows), addresses, ints, floats, or None for a null pointer. The element type is that of
+the first array handed to a ``floats`` argument. The result must not depend on ``nt``: threads share independent outputs
+and nothing else. A function that kernels call is marked ``@helper``. A kernel calls another kernel's machine code with
+``invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int`` argument.
+
+Why machine code behind addresses: a kernel as a C callback costs a fifth of the compile time of a Numba function with
+``parallel=True``, and one generic driver puts any of them on threads.
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import inspect
+import os
+import platform
+import shutil
+import struct
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import cfunc, njit, prange, types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from minigrad import settings
+
+# What LLVM may assume about floating point. NaN and infinities always count: masks are -inf.
+ROWS = frozenset({"contract", "reassoc", "nsz", "arcp"})  # sums along a row vectorise
+EXACT = frozenset({"contract", "nsz"})  # the order of operations stays as written, as polynomials need it
+
+GRAIN = 1 << 15  # elements of work that keep a thread busy for about 10 us; with less, waking it costs more than it gives
+WIDTH = 20  # arguments a launch hands over; a kernel declares as many of them as it wants
+
+floats, doubles, integers, booleans = "floats", "doubles", "integers", "booleans"
+_POINTERS = {doubles: types.float64, integers: types.int64, booleans: types.uint8}
+_ELEMENTS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+
+_compiling = threading.RLock()
+
+
+# ---- declaring
+
+
+class Kernel:
+    """One source; one piece of machine code for each element type."""
+
+    def __init__(self, function, fastmath):
+        self.function, self.fastmath = function, fastmath
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self.kinds = [p.annotation for p in inspect.signature(function).parameters.values()]
+        self.typed_by = self.kinds.index(floats) - 2 if floats in self.kinds else None
+        self.compiled = {}  # element type -> the callback, which keeps its machine code alive
+        self.addresses = {}
+
+    def address(self, dtype):
+        """Where the machine code for an element type begins: compiled, or loaded from the cache, when first asked for."""
+        return self.addresses.get(dtype) or self._compile(np.dtype(dtype))
+
+    def _compile(self, dtype):
+        with _compiling:
+            if dtype not in self.compiled:
+                pointers = {**_POINTERS, floats: _ELEMENTS[dtype]}
+                arguments = [types.CPointer(pointers[kind]) if kind in pointers else types.int64 for kind in self.kinds]
+                make = functools.partial(
+                    cfunc, types.void(*arguments), nopython=True, error_model="numpy", fastmath=set(self.fastmath)
+                )
+                self.compiled[dtype] = _with_cache(make, self.function)
+                self.addresses[dtype] = self.compiled[dtype].address
+            return self.addresses[dtype]
+
+
+def kernel(function=None, *, fastmath=ROWS):
+    """Declare a kernel; the top of this file shows how."""
+    return Kernel(function, fastmath) if function else functools.partial(Kernel, fastmath=fastmath)
+
+
+def helper(function=None, *, fastmath=ROWS):
+    """Declare a function that kernels call; it is compiled into each of them."""
+    make = njit(nogil=True, error_model="numpy", fastmath=set(fastmath))
+    return make(function) if function else make
+
+
+@intrinsic
+def invoke(typing_context, address, arguments):
+    """Call the machine code at an address with a tuple of int64s and pointers."""
+
+    def generate(context, builder, signature, values):
+        passed = [builder.extract_value(values[1], i) for i in range(len(arguments))]
+        code = ir.FunctionType(ir.VoidType(), [v.type for v in passed])
+        builder.call(builder.inttoptr(values[0], code.as_pointer()), passed)
+        return context.get_dummy_value()
+
+    return types.void(address, arguments), generate
+
+
+# ---- running
+
+
+def run(kernel, items, work, *arguments):
+    """Run a kernel over ``items`` independent pieces that are together ``work`` elements of work.
+
+    Threads share the pieces when there is enough work. Where the threads are taken (another Python thread is using them)
+    or gone (this process is a fork), the calling thread does everything: the bits are the same.
+    """
+    if items < 1:
+        return
+    values = [
+        value if kind is int else _bits(value) if kind is float else address(value)
+        for kind, value in zip(kernel.kinds[2:], arguments, strict=True)
+    ]
+    code = kernel.address(arguments[kernel.typed_by].dtype)
+    launch(code, shares(items, work), values)
+
+
+def shares(items, work):
+    """How many threads share ``items`` independent pieces of together ``work`` elements of work."""
+    return max(1, min(settings.threads(), items, work // GRAIN))
+
+
+def launch(code, nt, values):
+    """Call machine code once for each of ``nt`` shares, with int64 ``values`` after (share, nt)."""
+    padding = _PADDING[len(values)]
+    if nt > 1 and not _forked and _busy.acquire(blocking=False):
+        try:
+            return (_drivers.get("parallel") or _driver("parallel"))(code, nt, *values, *padding)
+        finally:
+            _busy.release()
+    return (_drivers.get("serial") or _driver("serial"))(code, 1, *values, *padding)
+
+
+def address(array):
+    """Where the data of an array begins; an address as it is; 0 for None."""
+    if type(array) is int:
+        return array
+    if array is None:
+        return 0
+    if _DATA is None:
+        return array.ctypes.data
+    return ctypes.c_void_p.from_address(id(array) + _DATA).value
+
+
+def scratch(size):
+    """The address, a multiple of 64, of at least ``size`` bytes of working memory that belong to the calling thread.
+
+    The contents last until the next call.
+    """
+    buffer = getattr(_local, "buffer", None)
+    if buffer is None or buffer.size < size + 64:
+        buffer = _local.buffer = np.empty(size + 64, np.uint8)
+        _local.address = (address(buffer) + 63) // 64 * 64
+    return _local.address
+
+
+def _bits(number):
+    return _INT64.unpack(_FLOAT64.pack(number))[0]
+
+
+def _data_offset():
+    """Where inside an array object NumPy keeps the data pointer: a field of its frozen binary interface.
+
+    Reading it is six times as fast as asking ``array.ctypes``. None where the interpreter lays objects out otherwise.
+    """
+    probe = np.empty(1)
+    if sys.implementation.name == "cpython":
+        for offset in range(8, 64, 8):
+            if ctypes.c_void_p.from_address(id(probe) + offset).value == probe.ctypes.data:
+                return offset
+    return None
+
+
+_FLOAT64, _INT64 = struct.Struct("d"), struct.Struct("q")
+_PADDING = [(0,) * (WIDTH - n) for n in range(WIDTH + 1)]
+_DATA = _data_offset()
+_local = threading.local()
+_busy = threading.Lock()  # a threading layer may abort the process when two Python threads enter it at once
+_forked = False
+_drivers, _dispatchers = {}, {}
+
+
+def _serial(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):  # noqa: E741
+    invoke(code, (0, 1, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))
+
+
+def _parallel(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):  # noqa: E741
+    for t in prange(nt):
+        # prange counts in unsigned integers, kernels in signed ones
+        invoke(code, (np.int64(t), nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))
+
+
+def _driver(kind):
+    with _compiling:
+        if kind not in _drivers:
+            signature = types.void(*[types.int64] * (WIDTH + 2))
+            make = functools.partial(njit, signature, nogil=True, error_model="numpy", parallel=kind == "parallel")
+            dispatcher = _dispatchers[kind] = _with_cache(make, _parallel if kind == "parallel" else _serial)
+            if kind == "parallel" and hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=_after_fork)
+            # The compiled entry itself: all arguments are ints made here, the dispatcher need not look at their types.
+            _drivers[kind] = dispatcher.overloads[dispatcher.signatures[0]].entry_point
+        return _drivers[kind]
+
+
+def _after_fork():
+    # Worker threads do not survive a fork, and a lock may have been held by a thread that is gone.
+    global _forked, _busy, _compiling
+    _forked, _busy, _compiling = True, threading.Lock(), threading.RLock()
+
+
+# ---- caching
+
+
+def _with_cache(make, function):
+    """Compile with ``make(cache=...)``; nothing but the kernels is ever cached in our folder."""
+    folder = _folder()
+    if folder:
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder
+        try:
+            return make(cache=True)(function)
+        except OSError as error:
+            warnings.warn(f"kernels: the cache cannot be written ({error}); compiling without it.", stacklevel=2)
+        finally:
+            numba.config.CACHE_DIR = before
+    return make(cache=False)(function)
+
+
+@functools.cache
+def _folder():
+    """The cache folder of exactly these sources, versions and CPU; None where there is no cache."""
+    build = _build()
+    folder = None
+    new = True
+    if build and os.environ.get("MINIGRAD_CACHE") != "0":
+        folder = cache_home() / f"kernels-{build}"
+        try:
+            new = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            warnings.warn(
+                f"kernels: no cache, every process compiles anew, because {folder} cannot be written ({error}). Set "
+                "MINIGRAD_CACHE_DIR to a folder that can, or MINIGRAD_CACHE=0 to silence this.",
+                stacklevel=2,
+            )
+            folder = None
+    if new:
+        print("minigrad: compiling kernels for this CPU, once ...", file=sys.stderr, flush=True)
+        if folder:
+            _forget_old(folder)
+    return str(folder) if folder else None
+
+
+def cache_home():
+    """The folder for caches: ``MINIGRAD_CACHE_DIR``, or the user's own place for them."""
+    if os.environ.get("MINIGRAD_CACHE_DIR"):
+        return Path(os.environ["MINIGRAD_CACHE_DIR"])
+    if sys.platform == "win32":
+        home = Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    elif sys.platform == "darwin":
+        home = Path.home() / "Library" / "Caches"
+    else:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "minigrad"
+
+
+def _build():
+    """A name for all that machine code depends on: Numba's own check sees one file, not what that file imports."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    if not sources:
+        return None
+    text = hashlib.sha256()
+    for source in sources:
+        text.update(source.name.encode() + source.read_bytes())
+    versions = numba.__version__, llvmlite.__version__, np.__version__, platform.python_version()
+    text.update(repr((versions, cpu())).encode())
+    return text.hexdigest()[:16]
+
+
+def cpu():
+    """(target, CPU name, features) that machine code is made for."""
+    return cpu_target.target_context.codegen().magic_tuple()
+
+
+def _forget_old(folder, keep=8):
+    """Every edit of a kernel makes a new folder: remove all but the latest."""
+    with contextlib.suppress(OSError):
+        for old in sorted(folder.parent.glob("kernels-*"), key=os.path.getmtime)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
