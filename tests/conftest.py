@@ -3,7 +3,7 @@
 import os
 
 # Numba's own pool keeps its size, because some tests ask for two threads; kernels take one unless asked.
-os.environ.update(dict.fromkeys(("MINIGRAD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+os.environ.update(MINIGRAD_THREADS="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 os.environ.update(MPLBACKEND="Agg", KERAS_BACKEND="torch", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
 import random  # noqa: E402

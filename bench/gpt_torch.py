@@ -1,0 +1,106 @@
+"""The GPT of ``bench.gpt`` in PyTorch, eager, as PyTorch's own documentation would have one write it."""
+
+import os
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bench import gpt
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
+
+    def project(self, x):
+        return self.query(x), self.key(x), self.value(x)
+
+    def forward(self, x):
+        B, T, E = x.shape
+        # (B,T,E) -> (B,T,h,d) -> (B,h,T,d)
+        query, key, value = (z.view(B, T, self.heads, -1).transpose(1, 2) for z in self.project(x))
+        y = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.output(y.transpose(1, 2).reshape(B, T, E))  # (B,h,T,d) -> (B,T,h,d) -> (B,T,E)
+
+    def join(self):
+        """One product instead of three: the same numbers, the way one writes it for speed."""
+        three = self.query, self.key, self.value
+        self.joined = nn.Linear(three[0].in_features, 3 * three[0].out_features)
+        with torch.no_grad():
+            self.joined.weight.copy_(torch.cat([layer.weight for layer in three]))
+            self.joined.bias.copy_(torch.cat([layer.bias for layer in three]))
+        del self.query, self.key, self.value
+        self.project = lambda x: self.joined(x).chunk(3, dim=-1)
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width, gpt.EPSILON), nn.LayerNorm(width, gpt.EPSILON)
+        self.attention = SelfAttention(width, heads)
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.narrow(F.gelu(self.widen(self.norm2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    def __init__(self, vocabulary, block, layers, heads, width, batch):
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Embedding(block, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, gpt.EPSILON)
+
+    def forward(self, ids):
+        x = self.tokens(ids) + self.positions.weight[:ids.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        return F.linear(self.norm(x), self.tokens.weight)
+
+    def load(self):
+        """Take the common weights; those of a Linear stand the other way round here, (out, in)."""
+        with torch.no_grad():
+            for path, module in self.named_modules():
+                for name, parameter in module.named_parameters(recurse=False):
+                    values = gpt.weights(*common(path, name, module, parameter))
+                    parameter.copy_(torch.from_numpy(values.T if isinstance(module, nn.Linear) else values))
+
+
+def common(path, name, module, parameter):
+    """Name and shape that a parameter has in ``bench.gpt``."""
+    if isinstance(module, nn.LayerNorm):
+        name = {"weight": "gamma", "bias": "beta"}[name]
+    return f"{path}.{name}", tuple(parameter.shape)[::-1] if isinstance(module, nn.Linear) else tuple(parameter.shape)
+
+
+def training_step(size, variant):
+    """A function that does one step of training and returns the loss. Variant "qkv": one projection for all three."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    model = GPT(**size)
+    model.load()
+    if variant == "qkv":
+        for block in model.blocks:
+            block.attention.join()
+    parameters = list(model.parameters())
+    matrices, vectors = [p for p in parameters if p.dim() > 1], [p for p in parameters if p.dim() == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": gpt.DECAY}, {"params": vectors, "weight_decay": 0.0}],
+        lr=gpt.LEARNING_RATE, betas=gpt.BETAS, eps=gpt.ADAM_EPSILON, fused=True)
+    data, done = torch.from_numpy(gpt.batches(size)), 0
+
+    def step():
+        nonlocal done
+        ids, targets = data[done % len(data)]
+        done += 1
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten())  # (B,T,V) -> (B*T,V)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, gpt.CLIP)
+        optimizer.step()
+        return loss.item()
+
+    return step
