@@ -1,0 +1,249 @@
+"""What can be set on the command line: one dataclass per command, from which its options and its help are made."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from transformer.errors import UserError
+
+PRESETS = ("tiny", "small", "base")
+
+
+def option(default: Any, help: str, **facts: Any) -> Any:
+    """A field with its help text and its facts.
+
+    `tiny` and `base`: its value in those presets. `at_least`, `above`, `below`: the values it accepts. `choices`: the
+    words it accepts. `group`: the heading in the help. `place`: True where it is given by place instead of by name.
+    """
+    return field(default=default, metadata={"help": help, **facts})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a character-level GPT and save it in a run folder; without options, on Python's own documentation."""
+
+    preset: str = option(
+        "small", "sizes to start from: tiny is a try, small takes minutes, base hours", choices=PRESETS, group="the run"
+    )
+    out: str | None = option(
+        None, "run folder to make (otherwise runs/PRESET, numbered where that is taken)", metavar="FOLDER", saved=False
+    )
+    resume: str | None = option(
+        None, "go on with the run in this folder, bit for bit as if it had never stopped", metavar="RUN", saved=False
+    )
+    text: str | None = option(
+        None, "learn this text file, or all text files of this folder", metavar="FILE_OR_FOLDER"
+    )
+    seed: int = option(1, "what all random numbers start from", at_least=0)
+
+    layers: int = option(4, "blocks on top of each other", tiny=2, base=6, at_least=1, group="the model")
+    heads: int = option(4, "attention heads per block", tiny=2, base=6, at_least=1)
+    width: int = option(128, "numbers per character, E; a multiple of the heads", tiny=32, base=384, at_least=1)
+    block: int = option(128, "characters the model looks back, T", tiny=32, base=256, at_least=2)
+    dropout: float = option(0.0, "share of numbers dropped while training", base=0.1, at_least=0, below=1)
+    tied: bool = option(True, "one table for reading and for predicting characters")
+
+    steps: int = option(1500, "steps of gradient descent", tiny=200, base=12000, at_least=1, group="training")
+    batch: int = option(16, "windows of text per step, B", tiny=16, base=16, at_least=1)
+    learning_rate: float = option(2e-3, "at its highest", tiny=1e-2, base=1e-3, above=0)
+    warmup: int = option(100, "steps until the learning rate is at its highest", tiny=20, base=200, at_least=0)
+    final_rate: float = option(0.1, "the last learning rate, as a share of the highest", at_least=0, at_most=1)
+    weight_decay: float = option(0.1, "pull of matrices towards zero", at_least=0)
+    beta1: float = option(0.9, "memory of the gradient", at_least=0, below=1)
+    beta2: float = option(0.99, "memory of the squared gradient", at_least=0, below=1)
+    clip: float = option(1.0, "longest gradient that is not shortened", above=0)
+
+    validate_every: int = option(
+        250, "steps between two looks at validation text", tiny=50, base=500, at_least=1, group="reports"
+    )
+    validation_windows: int = option(64, "windows of validation text in a look", tiny=32, base=96, at_least=1)
+    sample_every: int = option(500, "steps between two samples of text", tiny=100, base=1000, at_least=1)
+    sample_tokens: int = option(160, "characters in a sample", tiny=120, base=240, at_least=1)
+    checkpoint_every: int = option(500, "steps between two checkpoints", tiny=100, base=500, at_least=1)
+    keep: int = option(2, "checkpoints to keep", at_least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.width % self.heads:
+            raise UserError(f"--width {self.width} cannot be shared out among --heads {self.heads}.", code=2)
+
+    def saved(self) -> dict[str, Any]:
+        """What `config.json` holds: everything but where the run lies."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("saved", True)}
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """Write text with the model of a run, as it is drawn, character by character."""
+
+    run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
+    prompt: str = option("", "text to go on from")
+    temperature: float = option(0.8, "0 always takes the likeliest character, more is wilder", at_least=0)
+    tokens: int = option(400, "characters to write", at_least=0)
+    seed: int = option(1, "what all random numbers start from", at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def preset(config: type, name: str) -> dict[str, Any]:
+    """The fields' values in a preset.
+
+    >>> preset(TrainConfig, "tiny")["layers"], preset(TrainConfig, "small")["layers"]
+    (2, 4)
+    """
+    return {f.name: f.metadata.get(name, f.default) for f in dataclasses.fields(config)} | {"preset": name}
+
+
+def check(config: Any) -> None:
+    """Raise `UserError` for the first value that its field does not accept."""
+    for f in dataclasses.fields(config):
+        try:
+            _accept(getattr(config, f.name), f.metadata)
+        except ValueError as error:
+            raise UserError(f"{flag(f.name)}: {error}", code=2) from error
+
+
+def flag(name: str) -> str:
+    """The option of a field: `--learning-rate` of `learning_rate`."""
+    return "--" + name.replace("_", "-")
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """`, did you mean ...?`, or nothing where no word comes near.
+
+    >>> nearest("smal", PRESETS)
+    ', did you mean small?'
+    """
+    found = difflib.get_close_matches(word, list(words), n=1)
+    return f", did you mean {found[0]}?" if found else ""
+
+
+def parse(config: type, command: str, words: Sequence[str]) -> tuple[Any, set[str]]:
+    """A command's config from its words, and the names of the fields that were given.
+
+    `--help` prints the options and leaves; a mistake raises `UserError` with code 2.
+    """
+    parser = _Parser(f"transformer {command}", config)
+    given = _only_given(parser, words)
+    usual = preset(config, given.get("preset", "small")) if "--preset" in parser.flags else {}
+    return config(**usual | given), set(given)
+
+
+def _only_given(parser: _Parser, words: Sequence[str]) -> dict[str, Any]:
+    namespace, unknown = parser.parse_known_args([_dashed(word) for word in words])
+    for word in unknown:
+        if word.startswith("-"):
+            key = word.partition("=")[0]
+            hint = nearest(key, parser.flags) or f"; {parser.prog} --help lists all options."
+            parser.error(f"There is no option {key}{hint}")
+        parser.error(f"{word!r} stands where no value is expected; {parser.prog} --help shows how to call it.")
+    return vars(namespace)
+
+
+def _dashed(word: str) -> str:
+    """`--learning_rate` is accepted for `--learning-rate`; values are left alone."""
+    key, equals, value = word.partition("=")
+    return key.replace("_", "-") + equals + value if key.startswith("--") else word
+
+
+class _Parser(argparse.ArgumentParser):
+    """The options of a config's fields, and its mistakes as `UserError`."""
+
+    def __init__(self, prog: str, config: type) -> None:
+        fields = _fields(config)
+        places = [f.metadata["metavar"] for f, _ in fields if f.metadata.get("place")]
+        super().__init__(
+            prog,
+            usage=" ".join([prog, *places, "[--option value ...]"]),
+            description=config.__doc__,
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
+            add_help=False,
+        )
+        self.flags = ["--help"]
+        group: Any = self
+        for f, kind in fields:
+            group = self.add_argument_group(f.metadata["group"]) if "group" in f.metadata else group
+            facts: dict[str, Any] = {"help": _help(f), "type": _reader(kind, f.metadata)}
+            facts["metavar"] = f.metadata.get("metavar") or _metavar(kind, f.metadata)
+            if f.metadata.get("place"):
+                self.add_argument(f.name, **facts)
+                continue
+            self.flags.append(flag(f.name))
+            group.add_argument(flag(f.name), **facts)
+        self.add_argument("-h", "--help", action="help", help="show this and leave")
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.removeprefix("argument "), code=2)
+
+
+def _fields(config: type) -> list[tuple[dataclasses.Field[Any], type]]:
+    """The fields with their types; `str | None` counts as `str`."""
+    hints = typing.get_type_hints(config)
+    kinds = {name: next((t for t in typing.get_args(hint) if t is not type(None)), hint) for name, hint in hints.items()}
+    return [(f, kinds[f.name]) for f in dataclasses.fields(config)]
+
+
+def _reader(kind: type, facts: Any) -> Callable[[str], Any]:
+    """What turns the word of an option into its value."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    names: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+    def read(word: str) -> Any:
+        try:
+            value = words[word.lower()] if kind is bool else kind(word.replace("_", "") if kind is int else word)
+        except (KeyError, ValueError) as error:
+            raise argparse.ArgumentTypeError(f"{word!r} is not {names[kind]}.") from error
+        try:
+            _accept(value, facts)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    return read
+
+
+def _accept(value: Any, facts: Any) -> None:
+    """Raise ValueError, saying which values are accepted, for one that is not."""
+    if "choices" in facts and value not in facts["choices"]:
+        hint = nearest(str(value), facts["choices"]) or f"; choose {', '.join(facts['choices'])}."
+        raise ValueError(f"{value!r} is not known{hint}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a finite number.")
+    for fact, words, good in (
+        ("at_least", "at least", lambda bound: value >= bound),
+        ("at_most", "at most", lambda bound: value <= bound),
+        ("above", "above", lambda bound: value > bound),
+        ("below", "below", lambda bound: value < bound),
+    ):
+        if fact in facts and not good(facts[fact]):
+            raise ValueError(f"{value} is not {words} {facts[fact]}.")
+
+
+def _metavar(kind: type, facts: Any) -> str:
+    if "choices" in facts:
+        return "|".join(facts["choices"])
+    return {int: "N", float: "X", bool: "true|false"}.get(kind, "TEXT")
+
+
+def _help(f: dataclasses.Field[Any]) -> str:
+    """The help text and the default, per preset where presets differ."""
+    text = f.metadata["help"].replace("%", "%%")
+    values = {name: f.metadata.get(name, f.default) for name in PRESETS}
+    if f.metadata.get("place") or f.default in (None, ""):
+        return text
+    if len(set(values.values())) == 1:
+        return f"{text} ({_shown(f.default)})"
+    return f"{text} ({', '.join(f'{name} {_shown(value)}' for name, value in values.items())})"
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value}"

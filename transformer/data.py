@@ -1,0 +1,224 @@
+"""Text in: the default corpus, any text of the reader's own, and the batches that training takes from it."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import platform
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transformer.errors import UserError
+
+SEPARATOR = "\n\n\n"  # between documents: paragraphs are one blank line apart, documents two
+SHORTEST_DOCUMENT = 60  # characters; "Return self." teaches nothing and is everywhere
+# Tests quote machine-made text; idlelib and lib2to3 are applications that not every Python carries.
+LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "idlelib", "lib2to3", "__pycache__"}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text to learn from and a text to be judged on, with a fingerprint of both.
+
+    >>> corpus = Corpus("a rhyme", 2, training="row, row, row your boat", validation="merrily, merrily")
+    >>> corpus.characters, corpus.alphabet[:4], corpus.fingerprint[:8]
+    (39, ' ,ab', '7ef59d13')
+    """
+
+    name: str
+    documents: int
+    training: str
+    validation: str
+
+    @property
+    def characters(self) -> int:
+        """How many characters both texts hold together."""
+        return len(self.training) + len(self.validation)
+
+    @functools.cached_property
+    def alphabet(self) -> str:
+        """Every character that occurs, once, in the order of its code point."""
+        return "".join(sorted(set(self.training) | set(self.validation)))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of both texts; two runs are comparable only where it is the same."""
+        return hashlib.sha256(f"{self.training}\0{self.validation}".encode()).hexdigest()
+
+    def record(self) -> dict[str, str | int]:
+        """What a run folder writes down about its text, as `corpus.json`."""
+        return {
+            "name": self.name,
+            "documents": self.documents,
+            "training_characters": len(self.training),
+            "validation_characters": len(self.validation),
+            "distinct_characters": len(self.alphabet),
+            "sha256": self.fingerprint,
+            "python": platform.python_version(),
+        }
+
+
+def load_corpus(text: str | Path | None = None) -> Corpus:
+    """The corpus of a text file, of all text files in a folder, or of Python's own documentation.
+
+    Raises `UserError`, one sentence, where the path is missing, empty, or not UTF-8.
+    """
+    return python_documentation() if text is None else read_text(Path(text))
+
+
+def python_documentation() -> Corpus:
+    """Python's language reference and the docstrings of its standard library: on every machine, no download.
+
+    Documents are kept once, in the order of their file names, and one in ten, chosen by a hash of its text, is
+    validation text. What they say differs between Python versions, hence the fingerprint.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise UserError(
+            "This Python comes without its documentation (the module pydoc_data), which is the default text; "
+            "name a text of your own with --text FILE_OR_FOLDER."
+        ) from error
+    documents = [topics[name] for name in sorted(topics)]
+    root = Path(sysconfig.get_paths()["stdlib"])
+    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
+        if LEFT_OUT.isdisjoint(path.relative_to(root).parts):
+            documents.extend(docstrings(path.read_bytes()))
+    stripped = dict.fromkeys(document.strip() for document in documents)  # the first of equals stays, in order
+    return split_by_hash("Python's own documentation", [d for d in stripped if len(d) >= SHORTEST_DOCUMENT])
+
+
+def docstrings(source: bytes) -> Iterator[str]:
+    """The docstrings of a module and of all that it defines, in the order in which they are written.
+
+    >>> list(docstrings(b"class A:\\n    'A thing.'\\n    def f(self):\\n        'What it does.'"))
+    ['A thing.', 'What it does.']
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old escape sequences in other people's files are not our reader's concern
+        try:
+            module = ast.parse(source)
+        except (SyntaxError, ValueError):  # a file for another Python, or a template
+            return
+    yield from _docstrings_below(module)
+
+
+def _docstrings_below(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        docstring = ast.get_docstring(node, clean=False)
+        if docstring:
+            yield inspect.cleandoc(docstring)
+    for field in ("body", "handlers", "orelse", "finalbody"):  # statements only: expressions define nothing
+        for child in getattr(node, field, ()):
+            yield from _docstrings_below(child)
+
+
+def split_by_hash(name: str, documents: list[str]) -> Corpus:
+    """Put one document in ten, chosen by the hash of its text, into the validation text.
+
+    A document's side depends on nothing but itself: adding or removing others moves none across.
+    """
+    sides: tuple[list[str], list[str]] = ([], [])
+    for document in documents:
+        digest = hashlib.sha256(document.encode()).digest()
+        sides[int.from_bytes(digest[:8], "big") % 10 == 0].append(document)
+    training, validation = (SEPARATOR.join([*side, ""]) for side in sides)
+    return Corpus(name, len(documents), training, validation)
+
+
+def read_text(path: Path) -> Corpus:
+    """The corpus of a file, or of every text file in a folder; the last tenth of each file is validation text.
+
+    In a folder, hidden files and files with a zero byte (pictures, archives) are passed over.
+    """
+    if not path.exists():
+        raise UserError(f"There is no text at {path}: the file or folder does not exist.")
+    if path.is_dir():
+        names = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
+        contents = {name: _read(name) for name in names}
+        contents = {name: content for name, content in contents.items() if content and b"\0" not in content}
+        if not contents:
+            raise UserError(f"The folder {path} holds no text: no file in it that is not empty, hidden or binary.")
+    else:
+        contents = {path: _read(path)}
+        if not contents[path].strip():
+            raise UserError(f"The file {path} is empty: there is no text to learn from.")
+    training, validation = [], []
+    for name, content in contents.items():
+        text = _decode(name, content)
+        cut = len(text) - len(text) // 10
+        training.append(text[:cut])
+        validation.append(text[cut:])
+    return Corpus(path.name, len(contents), SEPARATOR.join(training), SEPARATOR.join(validation))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"The text {path} cannot be read: {error.strerror}.") from error
+
+
+def _decode(path: Path, content: bytes) -> str:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path} is not UTF-8 text: byte 0x{content[error.start]:02x} at position {error.start} (line {line}) "
+            "does not belong there; convert the file to UTF-8 first."
+        ) from error
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+class BatchSampler:
+    """Batches of windows of a text, every part of it once per epoch, in an order that is shuffled anew each time.
+
+    Window number w is a function of (seed, w) alone, so that `position`, the number of windows handed out so far, is
+    all there is to save and restore.
+
+    >>> sampler = BatchSampler(np.arange(100), block=4, batch=2, seed=0)
+    >>> inputs, targets = sampler.next()                    # (B, T), (B, T)
+    >>> inputs.shape, bool((targets == inputs + 1).all()), sampler.position
+    ((2, 4), True, 2)
+    """
+
+    def __init__(self, ids: np.ndarray, block: int, batch: int, seed: int) -> None:
+        if len(ids) <= block:
+            raise UserError(
+                f"The training text has {len(ids):,} characters, and one block of {block} needs {block + 1:,}: "
+                "take a longer text or a smaller --block."
+            )
+        self.ids, self.block, self.batch, self.seed = ids, block, batch, seed
+        # One window less than would fit leaves room to begin each epoch elsewhere, between 0 and a block further on.
+        fitting = (len(ids) - 1) // block
+        self.windows = max(1, fitting - 1)
+        self.room = min(block, len(ids) - self.windows * block)
+        self.position = 0
+        self._epoch, self._starts = -1, np.empty(0, dtype=np.int64)
+
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """The next batch: inputs (B, T) and, one character further on, targets (B, T)."""
+        starts = np.array([self._start(self.position + row) for row in range(self.batch)])
+        self.position += self.batch
+        places = starts[:, None] + np.arange(self.block)  # (B, 1) + (T,) -> (B, T)
+        return self.ids[places], self.ids[places + 1]
+
+    def _start(self, window: int) -> int:
+        epoch, index = divmod(window, self.windows)
+        if epoch != self._epoch:
+            generator = np.random.default_rng((self.seed, epoch))
+            first = generator.integers(self.room)
+            self._epoch, self._starts = epoch, first + self.block * generator.permutation(self.windows)
+        return int(self._starts[index])
