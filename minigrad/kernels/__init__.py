@@ -53,3 +53,97 @@ def _numba_compiles():
     except ImportError:
         return False
     return not numba.config.DISABLE_JIT
+
+
+# ---- the kernels: meaning and formulas are in ``reference``
+
+
+def matmul(a, b):
+    """(..., M, K) @ (..., K, N) -> (..., M, N)."""
+    return pick("matmul", a, b)(a, b)
+
+
+def linear(x, w, b=None):
+    """x (..., K) @ w (K, N) + b (N,) -> (..., N)."""
+    return pick("linear", x, w, b)(x, w, b)
+
+
+def attention(q, k, v, causal, scale):
+    """q (B,h,T,dq), k (B,h,S,dq), v (B,h,S,dv) -> out (B,h,T,dv), a view of a contiguous (B,T,h,dv); lse (B,h,T)."""
+    return pick("attention", q, k, v)(q, k, v, causal, scale)
+
+
+def attention_grad(g, q, k, v, out, lse, causal, scale):
+    """Gradients of attention -> dq (B,h,T,dq), dk (B,h,S,dq), dv (B,h,S,dv)."""
+    return pick("attention_grad", g, q, k, v, out, lse)(g, q, k, v, out, lse, causal, scale)
+
+
+def softmax(x, where=None):
+    """Softmax along the last axis; entries where ``where`` is False get 0.   (..., N) -> (..., N)."""
+    return pick("softmax", x)(x, where)
+
+
+def softmax_grad(g, y):
+    """y (g - sum(g y)).   (..., N) -> (..., N)."""
+    return pick("softmax_grad", g, y)(g, y)
+
+
+def log_softmax(x):
+    """x - log sum exp(x) along the last axis.   (..., N) -> (..., N)."""
+    return pick("log_softmax", x)(x)
+
+
+def log_softmax_grad(g, y):
+    """g - exp(y) sum(g).   (..., N) -> (..., N)."""
+    return pick("log_softmax_grad", g, y)(g, y)
+
+
+def layer_norm(x, gamma, beta, eps):
+    """x (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean (...), rstd (...)."""
+    return pick("layer_norm", x, gamma, beta)(x, gamma, beta, eps)
+
+
+def layer_norm_grad(g, x, gamma, mean, rstd):
+    """Gradients of layer_norm -> dx (..., E), dgamma (E,), dbeta (E,)."""
+    return pick("layer_norm_grad", g, x, gamma, mean, rstd)(g, x, gamma, mean, rstd)
+
+
+def sum_rows(g):
+    """Column sums.   (..., N) -> (N,)."""
+    return pick("sum_rows", g)(g)
+
+
+def cross_entropy(logits, targets):
+    """logits (N, V), targets int64 (N,) -> losses (N,), lse (N,)."""
+    return pick("cross_entropy", logits)(logits, targets)
+
+
+def cross_entropy_grad(g, logits, targets, lse):
+    """g (N,) -> g (softmax - one_hot) (N, V)."""
+    return pick("cross_entropy_grad", g, logits, lse)(g, logits, targets, lse)
+
+
+def gelu(x, approximate):
+    """``approximate`` is "none" or "tanh" -> y (...), its derivative (...)."""
+    return pick("gelu", x)(x, approximate)
+
+
+def embedding_grad(g, ids, V):
+    """Rows of g (..., E) added up per id of ids int64 (...) -> (V, E)."""
+    return pick("embedding_grad", g)(g, ids, V)
+
+
+def dropout(x, rate, seed, offset):
+    """Each element kept with probability 1 - rate and divided by it; the same choice for the same seed and offset."""
+    return pick("dropout", x)(x, rate, seed, offset)
+
+
+def adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale=1.0):
+    """One step of AdamW in place on params, m and v, lists of arrays."""
+    update = pick("adamw", *params, *grads, *m, *v)
+    return update(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale)
+
+
+def grad_norm(grads):
+    """The 2-norm of all arrays together, as a float."""
+    return pick("grad_norm", *grads)(grads)

@@ -22,12 +22,12 @@ A kernel is one Python function, written once and compiled for float32 and for f
         run(scale_rows, R, x.size, x, w, y, R, C, factor)     # kernel, independent items, work, arguments after nt
         return y
 
-The annotations say what each argument is: ``floats`` a pointer to the element type, ``doubles``, ``integers`` (int64) and
-``booleans`` pointers of a fixed type, ``int`` an int64, ``float`` the bits of a float64. ``run`` takes arrays (which must be
-C-contiguous where the kernel reads rows), addresses, ints, floats, or None for a null pointer. The element type is that of
-the first array handed to a ``floats`` argument. The result must not depend on ``nt``: threads share independent outputs
-and nothing else. A function that kernels call is marked ``@helper``. A kernel calls another kernel's machine code with
-``invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int`` argument.
+The annotations say what each argument is: ``floats`` a pointer to the element type; ``doubles``, ``integers`` (int64) and
+``booleans`` pointers of a fixed type; ``int`` an int64; ``float`` the bits of a float64. ``run`` takes arrays (which must
+be C-contiguous where the kernel reads rows), addresses, ints, floats, or None for a null pointer. The element type is
+that of the array handed to the first ``floats`` argument. The result must not depend on ``nt``: threads share independent
+outputs and nothing else. A function that kernels call is marked ``@helper``. A kernel calls another kernel's machine code
+with ``invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int`` argument.
 
 Why machine code behind addresses: a kernel as a C callback costs a fifth of the compile time of a Numba function with
 ``parallel=True``, and one generic driver puts any of them on threads.
@@ -62,7 +62,7 @@ from minigrad import settings
 ROWS = frozenset({"contract", "reassoc", "nsz", "arcp"})  # sums along a row vectorise
 EXACT = frozenset({"contract", "nsz"})  # the order of operations stays as written, as polynomials need it
 
-GRAIN = 1 << 15  # elements of work that keep a thread busy for about 10 us; with less, waking it costs more than it gives
+GRAIN = 1 << 15  # elements of work that keep a thread busy for about 10 us; below that, waking it does not pay
 WIDTH = 20  # arguments a launch hands over; a kernel declares as many of them as it wants
 
 floats, doubles, integers, booleans = "floats", "doubles", "integers", "booleans"
@@ -87,7 +87,7 @@ class Kernel:
         self.addresses = {}
 
     def address(self, dtype):
-        """Where the machine code for an element type begins: compiled, or loaded from the cache, when first asked for."""
+        """Where the machine code for an element type begins: made, or loaded from the cache, when first asked for."""
         return self.addresses.get(dtype) or self._compile(np.dtype(dtype))
 
     def _compile(self, dtype):
@@ -133,8 +133,8 @@ def invoke(typing_context, address, arguments):
 def run(kernel, items, work, *arguments):
     """Run a kernel over ``items`` independent pieces that are together ``work`` elements of work.
 
-    Threads share the pieces when there is enough work. Where the threads are taken (another Python thread is using them)
-    or gone (this process is a fork), the calling thread does everything: the bits are the same.
+    Threads share the pieces when there is enough work. Where the threads are taken (another Python thread is using
+    them) or gone (this process is a fork), the calling thread does everything: the bits are the same.
     """
     if items < 1:
         return
