@@ -1,0 +1,115 @@
+"""Pictures of a run, drawn without touching matplotlib's global state."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformer.errors import extra
+
+INK, GREY, BLUE, ORANGE, GREEN = "#222222", "#8a8a8a", "#2f6db5", "#d9622b", "#3b8f5a"
+
+
+def loss_curve(
+    history: Sequence[Mapping[str, Any]], baselines: Mapping[str, float], final_bits: float | None, title: str
+) -> bytes:
+    """A PNG of bits per character over the steps: training and validation, with the lines to pass and their names.
+
+    `history` has a row per step with `step`, `train_loss` (nats) and `validation_bits` (None where nobody looked);
+    `final_bits` is the figure of the whole validation text, None where it was not measured.
+    """
+    with extra("train"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+    steps = [row["step"] for row in history]
+    training = [row["train_loss"] / math.log(2) for row in history]
+    looks = [(row["step"], row["validation_bits"]) for row in history if row["validation_bits"] is not None]
+
+    figure = Figure(figsize=(9, 5.4), dpi=150, facecolor="white")
+    axes = figure.add_axes((0.075, 0.115, 0.675, 0.775))
+    last = max(steps, default=1)
+    lowest = min([*training, *(bits for _, bits in looks), *baselines.values()], default=1.0)
+    highest = max([*baselines.values(), 4.0]) + 0.35  # the first steps fall from far above what is worth seeing
+    axes.set_xlim(0, last)
+    axes.set_ylim(lowest - 0.15, highest)
+
+    axes.plot(steps, training, color=BLUE, linewidth=0.6, alpha=0.25)
+    axes.plot(steps, _smooth(training), color=BLUE, linewidth=1.6, label="training, running mean")
+    axes.plot(*zip(*looks), color=ORANGE, linewidth=1.8, marker="o", markersize=4, label="validation")
+    if final_bits is not None:
+        axes.plot([last], [final_bits], color=ORANGE, marker="D", markersize=7, clip_on=False, zorder=5, linestyle="")
+
+    names = {name: (bits, GREY if name.endswith("gram") else GREEN, "normal") for name, bits in baselines.items()}
+    if final_bits is not None:
+        names["this model"] = (final_bits, ORANGE, "bold")
+    for name, (bits, colour, weight) in names.items():
+        if name in baselines:
+            axes.axhline(bits, color=colour, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.8, zorder=0)
+    gap = 0.043 * (highest - lowest + 0.15)
+    heights = _spread([bits for bits, _, _ in names.values()], gap)
+    for (name, (bits, colour, weight)), height in zip(names.items(), heights):
+        axes.annotate(
+            f"{bits:.2f}  {name}",
+            xy=(1.0, bits),
+            xytext=(1.035, height),
+            xycoords=("axes fraction", "data"),
+            textcoords=("axes fraction", "data"),
+            color=colour,
+            fontsize=9,
+            fontweight=weight,
+            verticalalignment="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0},
+            annotation_clip=False,
+        )
+
+    figure.text(0.075, 0.945, title, fontsize=13, fontweight="bold", color=INK)
+    axes.set_xlabel("step", color=INK)
+    axes.set_ylabel("bits per character", color=INK)
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.tick_params(colors=INK, length=3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.legend(loc="upper right", fontsize=9, labelcolor=INK, frameon=True, framealpha=1.0, edgecolor="none")
+
+    content = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(content)
+    return content.getvalue()
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """The running mean over a hundredth of all values to either side, less near the ends so that nothing lags."""
+    sums = [0.0, *itertools.accumulate(values)]
+    last = len(values) - 1
+    reach = (min(len(values) // 100, place, last - place) for place in range(len(values)))
+    return [(sums[place + r + 1] - sums[place - r]) / (2 * r + 1) for place, r in enumerate(reach)]
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Heights at least `gap` apart and near where they belong: labels that would overlap share their middle.
+
+    >>> _spread([1.0, 3.0, 1.1], gap=0.5)
+    [0.8, 3.0, 1.3]
+    """
+    order = sorted(range(len(heights)), key=lambda place: heights[place])
+    groups: list[list[int]] = []
+    for place in order:
+        groups.append([place])
+        while len(groups) > 1 and _span(groups[-1], heights, gap)[0] < _span(groups[-2], heights, gap)[1] + gap:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    result = list(heights)
+    for group in groups:
+        low, _ = _span(group, heights, gap)
+        for rank, place in enumerate(group):
+            result[place] = round(low + rank * gap, 9)
+    return result
+
+
+def _span(group: Sequence[int], heights: Sequence[float], gap: float) -> tuple[float, float]:
+    """Lowest and highest label of a group, whose middle is the mean of where its labels belong."""
+    middle = sum(heights[place] for place in group) / len(group)
+    half = gap * (len(group) - 1) / 2
+    return middle - half, middle + half

@@ -1,0 +1,245 @@
+"""The run folder: what training leaves behind, and what it goes on from.
+
+Everything is written under a temporary name and renamed when it is complete, so that whatever happens while writing,
+what was there before is there still. Arrays are safetensors, the rest is JSON or CSV; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transformer.errors import UserError, extra
+
+CONFIG, MODEL, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+HISTORY, CORPUS, RESULT, BASELINES, PLOT = "history.csv", "corpus.json", "result.json", "baselines.json", "loss.png"
+OPTIMISER, STATE = "optimiser.safetensors", "state.json"
+UNFINISHED = ".unfinished"  # ends the temporary names
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Run:
+    """A run folder and its files."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def create(cls, folder: str | Path | None, preset: str) -> Run:
+        """Make a new run folder; without a name, the first free one of runs/PRESET, runs/PRESET-2, ...
+
+        Raises `UserError` where there is something in the folder already, or it cannot be made.
+        """
+        if folder is None:
+            names = (Path("runs", f"{preset}-{number}" if number > 1 else preset) for number in range(1, 10**6))
+            run = cls(next(name for name in names if not name.exists()))
+        else:
+            run = cls(folder)
+            if (run.folder / CONFIG).exists():
+                raise UserError(
+                    f"{run.folder} holds a run already: go on with it (--resume {run.folder}) or name another --out."
+                )
+        with writing(run.folder):
+            if run.folder.is_dir() and any(run.folder.iterdir()):
+                raise UserError(f"{run.folder} holds other files: name a new folder with --out.")
+            run.folder.mkdir(parents=True, exist_ok=True)
+            write(run.folder / CONFIG, b"")  # an unwritable folder is found out now, not when the training is done
+            (run.folder / CONFIG).unlink()
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """A run folder that exists.
+
+        Raises `UserError` for a folder that is none.
+        """
+        run = cls(folder)
+        if not run.folder.is_dir():
+            raise UserError(f"There is no run at {run.folder}: the folder does not exist.")
+        if not (run.folder / CONFIG).is_file():
+            raise UserError(f"{run.folder} is not the folder of a run: it has no {CONFIG}.")
+        return run
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file."""
+        write(self.folder / name, _json(value))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file that holds an object."""
+        return read_json(self.folder / name)
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the history, a row per step."""
+        write(self.folder / HISTORY, _csv(rows))
+
+    def checkpoints(self) -> list[int]:
+        """The steps of the complete checkpoints, oldest first."""
+        steps = (path.name.partition("-")[2] for path in self.folder.glob("checkpoint-*") if path.is_dir())
+        return sorted(int(step) for step in steps if step.isdigit())
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of a checkpoint."""
+        return self.folder / f"checkpoint-{step}"
+
+    def save_checkpoint(
+        self, step: int, model: Arrays, optimiser: Arrays, state: Any, history: Sequence[Mapping[str, Any]], keep: int
+    ) -> Path:
+        """Save everything that going on needs; older checkpoints than the newest `keep` go once it is complete."""
+        target = self.checkpoint(step)
+        unfinished = target.with_name(target.name + UNFINISHED)
+        with writing(target):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            try:
+                write(unfinished / MODEL, to_safetensors(model))
+                write(unfinished / OPTIMISER, to_safetensors(optimiser))
+                write(unfinished / HISTORY, _csv(history))
+                write(unfinished / STATE, _json(state))
+                if target.exists():  # of an earlier attempt from the same place: the same numbers, or damaged ones
+                    shutil.rmtree(target)
+                unfinished.rename(target)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+            _sync_folder(self.folder)
+        for old in self.checkpoints()[:-keep]:
+            if old < step:
+                shutil.rmtree(self.checkpoint(old), ignore_errors=True)
+        return target
+
+    def load_checkpoint(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any], list]:
+        """Model, optimiser, state and history as `save_checkpoint` was given them.
+
+        Raises `UserError`, naming the file, where one is missing or damaged.
+        """
+        folder = self.checkpoint(step)
+        earlier = [other for other in self.checkpoints() if other < step]
+        try:
+            return (
+                read_safetensors(folder / MODEL),
+                read_safetensors(folder / OPTIMISER),
+                read_json(folder / STATE),
+                read_history(folder / HISTORY),
+            )
+        except UserError as error:
+            way = f" Remove {folder} to go on from step {earlier[-1]}." if earlier else ""
+            raise UserError(f"{error}{way}") from error
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into a sentence with the path and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, all of it or not at all: under a temporary name, on the disk, then renamed."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    with writing(path):
+        try:
+            with open(unfinished, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the renaming itself on the disk; where folders cannot be opened, the operating system sees to it."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows as CSV; numbers as `repr` writes them, which reads back bit for bit, and None as nothing."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _reading(path: Path, read: Callable[[bytes], Any]) -> Any:
+    try:
+        return read(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged, or is not a file of this program.") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; `UserError` where it is missing or damaged."""
+
+    def parse(content: bytes) -> dict[str, Any]:
+        value = json.loads(content)
+        if not isinstance(value, dict):
+            raise ValueError
+        return value
+
+    result: dict[str, Any] = _reading(path, parse)
+    return result
+
+
+def read_history(path: Path) -> list[dict[str, int | float | None]]:
+    """The rows of a history, with the numbers that were written; `UserError` where it is missing or damaged."""
+
+    def number(name: str, word: str) -> int | float | None:
+        return None if word == "" else int(word) if name == "step" else float(word)
+
+    def parse(content: bytes) -> list[dict[str, int | float | None]]:
+        rows = csv.DictReader(io.StringIO(content.decode()))
+        return [{name: number(name, word) for name, word in row.items()} for row in rows]
+
+    history: list[dict[str, int | float | None]] = _reading(path, parse)
+    return history
+
+
+def to_safetensors(arrays: Arrays) -> bytes:
+    """Arrays by name, as the bytes of a safetensors file."""
+    with extra("train"):
+        from safetensors.numpy import save
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file; `UserError` where it is missing or damaged."""
+    with extra("train"):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+    def parse(content: bytes) -> dict[str, np.ndarray]:
+        try:
+            return load(content)
+        except SafetensorError as error:
+            raise ValueError from error
+
+    arrays: dict[str, np.ndarray] = _reading(path, parse)
+    return arrays
