@@ -1,0 +1,581 @@
+"""The engine: what a Tensor stores, what an Op declares, how calls are recorded, and the walk back.
+
+Read this file first. Four ideas carry it:
+
+* **One rule, two executions.** An op called with plain arrays returns a plain array; called with Tensors it returns
+  Tensors and, where a gradient is wanted, records a `Node`. Rules are written with ops, so the walk hands them arrays
+  for an ordinary backward and Tensors when the gradient itself must have a graph.
+* **Creation order is a topological order.** A node is always younger than its inputs, so visiting the reachable
+  nodes from the youngest to the oldest needs no recursion.
+* **Gradients live in the walk.** Only leaves (and tensors that asked by `retain_grad`) keep one.
+* **Nothing points back.** A tensor holds its node, a node its inputs; no cycle, so memory goes when the last name goes.
+"""
+
+import functools
+import inspect
+import itertools
+import sys
+import weakref
+
+import numpy as np
+
+from . import settings
+from .errors import DtypeError, GradientError, ShapeError, received
+
+# ------------------------------------------------------------------------------------------------------- tensors
+
+_changes = itertools.count(1)  # a clock that ticks whenever the value of a leaf changes
+_now = 0
+
+
+class Tensor:
+    """An array whose operations are recorded, so that gradients can flow back through them.   (...) -> (...)
+
+    ``Tensor(data, requires_grad=False, dtype=None)`` copies ``data``. Python floats become the default dtype
+    (float32), arrays keep theirs. Tensors are immutable; `assign` changes a leaf.
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __slots__ = ("_data", "_requires_grad", "_node", "_index", "_changed", "grad", "__weakref__")
+
+    def __init__(self, data, requires_grad=False, dtype=None):
+        self._data = as_array(data, dtype, copy=True)
+        self._requires_grad = False
+        self._node, self._index, self._changed, self.grad = None, 0, 0, None
+        if requires_grad:
+            self.requires_grad = True
+
+    shape = property(lambda self: self._data.shape, doc="Lengths of the axes.")
+    ndim = property(lambda self: self._data.ndim, doc="Number of axes.")
+    size = property(lambda self: self._data.size, doc="Number of elements.")
+    dtype = property(lambda self: self._data.dtype, doc="Element type, a NumPy dtype.")
+    is_leaf = property(lambda self: self._node is None, doc="True where no recorded op made this tensor.")
+    grad_fn = property(lambda self: self._node, doc="The node that made this tensor, None for a leaf.")
+
+    @property
+    def requires_grad(self):
+        """Whether gradients flow to this tensor. Only a floating leaf can be switched."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, flag):
+        if self._node is not None:
+            raise GradientError(
+                "requires_grad: only a leaf can be switched; this tensor is the result of "
+                f"{self._node.op.name}. Use .detach() for a constant copy."
+            )
+        if flag and self._data.dtype.kind != "f":
+            raise DtypeError(
+                "requires_grad: gradients need floating numbers; convert first, for example with "
+                ".astype('float32'). " + received(tensor=self)
+            )
+        self._requires_grad = bool(flag)
+
+    def numpy(self):
+        """The values as a read-only array that shares memory; it never changes afterwards.
+
+        >>> Tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self):
+        """The one value of a tensor of size 1, as a Python number.
+
+        >>> Tensor([[3.0]]).item()
+        3.0
+        """
+        if self._data.size != 1:
+            raise ShapeError("item: only a tensor with one element is a number. " + received(tensor=self))
+        return self._data.item()
+
+    def detach(self):
+        """The same values as a constant: no gradient flows through it.
+
+        >>> Tensor([1.0], requires_grad=True).detach().requires_grad
+        False
+        """
+        return wrap(self._data)
+
+    def assign(self, value):
+        """Give a leaf new values of the same shape; the one way to change one. Its dtype stays.
+
+        Raises GradientError on the result of an op, ShapeError on another shape.
+
+        >>> p = Tensor([1.0, 2.0], requires_grad=True)
+        >>> p.assign([3.0, 4.0])
+        tensor([3., 4.], requires_grad=True)
+        """
+        if self._node is not None:
+            raise GradientError(f"assign: only a leaf can be changed; this tensor is the result of {self._node.op.name}.")
+        value = as_array(value)
+        if value.shape != self._data.shape:
+            raise ShapeError("assign: the new value must have the tensor's shape. " + received(tensor=self, value=value))
+        self._data = value.astype(self._data.dtype)
+        self._mark_changed()
+        return self
+
+    def _writable(self):
+        """The array for a change in place by its owner; first a copy if anybody else still looks at it."""
+        if sys.getrefcount(self._data) > 2 or self._data.base is not None:
+            self._data = self._data.copy()
+        return self._data
+
+    def _mark_changed(self):
+        global _now
+        _now = self._changed = next(_changes)
+
+    def retain_grad(self):
+        """Keep the gradient of this inner tensor in ``.grad`` at the next backward.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> y = x * 3
+        >>> y.retain_grad()
+        >>> (y * y).sum().backward()
+        >>> y.grad
+        tensor([ 6., 12.])
+        """
+        if not self._requires_grad:
+            raise GradientError("retain_grad: no gradient flows to this tensor. " + received(tensor=self))
+        if self._node is None:
+            return
+        reference = weakref.ref(self)
+
+        def keep(gradient):
+            tensor = reference()
+            if tensor is not None:
+                tensor.grad = gradient if isinstance(gradient, Tensor) else wrap(gradient)
+
+        self._node.hooks = (*self._node.hooks, (self._index, keep))
+
+    def backward(self, gradient=None, retain_graph=False, create_graph=False):
+        """Add the gradient of this tensor with respect to every leaf to the leaf's ``.grad``.
+
+        ``gradient`` weighs the elements; a tensor of size 1 needs none. The graph is freed unless ``retain_graph``.
+        With ``create_graph`` the gradients have a graph of their own, held by ``.grad``: a reference cycle until
+        ``.grad`` is cleared; `grad()` returns them instead and makes none.
+        Raises GradientError where no gradient can flow, ShapeError where ``gradient`` has another shape.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).backward(gradient=[1.0, 10.0])
+        >>> x.grad
+        tensor([ 2., 40.])
+        """
+        seed = seed_of(self, gradient, "backward")
+        leaves = walk([self], [seed], None, retain_graph or create_graph, create_graph)
+        for leaf, g in leaves:
+            if leaf.grad is None:
+                leaf.grad = g if isinstance(g, Tensor) else wrap(g)
+            elif create_graph:
+                leaf.grad = leaf.grad + g
+            else:
+                leaf.grad = wrap(leaf.grad._data + g)
+
+
+def wrap(data, node=None, index=0):
+    """A Tensor around ``data`` without a copy: a constant, or output ``index`` of ``node``."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = data if data.__class__ is np.ndarray else np.asarray(data)
+    tensor._requires_grad = node is not None
+    tensor._node, tensor._index, tensor._changed, tensor.grad = node, index, 0, None
+    return tensor
+
+
+def as_array(value, dtype=None, copy=False):
+    """``value`` as a NumPy array: Python floats in the default dtype, everything else in its own.
+
+    >>> as_array([1.5, 2]).dtype, as_array(np.arange(2.0)).dtype
+    (dtype('float32'), dtype('float64'))
+    """
+    if isinstance(value, Tensor):
+        value = value._data
+    if dtype is None and not isinstance(value, np.ndarray | np.generic):
+        if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
+            value = [item._data if isinstance(item, Tensor) else item for item in value]
+        array = np.asarray(value)
+        if array.dtype == np.float64 and not _holds_arrays(value):
+            array = array.astype(settings.default_dtype())
+    else:
+        array = np.array(value, dtype=dtype) if copy else np.asarray(value, dtype=dtype)
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"tensor: elements must be numbers or booleans. Received: {value!r:.60} of dtype {array.dtype}.")
+    return array
+
+
+def _holds_arrays(value):
+    """Whether nested lists end in NumPy values, whose dtype is to be kept."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return isinstance(value, np.ndarray | np.generic)
+
+
+# ----------------------------------------------------------------------------------------------------------- ops
+
+REGISTRY = {}  # name -> Op, in the order of declaration
+
+SYNONYMS = {"dim": "axis", "keepdim": "keepdims", "dims": "axes", "input": "x", "other": "y"}
+
+
+class Op:
+    """One operation: its forward on arrays, its rule, and what tests and documentation need to know of it.
+
+    Made by the `op` decorator. In the forward's signature the arrays stand before the slash, the parameters after it.
+    A forward that takes ``*xs`` gets a sequence of arrays as its one argument.
+    """
+
+    __slots__ = (
+        "name", "forward", "function", "arrays", "variadic", "required", "defaults", "parameters",
+        "rule", "rule_takes", "uses_out", "composite", "saves", "reference", "numpy", "samples", "errors", "kinks",
+        "linear", "method",
+    )  # fmt: skip
+
+    def __init__(self, forward, *, saves=False, reference=None, numpy=None, samples=None, errors=None, kinks="",
+                 linear=(), method=True):  # fmt: skip
+        self.name, self.forward = forward.__name__, forward
+        self.saves, self.reference, self.numpy = saves, reference, numpy
+        self.samples, self.errors, self.kinks, self.linear, self.method = samples, errors, kinks, linear, method
+        self.rule = self.composite = None
+        self.rule_takes, self.uses_out = frozenset(), False
+        signature = inspect.signature(forward).parameters.values()
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in signature)
+        inputs = [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+        rest = [p for p in signature if p not in inputs]
+        self.arrays = tuple(p.name for p in inputs)
+        self.required = sum(p.default is p.empty for p in inputs)
+        self.parameters = tuple(p.name for p in rest)
+        self.defaults = {p.name: p.default for p in rest if p.default is not p.empty}
+
+    def vjp(self, rule):
+        """Attach the rule ``(g, out, *inputs, **parameters) -> one gradient per input, None where there is none``.
+
+        A rule that takes ``wanted`` gets a tuple of booleans, one per input; one that takes ``saved`` gets what the
+        forward saved. A rule that calls its second argument ``_`` does not need the output, which is then not kept.
+        """
+        names = list(inspect.signature(rule).parameters)
+        self.rule = rule
+        self.rule_takes = frozenset(names) & {"wanted", "saved"}
+        self.uses_out = names[1] != "_"
+        return rule
+
+    def bind(self, args, kwargs):
+        """Sort a call's arguments into arrays and parameters, with synonyms; explains what does not fit."""
+        kwargs = {name if name in self.arrays or name in self.parameters else SYNONYMS.get(name, name): value
+                  for name, value in kwargs.items()}  # fmt: skip
+        if self.variadic:
+            if not args or not isinstance(args[0], list | tuple):
+                raise TypeError(f"{self.name}: takes a list of tensors first. Received: {len(args)} arguments.")
+            inputs, args = tuple(args[0]), args[1:]
+            if not inputs:
+                raise ShapeError(f"{self.name}: the list of tensors is empty. Received: [].")
+        else:
+            inputs, args = list(args[: len(self.arrays)]), args[len(self.arrays) :]
+            for name in self.arrays[len(inputs) :]:
+                inputs.append(kwargs.pop(name, None))
+            missing = [name for name, x in zip(self.arrays[: self.required], inputs) if x is None]
+            if missing:
+                raise TypeError(f"{self.name}: missing {' and '.join(missing)}. Signature: {self.signature()}.")
+        params = dict(self.defaults)
+        if len(args) > len(self.parameters):
+            raise TypeError(f"{self.name}: too many arguments. Signature: {self.signature()}.")
+        params.update(zip(self.parameters, args))
+        for name, value in kwargs.items():
+            if name not in self.parameters:
+                raise TypeError(f"{self.name}: no argument called {name!r}. Signature: {self.signature()}.")
+            params[name] = value
+        missing = [name for name in self.parameters if name not in params]
+        if missing:
+            raise TypeError(f"{self.name}: missing {' and '.join(missing)}. Signature: {self.signature()}.")
+        return inputs, params
+
+    def signature(self):
+        return f"{self.name}{inspect.signature(self.forward)}".replace(", /", "")
+
+    def __repr__(self):
+        return f"<op {self.signature()}>"
+
+
+def op(**attachments):
+    """Declare an op: decorate its forward, which sees arrays only; then attach its rule by ``@name.vjp``.
+
+    ``saves``: the forward returns ``(out, saved)``; only an op with a composite may save.
+    ``reference``: the same function in NumPy; ``numpy``: the NumPy functions this op stands for;
+    ``samples(rng)``, ``errors()``: inputs for the tests; ``kinks``: points without derivative and what we choose there;
+    ``linear``: the inputs in which the op is linear; ``method``: whether Tensor gets it as a method.
+
+    >>> @op()
+    ... def double(x, /):
+    ...     '''Twice x.   (...) -> (...)'''
+    ...     return x * 2
+    >>> @double.vjp
+    ... def _(g, _, x):
+    ...     return (g * 2,)
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> double(x).backward(gradient=[1.0, 1.0])
+    >>> x.grad
+    tensor([2., 2.])
+    >>> del REGISTRY["double"]
+    """
+
+    def declare(forward):
+        this = Op(forward, **attachments)
+        count, plain = len(this.arrays), len(this.defaults) == len(this.parameters) and not this.variadic
+
+        @functools.wraps(forward)
+        def function(*args, **kwargs):
+            if plain and not kwargs and len(args) == count:
+                return apply(this, args, this.defaults)
+            return apply(this, *this.bind(args, kwargs))
+
+        def composite(f):
+            this.composite = f
+            return f
+
+        this.function = function
+        function.op, function.vjp, function.composite = this, this.vjp, composite
+        REGISTRY[this.name] = this
+        return function
+
+    return declare
+
+
+class Node:
+    """One recorded call: the op, its inputs (a Tensor where a gradient is wanted, else the plain array), what its rule needs."""
+
+    __slots__ = ("op", "inputs", "params", "out", "outputs", "saved", "age", "born", "hooks")
+    ages = itertools.count()
+
+    def __init__(self, op, inputs, params, out, saved):
+        self.op, self.inputs, self.params, self.saved = op, inputs, params, saved
+        self.out, self.outputs = out if op.uses_out else None, len(out) if out.__class__ is tuple else 1
+        self.age, self.born, self.hooks = next(Node.ages), _now, ()
+
+    def release(self):
+        """Forget the values; a later walk through here raises."""
+        self.inputs = self.out = self.saved = None
+
+    def __repr__(self):
+        return f"<{self.op.name} node>"
+
+
+def apply(op, inputs, params):
+    """Call ``op``: plain arrays in, plain array out; with Tensors the result is a Tensor, recorded where wanted."""
+    arrays, tensors, tracked = [], False, False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            tensors = True
+            tracked = tracked or x._requires_grad
+            x = x._data
+        elif isinstance(x, np.generic):
+            x = x.item()  # a NumPy scalar is a number, it never promotes an array
+        elif isinstance(x, list | tuple):
+            x = as_array(x)
+        arrays.append(x)
+    out = op.forward(*arrays, **params)
+    saved = None
+    if op.saves:
+        out, saved = out
+    if not tensors:
+        return out
+    node = None
+    if tracked and op.rule is not None and settings.is_grad_enabled():
+        kept = tuple([x if isinstance(x, Tensor) and x._requires_grad else a for x, a in zip(inputs, arrays)])
+        node = Node(op, kept, params, out, saved)
+    if out.__class__ is tuple:
+        return tuple([wrap(o, node if _is_floating(o) else None, i) for i, o in enumerate(out)])
+    return wrap(out, node if _is_floating(out) else None)
+
+
+def _is_floating(value):
+    return np.asarray(value).dtype.kind == "f"
+
+
+@op(method=False)
+def alias(x, /):
+    """The same values as another node of the graph.   (...) -> (...)"""
+    return x
+
+
+@alias.vjp
+def _(g, _, x):
+    return (g,)
+
+
+# ---------------------------------------------------------------------------------------------------------- walk
+
+
+def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False):
+    """Carry ``seeds`` back from ``outputs``.
+
+    Without targets: a list of (leaf, gradient) for every leaf that is reached. With targets: the list of their
+    gradients, None where nothing arrives; nothing beyond what leads to a target is computed.
+    Gradients are Tensors with ``create_graph``, else plain arrays.
+    """
+    order = _reachable(outputs, -1 if targets is None else min((_age(x) for x in targets), default=-1))
+    places = {} if targets is None else {_place(x): None for x in targets}
+    leading = None if targets is None else _leading_to(order, places)
+    arrived, own, leaves, found = {}, set(), {}, {}  # gradients by place; places the walk may add to in place; results
+
+    def give(x, gradient):
+        place = _place(x)
+        if x._node is None:
+            leaves[place] = x
+        if place not in arrived:
+            arrived[place] = gradient
+        elif place in own:
+            arrived[place] += gradient
+        else:
+            arrived[place] = arrived[place] + gradient
+            if not create_graph:
+                own.add(place)
+
+    for x, seed in zip(outputs, seeds):
+        if x._requires_grad:
+            give(x, _seed(seed, create_graph))
+    for node in order:
+        gradients = [arrived.pop((node.age, i), None) for i in range(node.outputs)]
+        for index, hook in node.hooks:
+            if gradients[index] is not None:
+                hook(gradients[index])
+        if places:
+            found.update({(node.age, i): g for i, g in enumerate(gradients) if (node.age, i) in places})
+        if all(g is None for g in gradients) or not (leading is None or node.age in leading):
+            continue
+        wanted = tuple([
+            isinstance(x, Tensor) and (leading is None or _place(x) in places or _age(x) in leading) for x in node.inputs
+        ])  # fmt: skip
+        for x, gradient in zip(node.inputs, _gradients(node, gradients, wanted, create_graph)):
+            if gradient is not None:
+                give(x, gradient)
+        if not retain_graph:
+            node.release()
+    if targets is None:
+        return [(leaf, arrived[place]) for place, leaf in leaves.items()]
+    return [found.get(place, arrived.get(place)) for place in map(_place, targets)]
+
+
+def _seed(seed, create_graph):
+    if create_graph:
+        return seed if isinstance(seed, Tensor) else wrap(seed)
+    return seed._data if isinstance(seed, Tensor) else seed
+
+
+def _place(x):
+    """Where the gradient of ``x`` is collected: an output of a node, or the leaf itself."""
+    return id(x) if x._node is None else (x._node.age, x._index)
+
+
+def _age(x):
+    return -1 if x._node is None else x._node.age
+
+
+def _reachable(outputs, oldest):
+    """The nodes behind ``outputs``, youngest first; raises where a value that is needed is gone or has changed.
+
+    Nodes older than ``oldest`` are left out: what is older than every target cannot lead to one.
+    """
+    seen, stack = {}, [x._node for x in outputs if x._node is not None]
+    while stack:
+        node = stack.pop()
+        if node.age in seen or node.age < oldest:
+            continue
+        seen[node.age] = node
+        if node.inputs is None:
+            raise GradientError(
+                f"backward: the graph through {node.op.name} was freed by an earlier backward. To walk it again, call the "
+                "first one with retain_graph=True, or compute the forward again."
+            )
+        for x in node.inputs:
+            if isinstance(x, Tensor):
+                if x._node is not None:
+                    stack.append(x._node)
+                elif x._changed > node.born:
+                    raise GradientError(
+                        f"backward: a leaf of shape {x.shape} was changed after {node.op.name} used it, so its gradient would be "
+                        "wrong. Call backward() before assign() or an optimiser step, or compute the forward again."
+                    )
+    return [seen[age] for age in sorted(seen, reverse=True)]
+
+
+def _leading_to(order, places):
+    """Ages of the nodes from which one of ``places`` can be reached."""
+    leading = set()
+    for node in reversed(order):
+        if any(isinstance(x, Tensor) and (_place(x) in places or _age(x) in leading) for x in node.inputs):
+            leading.add(node.age)
+    return leading
+
+
+def _gradients(node, gradients, wanted, create_graph):
+    """Call the node's rule; check and convert what it returns: one gradient per input in the input's shape and dtype."""
+    op, many = node.op, node.outputs > 1
+    if create_graph and op.composite is not None:
+        results = _composite_gradients(node, gradients, wanted)
+    else:
+        extra = {"wanted": wanted} if "wanted" in op.rule_takes else {}
+        if "saved" in op.rule_takes:
+            extra["saved"] = node.saved
+        inputs, out = node.inputs, node.out
+        if not create_graph:
+            inputs = [x._data if isinstance(x, Tensor) else x for x in inputs]
+        elif out is not None:
+            out = tuple([wrap(o, node, i) for i, o in enumerate(out)]) if many else wrap(out, node)
+        with settings.set_grad_enabled(create_graph):
+            results = op.rule(tuple(gradients) if many else gradients[0], out, *inputs, **node.params, **extra)
+    if len(results) != len(node.inputs):
+        raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(node.inputs)} inputs.")
+    return [_fit(op, x, g, create_graph) if want else None for x, g, want in zip(node.inputs, results, wanted)]
+
+
+def _fit(op, x, gradient, create_graph):
+    if gradient is None:
+        return None
+    if create_graph and not isinstance(gradient, Tensor):
+        raise GradientError(
+            f"{op.name}: its rule left the graph (it returned a plain array for Tensors), so a higher derivative would be "
+            "silently wrong. Write the rule with minigrad's functions, or give the op a composite."
+        )
+    if gradient.shape != x._data.shape:
+        raise GradientError(
+            f"{op.name}: its rule returned a gradient of shape {gradient.shape} for an input of shape {x._data.shape}."
+        )
+    return gradient if gradient.dtype == x._data.dtype else gradient.astype(x._data.dtype)
+
+
+def _composite_gradients(node, gradients, wanted):
+    """Gradients of a fused op with a graph: differentiate the same mathematics in terms of other ops.
+
+    Every input stands behind an alias of its own, so that ``f(x, x)`` has two places for two gradients.
+    """
+    with settings.enable_grad():
+        inputs = [alias(x) if want else x for x, want in zip(node.inputs, wanted)]
+        outputs = node.op.composite(*inputs, **node.params)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    pairs = [(o, g) for o, g in zip(outputs, gradients) if g is not None and isinstance(o, Tensor) and o._requires_grad]
+    found = iter(walk([o for o, _ in pairs], [g for _, g in pairs], [x for x, want in zip(inputs, wanted) if want], True, True))
+    return [next(found) if want else None for want in wanted]
+
+
+def seed_of(output, gradient, who):
+    """The gradient to start from: ``gradient`` in the output's shape, or 1 for an output of size 1."""
+    if not output._requires_grad:
+        raise GradientError(
+            f"{who}: nothing to differentiate: this tensor was made without any input that requires a gradient, or under "
+            "no_grad, or was detached. " + received(tensor=output)
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise GradientError(
+                f"{who}: only a tensor of size 1 has a gradient of its own; reduce it first, for example with .sum(), or pass "
+                "gradient= with its shape. " + received(tensor=output)
+            )
+        return np.ones_like(output._data)
+    seed = gradient if isinstance(gradient, Tensor) else as_array(gradient, copy=True)
+    if seed.shape != output.shape:
+        raise ShapeError(f"{who}: gradient must have the shape of the output. " + received(output=output, gradient=seed))
+    return seed

@@ -1,0 +1,280 @@
+"""The Tensor people use: operators, methods and NumPy's protocols, attached to the engine's Tensor from the op registry."""
+
+import numpy as np
+
+from . import ops, settings
+from .core import REGISTRY, Tensor, as_array, wrap
+from .errors import GradientError, MinigradError, received
+
+__all__ = ["Tensor", "asarray", "from_numpy", "full", "ones", "ones_like", "one_hot", "tensor", "zeros", "zeros_like", "arange"]
+
+# ------------------------------------------------------------------------------------------------------ operators
+
+
+def _swapped(function):
+    return lambda y, x: function(x, y)
+
+
+for _name, _function in {
+    "add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide, "pow": ops.power, "matmul": ops.matmul,
+}.items():  # fmt: skip
+    setattr(Tensor, f"__{_name}__", _function)
+    setattr(Tensor, f"__r{_name}__", _swapped(_function))
+
+
+def _in_place(symbol, function):
+    def operator(x, y):
+        if x.is_leaf and x.requires_grad:
+            raise GradientError(
+                f"{symbol}: a leaf that requires a gradient cannot be changed by an operator; use x.assign(...), or a new name "
+                f"for the result. " + received(x=x)
+            )
+        return function(x, y)  # binds the name to a new tensor, the old values stay what they were
+
+    return operator
+
+
+Tensor.__iadd__ = _in_place("+=", ops.add)
+Tensor.__isub__ = _in_place("-=", ops.subtract)
+Tensor.__imul__ = _in_place("*=", ops.multiply)
+Tensor.__itruediv__ = _in_place("/=", ops.divide)
+Tensor.__neg__ = ops.negative
+Tensor.__pos__ = lambda x: x
+Tensor.__abs__ = ops.abs
+Tensor.__lt__ = ops.less
+Tensor.__le__ = ops.less_equal
+Tensor.__gt__ = ops.greater
+Tensor.__ge__ = ops.greater_equal
+Tensor.__eq__ = ops.equal
+Tensor.__ne__ = ops.not_equal
+Tensor.__hash__ = object.__hash__
+
+# -------------------------------------------------------------------------------------------------- Python's own
+
+
+def _getitem(x, index):
+    return ops.getitem(x, ops.plain_index(index))
+
+
+def _setitem(x, index, value):
+    raise GradientError("x[i] = value: tensors are immutable. Build a new one, for example with where(condition, value, x).")
+
+
+def _iter(x):
+    if x.ndim == 0:
+        raise TypeError("iteration: a tensor without axes has nothing to go through; .item() gives its value.")
+    return (x[i] for i in range(len(x)))
+
+
+def _len(x):
+    if x.ndim == 0:
+        raise TypeError("len: a tensor without axes has no length; .item() gives its value.")
+    return x.shape[0]
+
+
+def _bool(x):
+    if x.size != 1:
+        raise ValueError("bool: whether a tensor of several elements is true is ambiguous; reduce it first. " + received(x=x))
+    return bool(x.item())
+
+
+def _repr(x):
+    values = np.array2string(x._data, separator=", ", prefix="tensor(")
+    usual = x.dtype in (np.float32, np.int64, bool)
+    return (
+        f"tensor({values}"
+        + ("" if usual else f", dtype={x.dtype}")
+        + (f", from {x._node.op.name}" if x._node is not None else ", requires_grad=True" if x._requires_grad else "")
+        + ")"
+    )
+
+
+Tensor.__getitem__, Tensor.__setitem__, Tensor.__iter__, Tensor.__len__ = _getitem, _setitem, _iter, _len
+Tensor.__bool__, Tensor.__repr__ = _bool, _repr
+Tensor.__float__ = lambda x: float(x.item())
+Tensor.__int__ = lambda x: int(x.item())
+Tensor.__index__ = lambda x: x.item().__index__()
+Tensor.__reduce__ = lambda x: (_restored, (type(x), _recorded_is_an_error(x, "pickle")._data, x._requires_grad))
+Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(id(x), _restored(type(x), x._data.copy(), x._requires_grad))
+
+
+def _restored(kind, data, requires_grad):
+    tensor = kind.__new__(kind)
+    Tensor.__init__(tensor, data)
+    tensor._requires_grad = requires_grad
+    return tensor
+
+
+def _recorded_is_an_error(x, what):
+    if x._node is not None:
+        raise GradientError(f"{what}: this tensor is the result of {x._node.op.name}; its graph would be lost silently. Use .detach() first.")
+    return x
+
+
+# -------------------------------------------------------------------------------------------------------- methods
+
+
+def _reshape(x, *shape):
+    return ops.reshape(x, shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
+
+
+def _permute(x, *axes):
+    return ops.permute(x, axes[0] if len(axes) == 1 and isinstance(axes[0], tuple | list) else axes or None)
+
+
+def _transpose(x, *axes):
+    """Two numbers swap two axes; one tuple, or none, reorders them all."""
+    return ops.swapaxes(x, *axes) if len(axes) == 2 else _permute(x, *axes)
+
+
+def _to(x, dtype):
+    return x if x.dtype == dtype else ops.astype(x, dtype)
+
+
+for _op in list(REGISTRY.values()):
+    if _op.method and not hasattr(Tensor, _op.name):
+        setattr(Tensor, _op.name, _op.function)
+for _function in (ops.var, ops.logsumexp, ops.matmul):
+    setattr(Tensor, _function.__name__, _function)
+Tensor.astype = Tensor.to = _to
+Tensor.float = lambda x: _to(x, np.dtype(np.float32))
+Tensor.double = lambda x: _to(x, np.dtype(np.float64))
+Tensor.reshape = Tensor.view = _reshape
+Tensor.permute, Tensor.transpose = _permute, _transpose
+Tensor.unsqueeze = Tensor.expand_dims
+Tensor.T = property(lambda x: ops.permute(x), doc="All axes reversed.")
+Tensor.mT = property(lambda x: ops.swapaxes(x, -1, -2), doc="The last two axes exchanged.")
+Tensor.tolist = lambda x: x._data.tolist()
+Tensor.clone = lambda x: ops.add(x, 0)
+Tensor.zero_grad = lambda x: setattr(x, "grad", None)
+
+# ---------------------------------------------------------------------------------------------- NumPy's protocols
+
+_FOR_NUMPY = {o.numpy: o.function for o in REGISTRY.values() if o.numpy is not None}
+_FOR_NUMPY[np.matmul] = ops.matmul
+
+
+def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
+    if method != "__call__" or kwargs:
+        raise MinigradError(f"numpy.{ufunc.__name__}: on a Tensor only the plain call is supported, without {method} or {sorted(kwargs)}.")
+    return _array_function(self, ufunc, (), inputs, {})
+
+
+def _array_function(self, function, types, args, kwargs):
+    if function not in _FOR_NUMPY:
+        raise MinigradError(
+            f"numpy.{function.__name__}: not available for a Tensor. Use a function of minigrad, or .numpy() for a constant array."
+        )
+    return _FOR_NUMPY[function](*args, **kwargs)
+
+
+def _array(self, dtype=None, copy=None):
+    if self._requires_grad and settings.is_grad_enabled():
+        raise GradientError("array: this would detach the tensor silently. Use .detach().numpy() if a constant is meant.")
+    return np.array(self._data, dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
+
+
+Tensor.__array_ufunc__, Tensor.__array_function__, Tensor.__array__ = _array_ufunc, _array_function, _array
+
+# ------------------------------------------------------------------------------------------------------- creation
+
+
+def tensor(data, requires_grad=False, dtype=None):
+    """A Tensor with a copy of ``data``: numbers, nested lists or an array.   (...) -> (...)
+
+    >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    """
+    return Tensor(data, requires_grad, dtype)
+
+
+def from_numpy(array):
+    """A Tensor that shares the memory of ``array``: changing the array changes the tensor.   (...) -> (...)
+
+    >>> from_numpy(np.arange(3.0)).dtype
+    dtype('float64')
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: needs a NumPy array; tensor() takes anything. Received: {type(array).__name__}.")
+    return wrap(as_array(array))
+
+
+def asarray(data, dtype=None):
+    """``data`` as a Tensor, without a copy where that is possible.   (...) -> (...)
+
+    >>> asarray([1, 2]).dtype
+    dtype('int64')
+    """
+    return data if isinstance(data, Tensor) and dtype in (None, data.dtype) else wrap(as_array(data, dtype))
+
+
+def full(shape, value, dtype=None, requires_grad=False):
+    """A tensor of one value.   -> shape
+
+    >>> full((2,), 7.0)
+    tensor([7., 7.])
+    """
+    made = wrap(np.full(shape, as_array(value, dtype)))
+    made.requires_grad = requires_grad
+    return made
+
+
+def zeros(*shape, dtype=None, requires_grad=False):
+    """Zeros of the default dtype; the shape as a tuple or as numbers.   -> shape
+
+    >>> zeros(2, 3).shape
+    (2, 3)
+    """
+    return full(_shape(shape), 0.0, dtype, requires_grad)
+
+
+def ones(*shape, dtype=None, requires_grad=False):
+    """Ones of the default dtype; the shape as a tuple or as numbers.   -> shape
+
+    >>> ones((2,))
+    tensor([1., 1.])
+    """
+    return full(_shape(shape), 1.0, dtype, requires_grad)
+
+
+def zeros_like(x):
+    """Zeros with the shape and dtype of ``x``.   (...) -> (...)
+
+    >>> zeros_like(tensor([1.0, 2.0]))
+    tensor([0., 0.])
+    """
+    return wrap(np.zeros(x.shape, x.dtype))
+
+
+def ones_like(x):
+    """Ones with the shape and dtype of ``x``.   (...) -> (...)
+
+    >>> ones_like(tensor([1.0, 2.0]))
+    tensor([1., 1.])
+    """
+    return wrap(np.ones(x.shape, x.dtype))
+
+
+def arange(*bounds, dtype=None):
+    """Numbers from start to before stop.   -> (n)
+
+    >>> arange(3)
+    tensor([0, 1, 2])
+    """
+    floating = any(isinstance(b, float) for b in bounds)
+    return wrap(as_array(list(np.arange(*bounds).tolist()), dtype) if floating else np.arange(*bounds, dtype=dtype))
+
+
+def one_hot(ids, count, dtype=None):
+    """A row per id with 1 at the id's place and 0 elsewhere.   (...) -> (..., count)
+
+    >>> one_hot(np.array([1, 0]), 3)
+    tensor([[0., 1., 0.],
+            [1., 0., 0.]])
+    """
+    ids = ops.check_ids("one_hot", as_array(ids), count, "ids")
+    return wrap(as_array(np.eye(count), dtype or settings.default_dtype())[ids])  # (count, count)[...] -> (..., count)
+
+
+def _shape(shape):
+    return shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
