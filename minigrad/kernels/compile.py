@@ -22,12 +22,13 @@ A kernel is one Python function, written once and compiled for float32 and for f
         run(scale_rows, R, x.size, x, w, y, R, C, factor)     # kernel, independent items, work, arguments after nt
         return y
 
-The annotations say what each argument is: ``floats`` a pointer to the element type; ``doubles``, ``integers`` (int64) and
-``booleans`` pointers of a fixed type; ``int`` an int64; ``float`` the bits of a float64. ``run`` takes arrays (which must
-be C-contiguous where the kernel reads rows), addresses, ints, floats, or None for a null pointer. The element type is
-that of the array handed to the first ``floats`` argument. The result must not depend on ``nt``: threads share independent
-outputs and nothing else. A function that kernels call is marked ``@helper``. A kernel calls another kernel's machine code
-with ``invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int`` argument.
+The annotations say what each argument is: ``floats`` a pointer to the element type; ``doubles``, ``integers`` (int64)
+and ``booleans`` pointers of a fixed type; ``int`` an int64; ``float`` the bits of a float64. ``run`` takes arrays
+(which must be C-contiguous where the kernel reads rows), addresses, ints, floats, or None for a null pointer. The
+element type is that of the array handed to the first ``floats`` argument. The result must not depend on ``nt``:
+threads share independent outputs and nothing else. A function that kernels call is marked ``@helper``. A kernel calls
+another kernel's machine code with ``invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int``
+argument.
 
 Why machine code behind addresses: a kernel as a C callback costs a fifth of the compile time of a Numba function with
 ``parallel=True``, and one generic driver puts any of them on threads.

@@ -1,0 +1,405 @@
+"""Matrix products: a register-tiled product of packed panels, and everything around it.
+
+A product of any two strided matrices is cut into blocks that fit the caches. Blocks of ``a`` and ``b`` are packed into
+panels in the order in which the innermost loop reads them, and ``tile`` holds a small part of the result in vector
+registers while it walks along K:
+
+    a panel   ROWS rows of a       [K][ROWS]              b panel   2 vectors of columns of b   [K][2 * lanes]
+
+Threads share the result. Each of its numbers is the same sequence of multiply-adds wherever the cuts fall, so the bits
+do not depend on how many threads there are.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from minigrad.kernels.compile import address, cpu, floats, helper, integers, invoke, kernel, launch, scratch, shares
+from minigrad.kernels.simd import at, constant, row, share
+
+# Bytes in a vector register, and rows in a tile: ROWS * 2 accumulators, 2 vectors of b and 1 of a fit the register file.
+_FEATURES = set(cpu()[2].split(","))
+if {"+avx512f", "+avx512vl"} <= _FEATURES:
+    VECTOR, ROWS = 64, 12
+elif {"+avx2", "+fma"} <= _FEATURES:
+    VECTOR, ROWS = 32, 6
+else:
+    VECTOR, ROWS = 16, 4
+FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
+
+# Blocks: a panel of b (BLOCK_K) stays in the first cache, the block of a (BLOCK_M x BLOCK_K) in the second.
+BLOCK_M, BLOCK_N, BLOCK_K = 144, 1024, 384
+NO_PACKING = 2 * ROWS  # with no more rows than this, packing b costs more than it saves
+
+
+# ---- vector code
+
+
+def lanes_of(kind):
+    """How many numbers of an element type fit in a vector register."""
+    return VECTOR // (kind.bitwidth // 8)
+
+
+@intrinsic
+def lanes(typing_context, like):
+    """How many numbers of the element type behind a pointer fit in a vector register."""
+
+    def generate(context, builder, signature, values):
+        return ir.Constant(ir.IntType(64), lanes_of(like.dtype))
+
+    return types.int64(like), generate
+
+
+def _tile(rows, vectors):
+    """c = a b + plus for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k."""
+
+    @intrinsic
+    def tile(typing_context, a, a_row, a_k, b, b_k, c, c_row, k, plus, plus_row, adds):
+        width = lanes_of(a.dtype)
+        integer = types.int64
+        signature = types.void(a, integer, integer, a, integer, a, integer, integer, a, integer, integer)
+
+        def generate(context, builder, signature, values):
+            a_value, a_row, a_k, b_value, b_k, c_value, c_row, k, plus, plus_row, adds = values
+            i64, number = ir.IntType(64), context.get_data_type(a.dtype)
+            vector = ir.VectorType(number, width)
+            scalar_pointer, vector_pointer = number.as_pointer(), vector.as_pointer()
+            size = a.dtype.bitwidth // 8
+            # fuses where the CPU can, and is never a library call
+            multiply_add = builder.module.globals.get(f"llvm.fmuladd.v{width}f{8 * size}") or ir.Function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{8 * size}"
+            )
+            undefined = ir.Constant(vector, ir.Undefined)
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+
+            def load(base, offset):
+                return builder.load(builder.bitcast(builder.gep(base, [offset]), vector_pointer), align=size)
+
+            def broadcast(base, offset):
+                one = builder.load(builder.bitcast(builder.gep(base, [offset]), scalar_pointer), align=size)
+                return builder.shuffle_vector(
+                    builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
+                )
+
+            before = builder.block
+            head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
+            builder.branch(head)
+
+            builder.position_at_end(head)
+            step, a_at, b_at = builder.phi(i64), builder.phi(a_value.type), builder.phi(b_value.type)
+            sums = [builder.phi(vector) for _ in range(rows * vectors)]
+            for phi, start in zip(
+                [step, a_at, b_at, *sums],
+                [i64(0), a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * len(sums)],
+                strict=True,
+            ):
+                phi.add_incoming(start, before)
+            builder.cbranch(builder.icmp_signed("<", step, k), body, after)
+
+            builder.position_at_end(body)
+            columns = [load(b_at, i64(j * width)) for j in range(vectors)]
+            new = []
+            for i in range(rows):
+                one = broadcast(a_at, builder.mul(a_row, i64(i)))
+                for j in range(vectors):
+                    new.append(builder.call(multiply_add, [one, columns[j], sums[i * vectors + j]]))
+            for phi, value in zip(
+                [step, a_at, b_at, *sums],
+                [builder.add(step, i64(1)), builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k]), *new],
+                strict=True,
+            ):
+                phi.add_incoming(value, body)
+            builder.branch(head)
+
+            builder.position_at_end(after)
+            with builder.if_else(builder.icmp_signed("!=", adds, i64(0))) as (then, otherwise):
+                for branch, with_plus in ((then, True), (otherwise, False)):
+                    with branch:
+                        for i in range(rows):
+                            for j in range(vectors):
+                                value = sums[i * vectors + j]
+                                if with_plus:
+                                    there = builder.add(builder.mul(plus_row, i64(i)), i64(j * width))
+                                    value = builder.fadd(value, load(plus, there))
+                                there = builder.add(builder.mul(c_row, i64(i)), i64(j * width))
+                                builder.store(
+                                    value, builder.bitcast(builder.gep(c_value, [there]), vector_pointer), align=size
+                                )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+_wide, _narrow = _tile(ROWS, 2), _tile(ROWS, 1)
+_few_wide, _few_narrow = _tile(FEW, 2), _tile(FEW, 1)
+
+
+def _mover(rows, transposes):
+    """Copy numbers into a panel that is ``rows`` wide, or 2 vectors wide where ``rows`` is None.
+
+    One step of k from neighbours in memory; or, transposing, as many steps as a vector has lanes from rows of them.
+    """
+
+    @intrinsic
+    def move(typing_context, source, stride, panel):
+        count = lanes_of(source.dtype)
+        width = rows or 2 * count
+        size = source.dtype.bitwidth // 8
+
+        def generate(context, builder, signature, values):
+            source_value, stride, panel_value = values
+            i64, number = ir.IntType(64), context.get_data_type(source.dtype)
+
+            def vector_at(base, offset, length):
+                return builder.bitcast(builder.gep(base, [offset]), ir.VectorType(number, length).as_pointer())
+
+            def shuffle(x, y, order):
+                return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+            if not transposes:
+                value = builder.load(vector_at(source_value, i64(0), width), align=size)
+                builder.store(value, vector_at(panel_value, i64(0), width), align=size)
+                return context.get_dummy_value()
+
+            half = count // 2
+            interleave = [[x for p in range(first, first + half) for x in (p, p + count)] for first in (0, half)]
+            zero = ir.Constant(ir.VectorType(number, count), [0.0] * count)
+            for first in range(0, width, count):
+                here = min(count, width - first)
+                square = [
+                    builder.load(vector_at(source_value, builder.mul(stride, i64(first + i)), count), align=size)
+                    for i in range(here)
+                ] + [zero] * (count - here)
+                for _ in range(half.bit_length()):  # log2(count) rounds of interleaving the halves transpose a square
+                    square = [shuffle(square[i], square[i + half], o) for i in range(half) for o in interleave]
+                for k, value in enumerate(square):
+                    value = value if here == count else shuffle(value, value, list(range(here)))
+                    builder.store(value, vector_at(panel_value, i64(k * width + first), here), align=size)
+            return context.get_dummy_value()
+
+        return types.void(source, types.int64, source), generate
+
+    return move
+
+
+_copy_rows, _copy_columns = _mover(ROWS, False), _mover(None, False)
+_transpose_rows, _transpose_columns = _mover(ROWS, True), _mover(None, True)
+
+
+# ---- blocks
+
+
+@kernel
+def pack(source: floats, stride: int, stride_k: int, n: int, k: int, width: int, target: floats):
+    """source (n, k) of any strides -> target [panels][k][width], the last panel filled up with zeros."""
+    count = lanes(source)
+    for first in range(0, n, width):
+        begin, panel = at(source, first * stride), at(target, first * k)
+        here = min(width, n - first)
+        done = 0
+        if here == width and stride == 1:
+            done = k
+            for step in range(k):
+                if width == ROWS:
+                    _copy_rows(at(begin, step * stride_k), 0, at(panel, step * width))
+                else:
+                    _copy_columns(at(begin, step * stride_k), 0, at(panel, step * width))
+        elif here == width and stride_k == 1:
+            while done + count <= k:
+                if width == ROWS:
+                    _transpose_rows(at(begin, done), stride, at(panel, done * width))
+                else:
+                    _transpose_columns(at(begin, done), stride, at(panel, done * width))
+                done += count
+        out = row(panel, 0, k * width)
+        for step in range(done, k):
+            for i in range(here):
+                out[step * width + i] = row(begin, i * stride + step * stride_k, 1)[0]
+            for i in range(here, width):
+                out[step * width + i] = constant(0, source)
+
+
+def multiplying(a_row):
+    """The kernel c = a b + plus for panels of ``a`` whose rows are ``a_row`` numbers apart (1 if packed).
+
+    The stride is part of the machine code, because a tile has more rows than the CPU has registers for addresses.
+    """
+
+    @kernel
+    def multiply(
+        a: floats, a_panel: int, a_k: int, b: floats, b_panel: int, b_k: int, c: floats, c_row: int,
+        m: int, n: int, k: int, plus: floats, plus_row: int, adds: int, spare: floats,
+    ):  # fmt: skip
+        """c (m, n) = a b (+ plus if adds); panels are ROWS rows of a and 2 vectors of columns of b."""
+        lane = lanes(a)
+        for j in range(0, n, 2 * lane):
+            columns = min(2 * lane, n - j)
+            b_at = at(b, j // (2 * lane) * b_panel)
+            for i in range(0, m, ROWS):
+                rows = min(ROWS, m - i)
+                height = ROWS if rows > 2 * FEW else FEW
+                for r in range(0, rows, height):
+                    a_at = at(a, i // ROWS * a_panel + r * a_row)
+                    c_at, plus_at = at(c, (i + r) * c_row + j), at(plus, (i + r) * plus_row + j)
+                    here = min(height, rows - r)
+                    # a tile at the rim is computed whole in spare memory; from there its valid part is copied
+                    whole = here == height and (columns == lane or columns == 2 * lane)
+                    to = c_at if whole else spare
+                    to_row = c_row if whole else 2 * lane
+                    with_plus = adds if whole else 0
+                    if height == ROWS:
+                        if columns > lane:
+                            _wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                        else:
+                            _narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                    elif columns > lane:
+                        _few_wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                    else:
+                        _few_narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                    if not whole:
+                        for ii in range(here):
+                            out, new = row(c_at, ii * c_row, columns), row(spare, ii * 2 * lane, columns)
+                            if adds:
+                                more = row(plus_at, ii * plus_row, columns)
+                                for jj in range(columns):
+                                    out[jj] = new[jj] + more[jj]
+                            else:
+                                for jj in range(columns):
+                                    out[jj] = new[jj]
+
+    return multiply
+
+
+multiply = multiplying(1)
+
+
+# ---- the whole product
+
+
+@helper
+def _grid(parts, M, N, width):
+    """Into how many strips of rows to cut c so that ``parts`` equal parts cost least: computing, and packing twice."""
+    best, rows = -1, 1
+    for strips in range(1, parts + 1):
+        if parts % strips == 0:
+            height = -(-M // (strips * ROWS)) * ROWS
+            breadth = -(-N // (parts // strips * width)) * width
+            cost = height * breadth + 8 * (height + breadth)
+            if best < 0 or cost < best:
+                best, rows = cost, strips
+    return rows
+
+
+@kernel
+def product(
+    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, offsets: integers, batches: int, M: int, N: int,
+    K: int, a_row: int, a_column: int, b_row: int, b_column: int, work: floats, has_bias: int, pack: int, multiply: int,
+):  # fmt: skip
+    """c (batches, M, N) = a b + bias; matrix i of a and b begins at offsets[2 i] and offsets[2 i + 1]."""
+    width = 2 * lanes(a)
+    mine = at(work, t * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * width))
+    b_block, a_block = mine, at(mine, BLOCK_K * BLOCK_N)
+    spare = at(a_block, BLOCK_K * BLOCK_M)
+    starts = row(offsets, 0, 2 * batches)
+    # Many matrices: a thread takes whole ones. Few: each is cut into as many parts as there are threads.
+    parts = 1 if batches % nt == 0 or batches >= 4 * nt else nt
+    strips = _grid(parts, M, N, width)
+    first, last = share(t, nt, batches * parts)
+    for item in range(first, last):
+        batch, part = item // parts, item % parts
+        a_start, b_start = at(a, starts[2 * batch]), at(b, starts[2 * batch + 1])
+        c_start = at(c, batch * M * N)
+        top, bottom = share(part % strips, strips, -(-M // ROWS))
+        left, right = share(part // strips, parts // strips, -(-N // width))
+        m0, m1, n0, n1 = top * ROWS, min(M, bottom * ROWS), left * width, min(N, right * width)
+        for j in range(n0, n1, BLOCK_N):
+            n = min(BLOCK_N, n1 - j)
+            for p in range(0, K, BLOCK_K):
+                k = min(BLOCK_K, K - p)
+                b_at = at(b_start, p * b_row + j * b_column)
+                whole = n // width * width if M <= NO_PACKING and b_column == 1 else 0
+                if whole < n:
+                    end = at(b_at, whole * b_column)
+                    invoke(pack, (end, b_column, b_row, n - whole, k, width, at(b_block, whole * k)))
+                for i in range(m0, m1, BLOCK_M):
+                    m = min(BLOCK_M, m1 - i)
+                    invoke(pack, (at(a_start, i * a_row + p * a_column), a_row, a_column, m, k, ROWS, a_block))
+                    c_at = at(c_start, i * N + j)
+                    # the first block of k brings in the bias, the others add to what is there
+                    plus, plus_row, adds = (c_at, N, 1) if p > 0 else (at(bias, j), 0, has_bias)
+                    if whole > 0:
+                        invoke(multiply, (a_block, ROWS * k, ROWS, b_at, width, b_row, c_at, N, m, whole, k,
+                                          plus, plus_row, adds, spare))  # fmt: skip
+                    if whole < n:
+                        invoke(multiply, (a_block, ROWS * k, ROWS, at(b_block, whole * k), width * k, width,
+                                          at(c_at, whole), N, m, n - whole, k,
+                                          at(plus, whole), plus_row, adds, spare))  # fmt: skip
+
+
+# ---- arrays in, arrays out
+
+
+def matmul(a, b):
+    """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
+    if b.ndim == 2:
+        return linear(a, b)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))  # (..., M, K), (..., K, N)
+    c = np.empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    return _multiply(a, b, c, None)
+
+
+def linear(x, w, b=None):
+    """`x w + b` for every row of x.   (..., K), (K, N), (N,) -> (..., N)"""
+    y = np.empty((*x.shape[:-1], w.shape[-1]), x.dtype)
+    # (..., K) -> (rows, K): one matrix, of as many rows as there are
+    _multiply(x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x, w, y, b)
+    return y
+
+
+def _multiply(a, b, c, bias):
+    """c = a b + bias for a (..., M, K), b (..., K, N), with equal leading axes, and contiguous c."""
+    M, K = a.shape[-2:]
+    N = b.shape[-1]
+    if b.shape[-2] != K:
+        raise ValueError(f"matmul: the last axis of a and the last but one of b differ. Received: {a.shape}, {b.shape}.")
+    if K == 0:
+        c[...] = 0 if bias is None else bias
+    if c.size == 0 or K == 0:
+        return c
+    a, b = _whole_strides(a), _whole_strides(b)
+    bias = None if bias is None else np.ascontiguousarray(bias)
+    item = a.itemsize
+    offsets = _offsets(a, b)
+    batches = offsets.shape[0]
+    nt = shares(batches * M * N, batches * M * N * K // 16)
+    size = item * nt * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR)
+    launch(product.address(a.dtype), nt, [
+        address(a), address(b), address(c), address(bias), address(offsets), batches, M, N, K,
+        a.strides[-2] // item, a.strides[-1] // item, b.strides[-2] // item, b.strides[-1] // item,
+        scratch(size), bias is not None, pack.address(a.dtype), multiply.address(a.dtype),
+    ])  # fmt: skip
+    return c
+
+
+def _whole_strides(x):
+    """x, copied if its numbers do not lie whole numbers apart (a field of records)."""
+    return x if x.flags.aligned and not any(s % x.itemsize for s in x.strides) else np.ascontiguousarray(x)
+
+
+_ONE = np.zeros((1, 2), np.int64)
+
+
+def _offsets(a, b):
+    """Where the matrices of a and b (..., ., .) begin, in elements: int64 (batches, 2)."""
+    if a.ndim == 2:
+        return _ONE
+    out = np.zeros((*a.shape[:-2], 2), np.int64)
+    for axis, length in enumerate(a.shape[:-2]):
+        along = np.arange(length).reshape(-1, *[1] * (a.ndim - 3 - axis))  # (length, 1, ..., 1)
+        out[..., 0] += along * (a.strides[axis] // a.itemsize)
+        out[..., 1] += along * (b.strides[axis] // b.itemsize)
+    return out.reshape(-1, 2)
