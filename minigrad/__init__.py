@@ -1,5 +1,18 @@
-"""minigrad: a Tensor with reverse-mode automatic differentiation in Python, NumPy and Numba."""
+"""minigrad: a Tensor with reverse-mode automatic differentiation in Python, NumPy and Numba.
 
-from . import errors, settings
-from .tensor import *
-from .ops import *
+>>> import minigrad as mg
+>>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+from . import autograd, errors, layer, optim, random, settings
+from .core import Tensor, op
+from .derivatives import grad, jvp, value_and_grad, vjp
+from .gradcheck import finite_difference, gradcheck
+from .layer import Buffer, Dense, Layer, Parameter, Sequential
+from .ops import *  # noqa: F403
+from .random import Generator, manual_seed
+from .settings import enable_grad, is_grad_enabled, no_grad, set_grad_enabled, use_default_dtype, use_kernels, use_threads
+from .tensor import arange, asarray, from_numpy, full, one_hot, ones, ones_like, tensor, zeros, zeros_like
