@@ -19,8 +19,10 @@ PRESETS = ("tiny", "small", "base")
 def option(default: Any, help: str, **facts: Any) -> Any:
     """A field with its help text and its facts.
 
-    `tiny` and `base`: its value in those presets. `at_least`, `above`, `below`: the values it accepts. `choices`: the
-    words it accepts. `group`: the heading in the help. `place`: True where it is given by place instead of by name.
+    `tiny` and `base`: its value in those presets. `at_least`, `at_most`, `above`, `below`: the values it accepts.
+    `choices`: the words it accepts. `group`: the heading in the help, of this field and those after it. `metavar`:
+    what stands for its value in the help. `place`: given by place instead of by name. `saved=False`: not part of
+    `config.json`. `resumable`: may change when a run goes on.
     """
     return field(default=default, metadata={"help": help, **facts})
 
@@ -39,7 +41,7 @@ class TrainConfig:
         None, "go on with the run in this folder, bit for bit as if it had never stopped", metavar="RUN", saved=False
     )
     text: str | None = option(
-        None, "learn this text file, or all text files of this folder", metavar="FILE_OR_FOLDER"
+        None, "learn this text file, or all text files of this folder", metavar="FILE_OR_FOLDER", resumable=True
     )
     seed: int = option(1, "what all random numbers start from", at_least=0)
 
@@ -50,8 +52,10 @@ class TrainConfig:
     dropout: float = option(0.0, "share of numbers dropped while training", base=0.1, at_least=0, below=1)
     tied: bool = option(True, "one table for reading and for predicting characters")
 
-    steps: int = option(1500, "steps of gradient descent", tiny=200, base=12000, at_least=1, group="training")
-    batch: int = option(16, "windows of text per step, B", tiny=16, base=16, at_least=1)
+    steps: int = option(
+        1500, "steps of gradient descent", tiny=200, base=12000, at_least=1, group="training", resumable=True
+    )
+    batch: int = option(16, "windows of text per step, B", at_least=1)
     learning_rate: float = option(2e-3, "at its highest", tiny=1e-2, base=1e-3, above=0)
     warmup: int = option(100, "steps until the learning rate is at its highest", tiny=20, base=200, at_least=0)
     final_rate: float = option(0.1, "the last learning rate, as a share of the highest", at_least=0, at_most=1)
@@ -64,10 +68,12 @@ class TrainConfig:
         250, "steps between two looks at validation text", tiny=50, base=500, at_least=1, group="reports"
     )
     validation_windows: int = option(64, "windows of validation text in a look", tiny=32, base=96, at_least=1)
-    sample_every: int = option(500, "steps between two samples of text", tiny=100, base=1000, at_least=1)
-    sample_tokens: int = option(160, "characters in a sample", tiny=120, base=240, at_least=1)
-    checkpoint_every: int = option(500, "steps between two checkpoints", tiny=100, base=500, at_least=1)
-    keep: int = option(2, "checkpoints to keep", at_least=1)
+    sample_every: int = option(
+        500, "steps between two samples of text", tiny=100, base=1000, at_least=1, resumable=True
+    )
+    sample_tokens: int = option(160, "characters in a sample", tiny=120, base=240, at_least=1, resumable=True)
+    checkpoint_every: int = option(500, "steps between two checkpoints", tiny=100, at_least=1, resumable=True)
+    keep: int = option(2, "checkpoints to keep", at_least=1, resumable=True)
 
     def __post_init__(self) -> None:
         check(self)
@@ -188,8 +194,7 @@ class _Parser(argparse.ArgumentParser):
 def _fields(config: type) -> list[tuple[dataclasses.Field[Any], type]]:
     """The fields with their types; `str | None` counts as `str`."""
     hints = typing.get_type_hints(config)
-    kinds = {name: next((t for t in typing.get_args(hint) if t is not type(None)), hint) for name, hint in hints.items()}
-    return [(f, kinds[f.name]) for f in dataclasses.fields(config)]
+    return [(f, next(iter(typing.get_args(hints[f.name])), hints[f.name])) for f in dataclasses.fields(config)]
 
 
 def _reader(kind: type, facts: Any) -> Callable[[str], Any]:

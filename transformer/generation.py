@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformer.models import LanguageModel, LanguageModelConfig
 
 import minigrad
+from transformer import runs
+from transformer.errors import UserError
+from transformer.runs import Run
+from transformer.tokenizers import CharTokenizer
 
 
 def temperature_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
@@ -77,3 +83,38 @@ def sample(
         token = int(generator.choice(len(probabilities), p=probabilities))
         yield token
         context = np.append(context, token)[-block:]
+
+
+def load_run(folder: str | Path) -> tuple[LanguageModel, CharTokenizer]:
+    """The model and the tokenizer of a run folder; of its newest checkpoint where training is not complete yet.
+
+    Raises `UserError` for a folder that is no run, or is damaged.
+    """
+    run = Run.open(folder)
+    tokenizer = CharTokenizer.load(run.folder / runs.TOKENIZER)
+    weights = run.folder / runs.MODEL
+    if not weights.exists():
+        steps = run.checkpoints()
+        if not steps:
+            raise UserError(f"{run.folder} holds no model yet: its training stopped before the first checkpoint.")
+        weights = run.checkpoint(steps[-1]) / runs.MODEL
+    try:
+        model = LanguageModel(LanguageModelConfig(**run.read_json(runs.CONFIG)["model"]))
+        model.load_state_dict(runs.read_safetensors(weights))
+        fits = model.config.vocab_size == tokenizer.vocab_size
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:  # names, shapes and sizes that do not fit
+        raise UserError(f"{weights} does not belong to {run.folder / runs.CONFIG}: one of them is damaged.") from error
+    if not fits:
+        raise UserError(f"{run.folder / runs.TOKENIZER} does not belong to the model beside it.")
+    return model, tokenizer
+
+
+def sample_run(folder: str | Path, prompt: str, tokens: int, temperature: float, seed: int) -> Iterator[str]:
+    """The prompt and what the model of a run makes of it, a piece at a time; without a prompt, from a new line on."""
+    model, tokenizer = load_run(folder)
+    ids = tokenizer.encode(prompt or tokenizer.start)
+    yield prompt
+    for token in sample(model, ids, tokens, temperature, np.random.default_rng(seed)):
+        yield tokenizer.decode([token])

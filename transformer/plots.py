@@ -46,9 +46,8 @@ def loss_curve(
     names = {name: (bits, GREY if name.endswith("gram") else GREEN, "normal") for name, bits in baselines.items()}
     if final_bits is not None:
         names["this model"] = (final_bits, ORANGE, "bold")
-    for name, (bits, colour, weight) in names.items():
-        if name in baselines:
-            axes.axhline(bits, color=colour, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.8, zorder=0)
+    for name, bits in baselines.items():
+        axes.axhline(bits, color=names[name][1], linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.8, zorder=0)
     gap = 0.043 * (highest - lowest + 0.15)
     heights = _spread([bits for bits, _, _ in names.values()], gap)
     for (name, (bits, colour, weight)), height in zip(names.items(), heights):
@@ -62,7 +61,7 @@ def loss_curve(
             fontsize=9,
             fontweight=weight,
             verticalalignment="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5), "shrinkB": 0},
             annotation_clip=False,
         )
 

@@ -36,6 +36,11 @@ class CharTokenizer:
         """The number of ids, V."""
         return len(self.alphabet)
 
+    @property
+    def start(self) -> str:
+        """What to go on from where nothing is given: the end of a line, or the first character."""
+        return "\n" if "\n" in self.alphabet else self.alphabet[0]
+
     def encode(self, text: str) -> np.ndarray:
         """Ids (T,), int64, of the T characters of a text."""
         points = _code_points(text)

@@ -1,0 +1,71 @@
+"""The command line: `transformer train`, `transformer sample`; `python -m transformer` is the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from transformer.config import SampleConfig, TrainConfig, nearest, parse
+from transformer.errors import UserError
+
+
+def train(words: Sequence[str]) -> None:
+    """train a character-level GPT on text"""
+    config, given = parse(TrainConfig, "train", words)
+    from transformer.console import Report
+    from transformer.training import train
+
+    train(config, given, Report())
+
+
+def sample(words: Sequence[str]) -> None:
+    """write text with a trained model"""
+    config, _ = parse(SampleConfig, "sample", words)
+    from transformer.generation import sample_run
+
+    for text in sample_run(config.run, config.prompt, config.tokens, config.temperature, config.seed):
+        print(text, end="", flush=True)
+    print()
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "sample": sample}
+
+
+def usage() -> str:
+    """What the program offers."""
+    commands = "\n".join(f"  transformer {name:8} {run.__doc__}" for name, run in COMMANDS.items())
+    about = "A transformer on NumPy and Numba that trains on real text."
+    return f"{about}\n\n{commands}\n\nEach explains itself with --help."
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, or 2 for a mistake on the command line, 130 after Ctrl-C, 1 for the rest."""
+    words = sys.argv[1:] if words is None else words
+    for stream in (sys.stdout, sys.stderr):  # a narrow encoding shows a question mark instead of stopping the work
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="replace")
+    try:
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(usage())
+            return 0 if words else 2
+        if words[0] not in COMMANDS:
+            hint = nearest(words[0], COMMANDS) or f"; there are {' and '.join(COMMANDS)}."
+            raise UserError(f"There is no command {words[0]}{hint}", code=2)
+        COMMANDS[words[0]](words[1:])
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        print(f"transformer: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print("\ntransformer: Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
