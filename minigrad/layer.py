@@ -317,7 +317,7 @@ ACTIVATIONS = {
 }
 
 
-def activation(name, who):
+def get_activation(name, who):
     """The function called ``name``, or ``name`` itself if it is a function; ValueError with the list otherwise."""
     if callable(name):
         return name
@@ -339,7 +339,7 @@ class Dense(Layer):
         if not isinstance(units, int) or units < 1:
             raise ValueError(f"Dense: units is a whole number from 1. Received: {units!r}.")
         self.units, self.use_bias, self.kernel_initializer = units, use_bias, kernel_initializer
-        self.activation = _activation(activation, "Dense")
+        self.activation = get_activation(activation, "Dense")
 
     def build(self, input_shape):
         self.kernel = Parameter(self.kernel_initializer((input_shape[-1], self.units)))  # (E, units)
@@ -347,9 +347,6 @@ class Dense(Layer):
 
     def call(self, x):
         return self.activation(ops.linear(x, self.kernel, self.bias))  # (..., E)(E, units) -> (..., units)
-
-
-_activation = activation
 
 
 class Sequential(Layer):
