@@ -387,12 +387,8 @@ def apply(op, inputs, params):
         kept = tuple([x if isinstance(x, Tensor) and x._requires_grad else a for x, a in zip(inputs, arrays)])
         node = Node(op, kept, params, out, saved)
     if out.__class__ is tuple:
-        return tuple([wrap(o, node if _is_floating(o) else None, i) for i, o in enumerate(out)])
-    return wrap(out, node if _is_floating(out) else None)
-
-
-def _is_floating(value):
-    return np.asarray(value).dtype.kind == "f"
+        return tuple([wrap(o, node if o.dtype.kind == "f" else None, i) for i, o in enumerate(out)])
+    return wrap(out, node if node is not None and out.dtype.kind == "f" else None)
 
 
 @op(method=False)
@@ -444,11 +440,11 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False):
                 hook(gradients[index])
         if places:
             found.update({(node.age, i): g for i, g in enumerate(gradients) if (node.age, i) in places})
-        if all(g is None for g in gradients) or not (leading is None or node.age in leading):
+        if not (leading is None or node.age in leading) or all([g is None for g in gradients]):
             continue
-        wanted = tuple([
-            isinstance(x, Tensor) and (leading is None or _place(x) in places or _age(x) in leading) for x in node.inputs
-        ])  # fmt: skip
+        wanted = [isinstance(x, Tensor) for x in node.inputs]
+        if leading is not None:
+            wanted = [want and (_place(x) in places or _age(x) in leading) for x, want in zip(node.inputs, wanted)]
         for x, gradient in zip(node.inputs, _gradients(node, gradients, wanted, create_graph)):
             if gradient is not None:
                 give(x, gradient)
@@ -513,38 +509,35 @@ def _leading_to(order, places):
 
 def _gradients(node, gradients, wanted, create_graph):
     """Call the node's rule; check and convert what it returns: one gradient per input in the input's shape and dtype."""
-    op, many = node.op, node.outputs > 1
-    if create_graph and op.composite is not None:
+    op, inputs, out, extra = node.op, node.inputs, node.out, node.params
+    if op.rule_takes:
+        extra = {**extra, **{name: wanted if name == "wanted" else node.saved for name in op.rule_takes}}
+    if not create_graph:
+        arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
+        results = op.rule(gradients[0] if node.outputs == 1 else tuple(gradients), out, *arrays, **extra)
+    elif op.composite is not None:
         results = _composite_gradients(node, gradients, wanted)
     else:
-        extra = {"wanted": wanted} if "wanted" in op.rule_takes else {}
-        if "saved" in op.rule_takes:
-            extra["saved"] = node.saved
-        inputs, out = node.inputs, node.out
-        if not create_graph:
-            inputs = [x._data if isinstance(x, Tensor) else x for x in inputs]
-        elif out is not None:
-            out = tuple([wrap(o, node, i) for i, o in enumerate(out)]) if many else wrap(out, node)
-        with settings.set_grad_enabled(create_graph):
-            results = op.rule(tuple(gradients) if many else gradients[0], out, *inputs, **node.params, **extra)
-    if len(results) != len(node.inputs):
-        raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(node.inputs)} inputs.")
-    return [_fit(op, x, g, create_graph) if want else None for x, g, want in zip(node.inputs, results, wanted)]
+        if out is not None:
+            out = wrap(out, node) if node.outputs == 1 else tuple([wrap(o, node, i) for i, o in enumerate(out)])
+        with settings.enable_grad():
+            results = op.rule(gradients[0] if node.outputs == 1 else tuple(gradients), out, *inputs, **extra)
+    if len(results) != len(inputs):
+        raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(inputs)} inputs.")
+    return [_fit(op, x, g, create_graph) if want and g is not None else None for x, g, want in zip(inputs, results, wanted)]
 
 
 def _fit(op, x, gradient, create_graph):
-    if gradient is None:
-        return None
+    """The gradient in the dtype of ``x``, after checking that it can be one."""
+    like = x._data
     if create_graph and not isinstance(gradient, Tensor):
         raise GradientError(
             f"{op.name}: its rule left the graph (it returned a plain array for Tensors), so a higher derivative would be "
             "silently wrong. Write the rule with minigrad's functions, or give the op a composite."
         )
-    if gradient.shape != x._data.shape:
-        raise GradientError(
-            f"{op.name}: its rule returned a gradient of shape {gradient.shape} for an input of shape {x._data.shape}."
-        )
-    return gradient if gradient.dtype == x._data.dtype else gradient.astype(x._data.dtype)
+    if gradient.shape != like.shape:
+        raise GradientError(f"{op.name}: its rule returned a gradient of shape {gradient.shape} for an input of shape {like.shape}.")
+    return gradient if gradient.dtype == like.dtype else gradient.astype(like.dtype)
 
 
 def _composite_gradients(node, gradients, wanted):
