@@ -4,12 +4,13 @@ Arrays in, arrays out. Results are new, C-contiguous and of the input's float ty
 (`adamw` excepted). Rows are the last axis. Shape letters: B batch, T queries, S keys, h heads, dq and dv widths of a
 head, E features, N rows, V vocabulary; "..." any leading axes.
 """
+
 import math
 
 import numpy as np
 
+# ---- matrix products
 
-# ---- matrix products ------------------------------------------------------------------------------------------------
 
 def matmul(a, b):
     """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
@@ -22,7 +23,8 @@ def linear(x, w, b=None):
     return np.ascontiguousarray(y if b is None else y + b)
 
 
-# ---- attention ------------------------------------------------------------------------------------------------------
+# ---- attention
+
 
 def attention(q, k, v, causal, scale):
     """Scaled dot-product attention of every head, and the log-sum-exp of every query's scores.
@@ -75,7 +77,8 @@ def _heads_last(like, width):
     return np.empty((batch, length, heads, width), like.dtype).transpose(0, 2, 1, 3)  # (B,T,h,d) -> (B,h,T,d)
 
 
-# ---- rows: softmax, normalization, loss -----------------------------------------------------------------------------
+# ---- rows: softmax, normalization, loss
+
 
 def softmax(x, where=None):
     """exp(x) / sum exp(x) along the last axis.   (..., N) -> (..., N)
@@ -183,7 +186,7 @@ def cross_entropy(logits, targets):
 def cross_entropy_grad(g, logits, targets, lse):
     """Gradient of cross_entropy with respect to the logits.   g (N,) -> (N, V)
 
-        d_ij = g_i (exp(logits_ij - lse_i) - [j = target_i])
+    d_ij = g_i (exp(logits_ij - lse_i) - [j = target_i])
     """
     d = np.exp(np.asarray(logits, order="C") - lse[:, None])
     d[np.arange(len(targets)), targets] -= 1
@@ -191,7 +194,8 @@ def cross_entropy_grad(g, logits, targets, lse):
     return d
 
 
-# ---- elementwise ----------------------------------------------------------------------------------------------------
+# ---- elementwise
+
 
 def gelu(x, approximate):
     """Gaussian error linear unit, and its derivative, which is all the backward pass needs.   (...) -> (...), (...)
@@ -249,10 +253,11 @@ def dropout(x, rate, seed, offset):
     every implementation, on any number of threads, and in the backward pass, which calls this again with g.
     """
     x = np.asarray(x, order="C")
-    kept = np.empty(x.size, bool)
+    hashed = np.empty(x.size, np.uint32)
     for start, stop, low, keys in dropout_spans(x.size, seed, offset):
-        kept[start:stop] = _hash(low + np.arange(stop - start, dtype=np.uint32), *keys) >= dropout_threshold(rate)
-    return np.where(kept.reshape(x.shape), x * dropout_scale(rate), x.dtype.type(0))
+        hashed[start:stop] = hash_counter(low + np.arange(stop - start, dtype=np.uint32), *keys)
+    kept = hashed.reshape(x.shape) >= dropout_threshold(rate)
+    return np.where(kept, x * dropout_scale(rate), x.dtype.type(0))
 
 
 def dropout_threshold(rate):
@@ -288,19 +293,20 @@ def _splitmix(z):
     return z ^ z >> 31
 
 
-def _hash(counter, first, second):
+def hash_counter(counter, first, second):
     """A keyed bijection of uint32: xor-shifts and multiplications, a key before each of the first two rounds.
 
     The multipliers and shifts are those of "triple32" (C. Wellons, public domain), found by search for least bias.
     """
     x = counter ^ first
-    x = (x ^ x >> np.uint32(17)) * np.uint32(0xED5AD4BB) + second
-    x = (x ^ x >> np.uint32(11)) * np.uint32(0xAC4C1B51)
-    x = (x ^ x >> np.uint32(15)) * np.uint32(0x31848BAB)
-    return x ^ x >> np.uint32(14)
+    x = (x ^ x >> 17) * 0xED5AD4BB + second
+    x = (x ^ x >> 11) * 0xAC4C1B51
+    x = (x ^ x >> 15) * 0x31848BAB
+    return x ^ x >> 14
 
 
-# ---- embedding ------------------------------------------------------------------------------------------------------
+# ---- embedding
+
 
 def embedding_grad(g, ids, V):
     """Rows of g added up per id, in the order of the ids.   g (..., E), integers (...) -> (V, E)"""
@@ -309,7 +315,8 @@ def embedding_grad(g, ids, V):
     return d
 
 
-# ---- optimiser ------------------------------------------------------------------------------------------------------
+# ---- optimiser
+
 
 def adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale=1.0):
     """One step of Adam with decoupled weight decay (Loshchilov and Hutter, 2019), in place on params, m and v.

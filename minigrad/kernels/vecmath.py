@@ -18,6 +18,7 @@ The polynomials are minimax fits made for this file: Lawson-weighted least squar
 coefficients rounded first and the others refitted to make up for it.
 """
 
+import functools
 import math
 
 from llvmlite import ir
@@ -85,7 +86,10 @@ class Value:
         return self._new(self.builder.shl(self.code, self.constant(count)))
 
     def __rshift__(self, count):
-        return self._new(self.builder.ashr(self.code, self.constant(count)))
+        return self._new(self.builder.lshr(self.code, self.constant(count)))
+
+    def __xor__(self, other):
+        return self._new(self.builder.xor(self.code, self._code(other)))
 
     def __and__(self, other):
         return self._new(self.builder.and_(self.code, self._code(other)))
@@ -127,6 +131,10 @@ class Value:
         """The size of this value with the sign of the other."""
         return self._llvm("copysign", other)
 
+    def at_least(self, bound):
+        """The larger of this and a bound; NaN stays NaN."""
+        return choose(self < bound, bound, self)
+
     def at_most(self, bound):
         """The smaller of this and a bound; NaN stays NaN."""
         return choose(self > bound, bound, self)
@@ -146,13 +154,21 @@ def choose(condition, yes, no):
     return like._new(like.builder.select(condition.code, like._code(yes), like._code(no)))
 
 
-def vectorised(function):
-    """Make a function of a Value one that kernels can call with a number."""
+def vectorised(function=None, *, results=1):
+    """Make a function of a Value, that returns one or a tuple of `results`, one that kernels call with a number."""
+    if function is None:
+        return functools.partial(vectorised, results=results)
+
+    def generate(context, builder, signature, values):
+        y = function(Value(builder, values[0]))
+        if results == 1:
+            return y.code
+        return context.make_tuple(builder, signature.return_type, [part.code for part in y])
 
     @intrinsic
     def call(typing_context, x):
         if x in (types.float32, types.float64):
-            return x(x), lambda context, builder, signature, values: function(Value(builder, values[0])).code
+            return (x if results == 1 else types.UniTuple(x, results))(x), generate
         return None
 
     call.__doc__ = function.__doc__
@@ -160,7 +176,7 @@ def vectorised(function):
     return call
 
 
-# ---- the functions: pairs are (float32, float64) --------------------------------------------------------------------
+# ---- the functions: pairs are (float32, float64)
 
 _LN2_HIGH = 0.693359375, 0.693145751953125  # few enough bits that n times it is exact
 _LN2_LOW = -2.12194440e-4, 1.42860682030941723212e-6
@@ -210,13 +226,12 @@ def log(x):
     log x = e ln 2 + f - f^2/2 + s (f^2/2 + s^2 p(s^2)).
     """
     double = x.is_double
-    mantissa, tiny, up = (52, 2.0**-1022, 54) if double else (23, 2.0**-126, 25)
-    root_half = 0x3FE6A09E667F3BCD if double else 0x3F3504F3
+    mantissa, bias, tiny, up = (52, 1023, 2.0**-1022, 54) if double else (23, 127, 2.0**-126, 25)
+    root_half = 0x3FE6A09E667F3BCD if double else 0x3F3504F3  # the bits of sqrt(1/2)
     subnormal = x < tiny
-    i = choose(subnormal, x * 2.0**up, x).bits() - root_half
+    i = choose(subnormal, x * 2.0**up, x).bits() + ((bias << mantissa) - root_half)
     f = ((i & (2**mantissa - 1)) + root_half).float_of_bits(x) - 1.0
-    e = (i >> mantissa).to_float(x)
-    e = choose(subnormal, e - float(up), e)
+    e = (i >> mantissa).to_float(x) - choose(subnormal, x._new(x.constant(bias + up)), bias)
     s = f / (f + 2.0)
     z = s * s
     half = f * f * 0.5

@@ -1,0 +1,68 @@
+"""GELU and its derivative in one pass."""
+
+import math
+
+import numpy as np
+
+from minigrad.kernels.compile import floats, kernel, run
+from minigrad.kernels.simd import row, share
+from minigrad.kernels.vecmath import choose, erfcx, exp, vectorised
+
+_CHUNK = 4096  # elements: pieces of a fixed size, so that the bits do not depend on the threads
+
+
+def gelu(x, approximate):
+    """See `reference.gelu`.   (...) -> (...), (...)"""
+    x = np.asarray(x, order="C")
+    y, derivative = np.empty_like(x), np.empty_like(x)
+    chunks = -(-x.size // _CHUNK)
+    run(_gelu_tanh if approximate == "tanh" else _gelu, chunks, 4 * x.size, x, y, derivative, x.size, chunks)
+    return y, derivative
+
+
+@vectorised(results=2)
+def normal_gelu(x):
+    """x P and its derivative P + x p, where P and p are the distribution and the density of the normal.
+
+    1 - P(t) = p(t) erfcx(t / sqrt 2) sqrt(pi/2) keeps the tail accurate and needs the one exponential of p.
+    """
+    near = x.at_least(-40.0).at_most(40.0)
+    e = exp.code(near * near * -0.5)
+    upper = erfcx.code(abs(near) * math.sqrt(0.5)) * e * 0.5
+    below = choose(x < 0.0, upper, 1.0 - upper)
+    return x.at_least(-40.0) * below, below + near * e * (1 / math.sqrt(2 * math.pi))
+
+
+@vectorised(results=2)
+def tanh_gelu(x):
+    """x s and its derivative s + x s (1 - s) 2 u', with u = sqrt(2/pi) (x + 0.044715 x^3) and s = 1 / (1 + e^(-2u)).
+
+    (1 + tanh u) / 2 is s. From e = e^(-2|u|) come s, or 1 - s if u < 0, as 1 / (1 + e), and s (1 - s) as e / (1 + e)^2.
+    """
+    root, cubic = math.sqrt(2 / math.pi), 0.044715
+    near = x.at_least(-40.0).at_most(40.0)
+    square = near * near
+    e = exp.code(abs(near) * (square * cubic + 1.0) * (-2 * root))
+    larger = 1.0 / (e + 1.0)
+    smaller = e * larger
+    s = choose(x < 0.0, smaller, larger)
+    slope = (square * (3 * cubic) + 1.0) * (2 * root)
+    return x.at_least(-40.0) * s, s + near * slope * (smaller * larger)
+
+
+@kernel
+def _gelu(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
+    first, last = share(t, nt, chunks)
+    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+    xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
+    for i in range(size):
+        ys[i], ds[i] = normal_gelu(xs[i])
+
+
+@kernel
+def _gelu_tanh(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
+    first, last = share(t, nt, chunks)
+    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+    xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
+    for i in range(size):
+        ys[i], ds[i] = tanh_gelu(xs[i])

@@ -1,0 +1,115 @@
+"""Layer normalization of rows, its gradients, and sums of columns."""
+
+import numpy as np
+
+from minigrad.kernels.compile import floats, kernel, run
+from minigrad.kernels.simd import constant, number, row, share, sqrt
+
+_CHUNK = 64  # rows whose columns are added up in the element type; the sums of chunks are added up in float64
+
+
+def layer_norm(x, gamma, beta, eps):
+    """See `reference.layer_norm`.   (..., E) -> y (..., E), mean (...), rstd (...)"""
+    x = np.asarray(x, order="C")
+    E = x.shape[-1]
+    gamma = np.ones(E, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
+    beta = np.zeros(E, x.dtype) if beta is None else np.ascontiguousarray(beta)
+    y, mean, rstd = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
+    run(_layer_norm, mean.size, x.size, x, gamma, beta, y, mean, rstd, mean.size, E, eps)
+    return y, mean, rstd
+
+
+def layer_norm_grad(g, x, gamma, mean, rstd):
+    """See `reference.layer_norm_grad`.   g, x (..., E) -> dx (..., E), dgamma (E,), dbeta (E,)"""
+    g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
+    E = x.shape[-1]
+    gamma = np.ones(E, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
+    mean, rstd = np.asarray(mean, order="C"), np.asarray(rstd, order="C")
+    dx = np.empty_like(x)
+    chunks = -(-mean.size // _CHUNK)
+    sums = np.empty((chunks, 2, E), x.dtype)
+    run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks)
+    dgamma, dbeta = _add_up(sums)
+    return dx, dgamma, dbeta
+
+
+def sum_rows(g):
+    """See `reference.sum_rows`.   (..., N) -> (N,)"""
+    g = np.asarray(g, order="C")
+    N = g.shape[-1]
+    R = g.size // N if N else 0
+    chunks = -(-R // _CHUNK)
+    sums = np.empty((chunks, N), g.dtype)
+    run(_sum_rows, chunks, g.size, g, sums, R, N, chunks)
+    return _add_up(sums)
+
+
+def _add_up(sums):
+    """Sums of chunks added up in float64.   (chunks, ...) -> (...)"""
+    return sums[0] if len(sums) == 1 else sums.sum(axis=0, dtype=np.float64).astype(sums.dtype)
+
+
+@kernel
+def _layer_norm(
+    t: int, nt: int, x: floats, gamma: floats, beta: floats, y: floats, mean: floats, rstd: floats,
+    R: int, E: int, eps: float,
+):  # fmt: skip
+    first, last = share(t, nt, R)
+    gammas, betas = row(gamma, 0, E), row(beta, 0, E)
+    count, one = constant(max(E, 1), x), constant(1, x)
+    for i in range(first, last):
+        xi, yi = row(x, i * E, E), row(y, i * E, E)
+        total = constant(0, x)
+        for j in range(E):
+            total += xi[j]
+        m = total / count
+        total = constant(0, x)
+        for j in range(E):
+            total += (xi[j] - m) * (xi[j] - m)
+        r = one / sqrt(total / count + number(eps, x))
+        mean[i], rstd[i] = m, r
+        for j in range(E):
+            yi[j] = (xi[j] - m) * r * gammas[j] + betas[j]
+
+
+@kernel
+def _layer_norm_grad(
+    t: int, nt: int, g: floats, x: floats, gamma: floats, mean: floats, rstd: floats, dx: floats, sums: floats,
+    R: int, E: int, chunks: int,
+):  # fmt: skip
+    first, last = share(t, nt, chunks)
+    gammas = row(gamma, 0, E)
+    count, zero = constant(max(E, 1), x), constant(0, x)
+    for c in range(first, last):
+        dgamma, dbeta = row(sums, 2 * c * E, E), row(sums, (2 * c + 1) * E, E)
+        for j in range(E):
+            dgamma[j] = zero
+            dbeta[j] = zero
+        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+            gi, xi, di = row(g, i * E, E), row(x, i * E, E), row(dx, i * E, E)
+            m, r = mean[i], rstd[i]
+            sum_dn = zero
+            sum_dn_n = zero
+            for j in range(E):
+                n = (xi[j] - m) * r
+                dn = gi[j] * gammas[j]
+                sum_dn += dn
+                sum_dn_n += dn * n
+                dgamma[j] += gi[j] * n
+                dbeta[j] += gi[j]
+            mean_dn, mean_dn_n = sum_dn / count, sum_dn_n / count
+            for j in range(E):
+                di[j] = r * (gi[j] * gammas[j] - mean_dn - (xi[j] - m) * r * mean_dn_n)
+
+
+@kernel
+def _sum_rows(t: int, nt: int, g: floats, sums: floats, R: int, N: int, chunks: int):
+    first, last = share(t, nt, chunks)
+    for c in range(first, last):
+        total = row(sums, c * N, N)
+        for j in range(N):
+            total[j] = constant(0, g)
+        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+            gi = row(g, i * N, N)
+            for j in range(N):
+                total[j] += gi[j]
