@@ -72,9 +72,9 @@ class GPT(nn.Module):
 
 def common(path, name, module, parameter):
     """Name and shape that a parameter has in ``bench.gpt``."""
-    if isinstance(module, nn.LayerNorm):
-        name = {"weight": "gamma", "bias": "beta"}[name]
-    return f"{path}.{name}", tuple(parameter.shape)[::-1] if isinstance(module, nn.Linear) else tuple(parameter.shape)
+    names = {nn.LayerNorm: {"weight": "gamma", "bias": "beta"}, nn.Linear: {"weight": "kernel"}}
+    shape = tuple(parameter.shape)[::-1] if isinstance(module, nn.Linear) else tuple(parameter.shape)
+    return f"{path}.{names.get(type(module), {}).get(name, name)}", shape
 
 
 def training_step(size, variant):

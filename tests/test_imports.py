@@ -19,7 +19,7 @@ MINIGRAD = """
     ops
     tensor
     derivatives
-    gradcheck draw
+    autograd gradcheck draw
     layer
     optim storage
 """
@@ -29,9 +29,9 @@ TRANSFORMER = """
     layers
     blocks
     models
-    tokenizers data baselines
-    summary generation plots
-    pretrained
+    tokenizers data runs console
+    baselines summary plots
+    generation pretrained
     training
     __main__
 """

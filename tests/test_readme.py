@@ -1,0 +1,26 @@
+"""The example in the README prints what the README says it prints."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def test_example_prints_what_the_readme_says(capsys):
+    (code, promised), = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert NUMBER.sub("#", printed) == NUMBER.sub("#", promised)
+    for got, said in zip(NUMBER.findall(printed), NUMBER.findall(promised)):
+        last_digit = 10.0 ** -len(said.partition(".")[2])  # another processor may round the last one otherwise
+        assert float(got) == pytest.approx(float(said), abs=1.01 * last_digit), (got, said)
+
+
+def test_every_file_it_names_is_there():
+    root = Path(__file__).parent.parent
+    named = set(re.findall(r"[`(]((?:[\w.-]+/)+[\w.-]*|\w+\.md)[`)]", README))
+    assert named >= {"ARCHITECTURE.md", "minigrad/core.py", "minigrad/ops/"}
+    assert not [name for name in named if not (root / name).exists()]
