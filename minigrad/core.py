@@ -24,8 +24,7 @@ from .errors import DtypeError, GradientError, ShapeError, received
 
 # ------------------------------------------------------------------------------------------------------- tensors
 
-_changes = itertools.count(1)  # a clock that ticks whenever the value of a leaf changes
-_now = 0
+_clock = itertools.count(1)  # ticks when a node is made and when a leaf changes: which of two was first is known
 
 
 class Tensor:
@@ -117,19 +116,18 @@ class Tensor:
         value = as_array(value)
         if value.shape != self._data.shape:
             raise ShapeError("assign: the new value must have the tensor's shape. " + received(tensor=self, value=value))
-        self._data = value.astype(self._data.dtype)
+        self._data = np.array(value, self._data.dtype, order="C")
         self._mark_changed()
         return self
 
     def _writable(self):
-        """The array for a change in place by its owner; first a copy if anybody else still looks at it."""
-        if sys.getrefcount(self._data) > 2 or self._data.base is not None:
+        """The array, in C order, for a change in place by its owner; first a copy if anybody else still looks at it."""
+        if sys.getrefcount(self._data) > 2 or self._data.base is not None or not self._data.flags.c_contiguous:
             self._data = self._data.copy()
         return self._data
 
     def _mark_changed(self):
-        global _now
-        _now = self._changed = next(_changes)
+        self._changed = next(_clock)
 
     def retain_grad(self):
         """Keep the gradient of this inner tensor in ``.grad`` at the next backward.
@@ -198,21 +196,21 @@ def as_array(value, dtype=None, copy=False):
     if dtype is None and not isinstance(value, np.ndarray | np.generic):
         if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
             value = [item._data if isinstance(item, Tensor) else item for item in value]
-        array = np.asarray(value)
+        array = np.array(value) if copy else np.asarray(value)
         if array.dtype == np.float64 and not _holds_arrays(value):
             array = array.astype(settings.default_dtype())
     else:
-        array = np.array(value, dtype=dtype) if copy else np.asarray(value, dtype=dtype)
+        array = np.array(value, dtype=dtype, order="C") if copy else np.asarray(value, dtype=dtype)
     if array.dtype.kind not in "fiub":
         raise DtypeError(f"tensor: elements must be numbers or booleans. Received: {value!r:.60} of dtype {array.dtype}.")
     return array
 
 
 def _holds_arrays(value):
-    """Whether nested lists end in NumPy values, whose dtype is to be kept."""
+    """Whether nested lists end in arrays or NumPy scalars, whose dtype is to be kept."""
     while isinstance(value, list | tuple) and value:
         value = value[0]
-    return isinstance(value, np.ndarray | np.generic)
+    return hasattr(value, "__array__")
 
 
 # ----------------------------------------------------------------------------------------------------------- ops
@@ -347,13 +345,12 @@ def op(**attachments):
 class Node:
     """One recorded call: the op, its inputs (a Tensor where a gradient is wanted, else the plain array), what its rule needs."""
 
-    __slots__ = ("op", "inputs", "params", "out", "outputs", "saved", "age", "born", "hooks")
-    ages = itertools.count()
+    __slots__ = ("op", "inputs", "params", "out", "outputs", "saved", "age", "hooks")
 
     def __init__(self, op, inputs, params, out, saved):
         self.op, self.inputs, self.params, self.saved = op, inputs, params, saved
         self.out, self.outputs = out if op.uses_out else None, len(out) if out.__class__ is tuple else 1
-        self.age, self.born, self.hooks = next(Node.ages), _now, ()
+        self.age, self.hooks = next(_clock), ()
 
     def release(self):
         """Forget the values; a later walk through here raises."""
@@ -372,7 +369,8 @@ def apply(op, inputs, params):
             tracked = tracked or x._requires_grad
             x = x._data
         elif isinstance(x, np.generic):
-            x = x.item()  # a NumPy scalar is a number, it never promotes an array
+            # next to an array a NumPy scalar is a number, which never promotes; alone it keeps its dtype
+            x = x.item() if any(isinstance(other, np.ndarray | Tensor) for other in inputs) else np.asarray(x)
         elif isinstance(x, list | tuple):
             x = as_array(x)
         arrays.append(x)
@@ -381,7 +379,7 @@ def apply(op, inputs, params):
     if op.saves:
         out, saved = out
     if not tensors:
-        return out
+        return out if out.__class__ in (np.ndarray, tuple) else np.asarray(out)
     node = None
     if tracked and op.rule is not None and settings.is_grad_enabled():
         kept = tuple([x if isinstance(x, Tensor) and x._requires_grad else a for x, a in zip(inputs, arrays)])
@@ -490,7 +488,7 @@ def _reachable(outputs, oldest):
             if isinstance(x, Tensor):
                 if x._node is not None:
                     stack.append(x._node)
-                elif x._changed > node.born:
+                elif x._changed > node.age:
                     raise GradientError(
                         f"backward: a leaf of shape {x.shape} was changed after {node.op.name} used it, so its gradient would be "
                         "wrong. Call backward() before assign() or an optimiser step, or compute the forward again."
@@ -568,7 +566,7 @@ def seed_of(output, gradient, who):
                 "gradient= with its shape. " + received(tensor=output)
             )
         return np.ones_like(output._data)
-    seed = gradient if isinstance(gradient, Tensor) else as_array(gradient, copy=True)
+    seed = gradient if isinstance(gradient, Tensor) else as_array(gradient, output.dtype, copy=True)
     if seed.shape != output.shape:
         raise ShapeError(f"{who}: gradient must have the shape of the output. " + received(output=output, gradient=seed))
-    return seed
+    return seed if seed.dtype == output.dtype else seed.astype(output.dtype)

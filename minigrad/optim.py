@@ -79,7 +79,7 @@ class Optimizer:
             if not number.isdecimal() or int(number) >= len(parameters) or parameters[int(number)].shape != array.shape:
                 raise LayerError(f"load_state_dict: {key} does not fit the optimiser's parameters. " + received(array=array))
             p = parameters[int(number)]
-            restored.setdefault(id(p), {})[name] = np.array(array, p.dtype)
+            restored.setdefault(id(p), {})[name] = np.array(array, p.dtype, order="C")
         self.steps, self.state = int(state["steps"]), restored
 
 
@@ -103,7 +103,7 @@ class SGD(Optimizer):
             for p in self._moving(group):
                 move = p.grad._data
                 if group["momentum"]:
-                    state = self.state.setdefault(id(p), {"velocity": np.zeros_like(p._data)})
+                    state = self.state.setdefault(id(p), {"velocity": np.zeros(p.shape, p.dtype)})
                     state["velocity"] = move = group["momentum"] * state["velocity"] + move
                 data = p._writable()
                 data -= group["lr"] * move
@@ -151,7 +151,7 @@ class AdamW(Optimizer):
 
     def _moments(self, p):
         if id(p) not in self.state:
-            self.state[id(p)] = {"m": np.zeros_like(p._data), "v": np.zeros_like(p._data)}
+            self.state[id(p)] = {"m": np.zeros(p.shape, p.dtype), "v": np.zeros(p.shape, p.dtype)}
         return self.state[id(p)]
 
 

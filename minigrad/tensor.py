@@ -95,7 +95,7 @@ Tensor.__float__ = lambda x: float(x.item())
 Tensor.__int__ = lambda x: int(x.item())
 Tensor.__index__ = lambda x: x.item().__index__()
 Tensor.__reduce__ = lambda x: (_restored, (type(x), _recorded_is_an_error(x, "pickle")._data, x._requires_grad))
-Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(id(x), _restored(type(x), x._data.copy(), x._requires_grad))
+Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(id(x), _restored(type(x), _recorded_is_an_error(x, "deepcopy")._data, x._requires_grad))
 
 
 def _restored(kind, data, requires_grad):

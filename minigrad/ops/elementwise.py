@@ -96,6 +96,7 @@ def power(x, y, /):
 
 @power.vjp
 def _(g, out, x, y, wanted):
+    x, y = [np.asarray(v, out.dtype) if isinstance(v, int | float) else v for v in (x, y)]  # numbers as exact as the rest
     dx = dy = None
     if wanted[0]:
         # y x^(y-1), with 0 where y is 0 (there x^(y-1) may be infinite)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..core import Tensor, op
 from ..errors import ShapeError, received
-from .broadcasting import broadcast_to
+from .broadcasting import broadcast_to, promote
 from .elementwise import divide, equal, exp, log, multiply, square, subtract
 from .samples import Sample, normal, strided
 from .shape import reshape
@@ -59,12 +59,13 @@ def _(g, _, x, axis, keepdims):
 
 @op(numpy=np.mean, reference=np.mean, linear=(0,), samples=_reductions)
 def mean(x, /, axis=None, keepdims=False):
-    """Mean over axes.   (...) -> (... without axis)
+    """Mean over axes, floating also for integers.   (...) -> (... without axis)
 
     >>> import numpy as np
     >>> mean(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=1)
     array([1.5, 3.5])
     """
+    (x,) = promote((x,), floating=True)
     return np.mean(x, axis=axes_of("mean", x, axis), keepdims=keepdims)
 
 
@@ -113,7 +114,7 @@ def argmax(x, /, axis=None):
 
     >>> import numpy as np
     >>> argmax(np.array([1.0, 5.0, 2.0]))
-    1
+    array(1)
     """
     return np.argmax(x, axis=axis)
 
