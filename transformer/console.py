@@ -40,12 +40,12 @@ class Report:
         """One line, or several."""
         self.console.print(text, style=style, soft_wrap=True)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], bold: str) -> None:
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], bold: str) -> None:
         """A table of names and, to the right of them, numbers; the row called `bold` stands out."""
         from rich import box
         from rich.table import Table
 
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left")
         for row in rows:

@@ -29,7 +29,7 @@ class Corpus:
 
     >>> corpus = Corpus("a rhyme", 2, training="row, row, row your boat", validation="merrily, merrily")
     >>> corpus.characters, corpus.alphabet[:4], corpus.fingerprint[:8]
-    (39, ' ,ab', '7ef59d13')
+    (39, ' ,ab', 'bf559499')
     """
 
     name: str

@@ -105,8 +105,6 @@ class Run:
                 write(unfinished / OPTIMISER, to_safetensors(optimiser))
                 write(unfinished / HISTORY, _csv(history))
                 write(unfinished / STATE, _json(state))
-                if target.exists():  # of an earlier attempt from the same place: the same numbers, or damaged ones
-                    shutil.rmtree(target)
                 unfinished.rename(target)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)

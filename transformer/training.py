@@ -49,15 +49,15 @@ class Trainer:
             ),
             seed=config.seed,
         )
-        self.parameters = list(self.model.parameters())
-        # Decay pulls the matrices towards zero; gains and biases have a place of their own to be.
-        matrices = [p for p in self.parameters if p.ndim > 1]
-        vectors = [p for p in self.parameters if p.ndim <= 1]
+        groups: tuple[list[Any], list[Any]] = ([], [])  # matrices, and what must not be pulled towards zero
+        for path, parameter in self.model.named_parameters().items():
+            groups[path.endswith(("bias", "gamma", "beta"))].append(parameter)
         self.optimiser = minigrad.optim.AdamW(
-            [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}],
+            [{"params": groups[0]}, {"params": groups[1], "weight_decay": 0.0}],
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
+            global_clipnorm=config.clip,
         )
         self.history: list[dict[str, Any]] = []
         self.seconds = 0.0  # spent in steps
@@ -70,28 +70,27 @@ class Trainer:
     def advance(self) -> dict[str, Any]:
         """Make one step of gradient descent and return its row of the history.
 
-        Raises `UserError` where the loss or the gradient is no finite number; the model is left as it was.
+        Raises `UserError` where the loss or the gradient is no finite number.
         """
-        began, config, step = time.perf_counter(), self.config, self.step + 1
+        began, config = time.perf_counter(), self.config
         self.optimiser.lr = minigrad.optim.warmup_cosine(
-            step, config.warmup, config.steps, config.learning_rate, config.learning_rate * config.final_rate
+            self.step, config.warmup, config.steps, config.learning_rate, config.learning_rate * config.final_rate
         )
         inputs, targets = self.sampler.next()  # (B, T), (B, T)
         logits = self.model(inputs, training=True)  # (B, T) -> (B, T, V)
         loss = minigrad.cross_entropy(logits, targets)  # -> ()
         self.model.zero_grad()
         loss.backward()
-        norm = minigrad.optim.clip_grad_norm_(self.parameters, config.clip)
-        for name, value in (("loss", loss.item()), ("length of the gradient", norm)):
-            if not math.isfinite(value):
-                raise UserError(f"The {name} is {value} at step {step}: training stops here.")
         self.optimiser.step()
+        for name, value in (("loss", loss.item()), ("length of the gradient", self.optimiser.grad_norm)):
+            if not math.isfinite(value):
+                raise UserError(f"The {name} is {value} at step {self.step + 1}: training stops here.")
         self.history.append(
             {
-                "step": step,
+                "step": self.step + 1,
                 "learning_rate": self.optimiser.lr,
                 "train_loss": loss.item(),
-                "gradient_norm": norm,
+                "gradient_norm": self.optimiser.grad_norm,
                 "validation_bits": None,
             }
         )
@@ -114,6 +113,7 @@ class Trainer:
             "windows": self.sampler.position,
             "dropout": self.model.generator.state(),
             "optimiser": {name: value for name, value in optimiser.items() if name not in arrays},
+            "arrays": sorted(arrays),
             "seconds": self.seconds,
         }
         run.save_checkpoint(self.step, model, arrays, state, self.history, self.config.keep)
@@ -129,7 +129,7 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"] | arrays)
             self.model.generator.set_state(state["dropout"])
             self.sampler.position, self.history, self.seconds = state["windows"], history, state["seconds"]
-            if not self.step == state["step"] == step:
+            if not self.step == state["step"] == step or sorted(arrays) != state["arrays"]:
                 raise ValueError
         except (KeyError, ValueError, TypeError) as error:  # shapes and names that do not fit are ValueErrors too
             raise UserError(f"{run.checkpoint(step)} does not belong to the model in {run.folder}.") from error
@@ -315,14 +315,20 @@ def _finish(
     )
     runs.write(run.folder / runs.PLOT, plots.loss_curve(trainer.history, lines, bits, f"Learning: {corpus.name}"))
 
-    standing = sorted([*lines.items(), ("this model", bits)], key=lambda entry: -entry[1])
-    rows = [(name, f"{value:.3f}", "" if name == "this model" else f"{value - bits:+.3f}") for name, value in standing]
-    report.table(
-        "The validation text, in bits per character", ("", "bits", "this model saves"), rows, bold="this model"
-    )
+    _compare(bits, lines, report)
     report.say(f"Saved in {run.folder}: the model, its history and its loss curve ({runs.PLOT}).")
     report.say("Write text with it:")
     report.say(f"  {command('sample', run.folder, '--prompt', 'The ', '--temperature', '0.8', '--tokens', '400')}")
+
+
+def _compare(bits: float, lines: dict[str, float], report: Report) -> None:
+    """The model among the lines to pass, and how far it is from the next one."""
+    standing = sorted([*lines.items(), ("this model", bits)], key=lambda entry: -entry[1])
+    report.table(("predicted by", "bits per character"), [(n, f"{b:.3f}") for n, b in standing], bold="this model")
+    place = standing.index(("this model", bits))
+    passed = [f"{standing[place - 1][0]} by {standing[place - 1][1] - bits:.3f} bits"] if place else []
+    ahead = [f"next is {name}, {bits - b:.3f} bits away" for name, b in standing[place + 1 : place + 2]]
+    report.say(f"This model passes {'; '.join([*(passed or ['none of them']), *(ahead or ['nothing is left to pass'])])}.")
 
 
 def _last_good(run: Run) -> str:
