@@ -15,7 +15,9 @@ def softmax(x, where=None):
     if where is None:
         run(_softmax, R, x.size, x, y, R, N)
     else:
-        where = np.ascontiguousarray(np.broadcast_to(where, x.shape), dtype=bool)
+        where = np.asarray(where, dtype=bool, order="C")
+        if where.shape != x.shape:
+            where = np.ascontiguousarray(np.broadcast_to(where, x.shape))
         run(_masked_softmax, R, x.size, x, where, y, R, N)
     return y
 
