@@ -423,10 +423,11 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False):
             arrived[place] = gradient
         elif place in own:
             arrived[place] += gradient
-        else:
+        elif create_graph:
             arrived[place] = arrived[place] + gradient
-            if not create_graph:
-                own.add(place)
+        else:
+            arrived[place] = np.asarray(arrived[place] + gradient)
+            own.add(place)
 
     for x, seed in zip(outputs, seeds):
         if x._requires_grad:
@@ -494,6 +495,11 @@ def _reachable(outputs, oldest):
                         "wrong. Call backward() before assign() or an optimiser step, or compute the forward again."
                     )
     return [seen[age] for age in sorted(seen, reverse=True)]
+
+
+def leaves_of(output):
+    """The ids of the leaves that ``output`` was computed from and to which gradients flow."""
+    return {id(x) for node in _reachable([output], -1) for x in node.inputs if isinstance(x, Tensor) and x._node is None}
 
 
 def _leading_to(order, places):

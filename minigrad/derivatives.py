@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from . import settings
-from .core import Tensor, as_array, seed_of, walk, wrap
+from .core import Tensor, alias, as_array, leaves_of, seed_of, walk, wrap
 from .errors import GradientError
 
 
@@ -42,19 +42,20 @@ def _leaves(args, argnums):
     args = list(args)
     for i in argnums:
         x = args[i]
-        if not (isinstance(x, Tensor) and x.requires_grad):
-            args[i] = Tensor(x, requires_grad=True)
-        else:
-            from .core import alias
-
-            args[i] = alias(x)
+        args[i] = alias(x) if isinstance(x, Tensor) and x.requires_grad else Tensor(x, requires_grad=True)
     return args
+
+
+def _nested(outer_grad, value, args):
+    """Whether ``value`` depends on anything that is tracked outside too, so that its derivatives need a graph."""
+    return outer_grad and not leaves_of(value) <= {id(x) for x in args if isinstance(x, Tensor) and x.is_leaf}
 
 
 def value_and_grad(f, argnums=0):
     """The function that returns ``(f(...), gradient)``; ``argnums`` is one position or a tuple of positions.
 
-    ``f`` must return one number. The gradient can be differentiated again.
+    ``f`` must return one number. Where it also depends on tensors that require a gradient outside, through its arguments or by
+    their names, value and gradient are part of that graph and can be differentiated again; under `no_grad` they are constants.
 
     >>> value, slope = value_and_grad(lambda x: (x * x).sum())(Tensor([1.0, 3.0]))
     >>> value.item(), slope.tolist()
@@ -64,13 +65,14 @@ def value_and_grad(f, argnums=0):
 
     @functools.wraps(f, assigned=("__doc__", "__module__"))
     def function(*args, **kwargs):
-        # the gradient gets a graph only where the caller's own arguments have one: inside another derivative
-        nested = any(isinstance(args[i], Tensor) and args[i].requires_grad for i in positions)
+        outer_grad = settings.is_grad_enabled()
         with settings.enable_grad():
             args = _leaves(args, positions)
             value = f(*args, **kwargs)
-        found = gradients(value, [args[i] for i in positions], create_graph=nested, allow_unused=True)
-        found = [wrap(np.zeros_like(args[i]._data)) if g is None else g for i, g in zip(positions, found)]
+        fresh = [args[i] for i in positions]
+        nested = _nested(outer_grad, value, fresh)
+        found = gradients(value, fresh, create_graph=nested, allow_unused=True)
+        found = [wrap(np.zeros_like(x._data)) if g is None else g for x, g in zip(fresh, found)]
         return value if nested else value.detach(), found[0] if isinstance(argnums, int) else tuple(found)
 
     return function
@@ -88,20 +90,26 @@ def grad(f, argnums=0):
 
 
 def vjp(f, *inputs):
-    """``f(*inputs)`` and the function that carries a gradient of the output back to the inputs.
+    """``f(*inputs)`` and the function that carries a gradient of the output back to the inputs, as often as wanted.
+
+    The carried gradients have a graph where `value_and_grad`'s would, or with ``create_graph=True``.
 
     >>> out, pull = vjp(lambda x: x * x, Tensor([1.0, 2.0]))
     >>> pull([1.0, 10.0])[0].tolist()
     [2.0, 40.0]
     """
+    outer_grad = settings.is_grad_enabled()
     with settings.enable_grad():
         args = _leaves(inputs, range(len(inputs)))
         out = f(*args)
+    nested = _nested(outer_grad, out, args)
 
     def pull(g, create_graph=False):
+        create_graph = create_graph or nested or (outer_grad and isinstance(g, Tensor) and g.requires_grad)
         found = gradients(out, args, [g if isinstance(g, Tensor) else as_array(g)], True, create_graph, allow_unused=True)
         return tuple(wrap(np.zeros_like(a._data)) if x is None else x for a, x in zip(args, found))
 
+    pull.nested = nested
     return out, pull
 
 
@@ -115,10 +123,13 @@ def jvp(f, inputs, tangents):
     [2.0, 2.0]
     """
     out, pull = vjp(f, *inputs)
+    nested = settings.is_grad_enabled() and (
+        pull.nested or any(isinstance(t, Tensor) and t.requires_grad for t in tangents)
+    )
     weight = Tensor(np.zeros_like(out._data), requires_grad=True)
     back = pull(weight, create_graph=True)
-    joined = [(g, as_array(t)) for g, t in zip(back, tangents, strict=True) if g.requires_grad]
-    if not joined:
-        return out.detach(), wrap(np.zeros_like(out._data))
-    (moved,) = gradients([g for g, _ in joined], weight, [t for _, t in joined], allow_unused=True)
-    return out.detach(), wrap(np.zeros_like(out._data)) if moved is None else moved
+    joined = [(g, t) for g, t in zip(back, tangents, strict=True) if g.requires_grad]
+    moved = None
+    if joined:
+        (moved,) = gradients([g for g, _ in joined], weight, [t for _, t in joined], create_graph=nested, allow_unused=True)
+    return out if nested else out.detach(), wrap(np.zeros_like(out._data)) if moved is None else moved
