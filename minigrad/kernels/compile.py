@@ -171,7 +171,7 @@ def address(array):
         return 0
     if _DATA is None:
         return array.ctypes.data
-    return ctypes.c_void_p.from_address(id(array) + _DATA).value
+    return _pointer_at(id(array) + _DATA).value
 
 
 def scratch(size):
@@ -206,17 +206,18 @@ def _data_offset():
 _FLOAT64, _INT64 = struct.Struct("d"), struct.Struct("q")
 _PADDING = [(0,) * (WIDTH - n) for n in range(WIDTH + 1)]
 _DATA = _data_offset()
+_pointer_at = ctypes.c_size_t.from_address
 _local = threading.local()
 _busy = threading.Lock()  # a threading layer may abort the process when two Python threads enter it at once
 _forked = False
 _drivers, _dispatchers = {}, {}
 
 
-def _serial(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):  # noqa: E741
+def _serial(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):
     invoke(code, (0, 1, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))
 
 
-def _parallel(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):  # noqa: E741
+def _parallel(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):
     for t in prange(nt):
         # prange counts in unsigned integers, kernels in signed ones
         invoke(code, (np.int64(t), nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))

@@ -10,6 +10,8 @@ Threads share the result. Each of its numbers is the same sequence of multiply-a
 do not depend on how many threads there are.
 """
 
+import functools
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -18,7 +20,7 @@ from numba.extending import intrinsic
 from minigrad.kernels.compile import address, cpu, floats, helper, integers, invoke, kernel, launch, scratch, shares
 from minigrad.kernels.simd import at, constant, row, share
 
-# Bytes in a vector register, and rows in a tile: ROWS * 2 accumulators, 2 vectors of b and 1 of a fit the register file.
+# Bytes in a vector register, and rows in a tile: 2 * ROWS sums, 2 vectors of b and 1 of a fit in the registers.
 _FEATURES = set(cpu()[2].split(","))
 if {"+avx512f", "+avx512vl"} <= _FEATURES:
     VECTOR, ROWS = 64, 12
@@ -29,7 +31,8 @@ else:
 FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 
 # Blocks: a panel of b (BLOCK_K) stays in the first cache, the block of a (BLOCK_M x BLOCK_K) in the second.
-BLOCK_M, BLOCK_N, BLOCK_K = 144, 1024, 384
+BLOCK_M, BLOCK_N, BLOCK_K = 192, 512, 384
+UNROLL = 4  # steps of k in one turn of the innermost loop
 NO_PACKING = 2 * ROWS  # with no more rows than this, packing b costs more than it saves
 
 
@@ -82,37 +85,41 @@ def _tile(rows, vectors):
                     builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
                 )
 
-            before = builder.block
-            head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
-            builder.branch(head)
+            def steps(count, unrolled, state):
+                """Walk ``count * unrolled`` steps of k from ``state``, (a, b, sums); returns the state after them."""
+                before = builder.block
+                head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
+                builder.branch(head)
 
-            builder.position_at_end(head)
-            step, a_at, b_at = builder.phi(i64), builder.phi(a_value.type), builder.phi(b_value.type)
-            sums = [builder.phi(vector) for _ in range(rows * vectors)]
-            for phi, start in zip(
-                [step, a_at, b_at, *sums],
-                [i64(0), a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * len(sums)],
-                strict=True,
-            ):
-                phi.add_incoming(start, before)
-            builder.cbranch(builder.icmp_signed("<", step, k), body, after)
+                builder.position_at_end(head)
+                state = [i64(0), *state]
+                phis = [builder.phi(value.type) for value in state]
+                for phi, value in zip(phis, state, strict=True):
+                    phi.add_incoming(value, before)
+                done, a_at, b_at, *sums = phis
+                builder.cbranch(builder.icmp_signed("<", done, count), body, after)
 
-            builder.position_at_end(body)
-            columns = [load(b_at, i64(j * width)) for j in range(vectors)]
-            new = []
-            for i in range(rows):
-                one = broadcast(a_at, builder.mul(a_row, i64(i)))
-                for j in range(vectors):
-                    new.append(builder.call(multiply_add, [one, columns[j], sums[i * vectors + j]]))
-            for phi, value in zip(
-                [step, a_at, b_at, *sums],
-                [builder.add(step, i64(1)), builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k]), *new],
-                strict=True,
-            ):
-                phi.add_incoming(value, body)
-            builder.branch(head)
+                builder.position_at_end(body)
+                for _ in range(unrolled):
+                    columns = [load(b_at, i64(j * width)) for j in range(vectors)]
+                    for i in range(rows):
+                        one = broadcast(a_at, builder.mul(a_row, i64(i)))
+                        for j in range(vectors):
+                            at_sum = i * vectors + j
+                            sums[at_sum] = builder.call(multiply_add, [one, columns[j], sums[at_sum]])
+                    a_at, b_at = builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k])
+                for phi, value in zip(phis, [builder.add(done, i64(1)), a_at, b_at, *sums], strict=True):
+                    phi.add_incoming(value, body)
+                builder.branch(head)
 
-            builder.position_at_end(after)
+                builder.position_at_end(after)
+                return phis[1:]
+
+            state = [a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * (rows * vectors)]
+            turns = builder.sdiv(k, i64(UNROLL))
+            state = steps(turns, UNROLL, state)
+            _, _, *sums = steps(builder.sub(k, builder.mul(turns, i64(UNROLL))), 1, state)
+
             with builder.if_else(builder.icmp_signed("!=", adds, i64(0))) as (then, otherwise):
                 for branch, with_plus in ((then, True), (otherwise, False)):
                     with branch:
@@ -140,7 +147,7 @@ _few_wide, _few_narrow = _tile(FEW, 2), _tile(FEW, 1)
 def _mover(rows, transposes):
     """Copy numbers into a panel that is ``rows`` wide, or 2 vectors wide where ``rows`` is None.
 
-    One step of k from neighbours in memory; or, transposing, as many steps as a vector has lanes from rows of them.
+    One step of k, from neighbours in memory; or, transposing, as many steps as 16 bytes hold, from rows ``stride`` apart.
     """
 
     @intrinsic
@@ -164,20 +171,35 @@ def _mover(rows, transposes):
                 builder.store(value, vector_at(panel_value, i64(0), width), align=size)
                 return context.get_dummy_value()
 
-            half = count // 2
-            interleave = [[x for p in range(first, first + half) for x in (p, p + count)] for first in (0, half)]
-            zero = ir.Constant(ir.VectorType(number, count), [0.0] * count)
+            # Squares of side x side numbers, as many side by side as fit in a vector, are transposed within their 16 bytes.
+            side = 16 // size
+            half = side // 2
+            nothing = ir.Constant(ir.VectorType(number, side), ir.Undefined)
+            interleave = [
+                [x for square in range(0, count, side) for p in range(half) for x in (square + p + h, square + p + h + count)]
+                for h in (0, half)
+            ]
             for first in range(0, width, count):
                 here = min(count, width - first)
-                square = [
-                    builder.load(vector_at(source_value, builder.mul(stride, i64(first + i)), count), align=size)
-                    for i in range(here)
-                ] + [zero] * (count - here)
-                for _ in range(half.bit_length()):  # log2(count) rounds of interleaving the halves transpose a square
-                    square = [shuffle(square[i], square[i + half], o) for i in range(half) for o in interleave]
-                for k, value in enumerate(square):
-                    value = value if here == count else shuffle(value, value, list(range(here)))
-                    builder.store(value, vector_at(panel_value, i64(k * width + first), here), align=size)
+
+                def sides(i, first=first, here=here):
+                    """Row i of every square, next to each other: one vector."""
+                    parts = [
+                        builder.load(vector_at(source_value, builder.mul(stride, i64(first + square + i)), side), align=size)
+                        if square + i < here
+                        else nothing
+                        for square in range(0, count, side)
+                    ]
+                    while len(parts) > 1:
+                        parts = [shuffle(x, y, list(range(2 * x.type.count))) for x, y in zip(parts[::2], parts[1::2])]
+                    return parts[0]
+
+                lines = [sides(i) for i in range(side)]
+                for _ in range(half.bit_length()):  # log2(side) rounds of interleaving one half with the other transpose
+                    lines = [shuffle(lines[i], lines[i + half], order) for i in range(half) for order in interleave]
+                for k, line in enumerate(lines):
+                    line = line if here == count else shuffle(line, line, list(range(here)))
+                    builder.store(line, vector_at(panel_value, i64(k * width + first), here), align=size)
             return context.get_dummy_value()
 
         return types.void(source, types.int64, source), generate
@@ -195,31 +217,34 @@ _transpose_rows, _transpose_columns = _mover(ROWS, True), _mover(None, True)
 @kernel
 def pack(source: floats, stride: int, stride_k: int, n: int, k: int, width: int, target: floats):
     """source (n, k) of any strides -> target [panels][k][width], the last panel filled up with zeros."""
-    count = lanes(source)
-    for first in range(0, n, width):
-        begin, panel = at(source, first * stride), at(target, first * k)
-        here = min(width, n - first)
-        done = 0
-        if here == width and stride == 1:
-            done = k
+    whole = n // width * width if stride == 1 or stride_k == 1 else 0
+    if stride == 1:
+        for first in range(0, whole, 4 * width):  # four panels at a time: what is read lies together
             for step in range(k):
+                for j in range(first, min(first + 4 * width, whole), width):
+                    if width == ROWS:
+                        _copy_rows(at(source, j + step * stride_k), 0, at(target, j * k + step * width))
+                    else:
+                        _copy_columns(at(source, j + step * stride_k), 0, at(target, j * k + step * width))
+    for first in range(0 if stride != 1 else whole, n, width):
+        begin, panel = at(source, first * stride), at(target, first * k)
+        done = 0
+        if first < whole:
+            side = lanes(source) * 16 // VECTOR
+            done = k // side * side
+            for step in range(0, done, side):
                 if width == ROWS:
-                    _copy_rows(at(begin, step * stride_k), 0, at(panel, step * width))
+                    _transpose_rows(at(begin, step), stride, at(panel, step * width))
                 else:
-                    _copy_columns(at(begin, step * stride_k), 0, at(panel, step * width))
-        elif here == width and stride_k == 1:
-            while done + count <= k:
-                if width == ROWS:
-                    _transpose_rows(at(begin, done), stride, at(panel, done * width))
-                else:
-                    _transpose_columns(at(begin, done), stride, at(panel, done * width))
-                done += count
+                    _transpose_columns(at(begin, step), stride, at(panel, step * width))
         out = row(panel, 0, k * width)
-        for step in range(done, k):
-            for i in range(here):
+        here = min(width, n - first)
+        if here < width:
+            for i in range(k * width):
+                out[i] = constant(0, source)
+        for i in range(here):
+            for step in range(done, k):
                 out[step * width + i] = row(begin, i * stride + step * stride_k, 1)[0]
-            for i in range(here, width):
-                out[step * width + i] = constant(0, source)
 
 
 def multiplying(a_row):
@@ -365,41 +390,46 @@ def _multiply(a, b, c, bias):
     M, K = a.shape[-2:]
     N = b.shape[-1]
     if b.shape[-2] != K:
-        raise ValueError(f"matmul: the last axis of a and the last but one of b differ. Received: {a.shape}, {b.shape}.")
+        raise ValueError(
+            "matmul: the last axis of a and the last but one of b must be equally long. "
+            f"Received: a {a.shape}, b {b.shape}."
+        )
     if K == 0:
         c[...] = 0 if bias is None else bias
-    if c.size == 0 or K == 0:
+    if K == 0 or c.size == 0:
         return c
-    a, b = _whole_strides(a), _whole_strides(b)
-    bias = None if bias is None else np.ascontiguousarray(bias)
     item = a.itemsize
-    offsets = _offsets(a, b)
-    batches = offsets.shape[0]
+    if any(stride % item for stride in a.strides + b.strides):  # a field of records: not whole numbers apart
+        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
+    offsets = _ONE if a.ndim == 2 else _offsets(a, b)
+    batches = len(offsets)
     nt = shares(batches * M * N, batches * M * N * K // 16)
-    size = item * nt * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR)
-    launch(product.address(a.dtype), nt, [
+    code, pack_code, multiply_code = _code(a.dtype)
+    values = [
         address(a), address(b), address(c), address(bias), address(offsets), batches, M, N, K,
         a.strides[-2] // item, a.strides[-1] // item, b.strides[-2] // item, b.strides[-1] // item,
-        scratch(size), bias is not None, pack.address(a.dtype), multiply.address(a.dtype),
-    ])  # fmt: skip
+        scratch(nt * item * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR // item)),
+        bias is not None, pack_code, multiply_code,
+    ]  # fmt: skip
+    launch(code, nt, values)
     return c
 
 
-def _whole_strides(x):
-    """x, copied if its numbers do not lie whole numbers apart (a field of records)."""
-    return x if x.flags.aligned and not any(s % x.itemsize for s in x.strides) else np.ascontiguousarray(x)
+@functools.cache
+def _code(dtype):
+    return product.address(dtype), pack.address(dtype), multiply.address(dtype)
 
 
 _ONE = np.zeros((1, 2), np.int64)
 
 
 def _offsets(a, b):
-    """Where the matrices of a and b (..., ., .) begin, in elements: int64 (batches, 2)."""
-    if a.ndim == 2:
-        return _ONE
+    """Where the matrices of a and b (..., ., .) begin, in numbers: int64 (batches, 2)."""
     out = np.zeros((*a.shape[:-2], 2), np.int64)
     for axis, length in enumerate(a.shape[:-2]):
         along = np.arange(length).reshape(-1, *[1] * (a.ndim - 3 - axis))  # (length, 1, ..., 1)
         out[..., 0] += along * (a.strides[axis] // a.itemsize)
         out[..., 1] += along * (b.strides[axis] // b.itemsize)
-    return out.reshape(-1, 2)
+    return out.reshape(-1, 2)  # (..., 2) -> (batches, 2)
