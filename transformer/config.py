@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from transformer.errors import UserError
 
 PRESETS = ("tiny", "small", "base")
+NAMES: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def option(default: Any, help: str, **facts: Any) -> Any:
@@ -110,9 +111,12 @@ def preset(config: type, name: str) -> dict[str, Any]:
 
 def check(config: Any) -> None:
     """Raise `UserError` for the first value that its field does not accept."""
-    for f in dataclasses.fields(config):
+    for f, kind in _fields(type(config)):
+        value = getattr(config, f.name)
         try:
-            _accept(getattr(config, f.name), f.metadata)
+            if not (isinstance(value, (int, float) if kind is float else kind) or value is f.default is None):
+                raise ValueError(f"{value!r} is not {NAMES[kind]}.")
+            _accept(value, f.metadata)
         except ValueError as error:
             raise UserError(f"{flag(f.name)}: {error}", code=2) from error
 
@@ -200,13 +204,11 @@ def _fields(config: type) -> list[tuple[dataclasses.Field[Any], type]]:
 def _reader(kind: type, facts: Any) -> Callable[[str], Any]:
     """What turns the word of an option into its value."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    names: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-
     def read(word: str) -> Any:
         try:
             value = words[word.lower()] if kind is bool else kind(word.replace("_", "") if kind is int else word)
         except (KeyError, ValueError) as error:
-            raise argparse.ArgumentTypeError(f"{word!r} is not {names[kind]}.") from error
+            raise argparse.ArgumentTypeError(f"{word!r} is not {NAMES[kind]}.") from error
         try:
             _accept(value, facts)
         except ValueError as error:

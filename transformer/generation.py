@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformer.models import LanguageModel, LanguageModelConfig
 
 import minigrad
 from transformer import runs
 from transformer.errors import UserError
+from transformer.models import LanguageModel, LanguageModelConfig
 from transformer.runs import Run
 from transformer.tokenizers import CharTokenizer
 
@@ -50,7 +50,8 @@ def temperature_probabilities(logits: np.ndarray, temperature: float) -> np.ndar
         probabilities[logits.argmax()] = 1.0
         return probabilities
 
-    rescaled = (logits - largest) / temperature  # the largest becomes 0, so that no exponent overflows
+    with np.errstate(over="ignore"):  # with a temperature near 0 it may become -inf, whose exponent is 0, as it should
+        rescaled = (logits - largest) / temperature  # the largest becomes 0, so that no exponent overflows
     exponents = np.exp(rescaled)
     probabilities = exponents / exponents.sum()
     assert math.isclose(probabilities.sum(), 1.0), "the probabilities of the next token must add up to 1"

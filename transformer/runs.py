@@ -121,7 +121,6 @@ class Run:
         Raises `UserError`, naming the file, where one is missing or damaged.
         """
         folder = self.checkpoint(step)
-        earlier = [other for other in self.checkpoints() if other < step]
         try:
             return (
                 read_safetensors(folder / MODEL),
@@ -130,8 +129,12 @@ class Run:
                 read_history(folder / HISTORY),
             )
         except UserError as error:
-            way = f" Remove {folder} to go on from step {earlier[-1]}." if earlier else ""
-            raise UserError(f"{error}{way}") from error
+            raise UserError(f"{error}{self.way_round(step)}") from error
+
+    def way_round(self, step: int) -> str:
+        """How to go on where a checkpoint is no good: from the one before it, if there is one."""
+        earlier = [other for other in self.checkpoints() if other < step]
+        return f" Remove {self.checkpoint(step)} to go on from step {earlier[-1]}." if earlier else ""
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformer.models import LanguageModel, LanguageModelConfig
 
 import minigrad
 from transformer import generation, plots, runs
@@ -24,6 +23,7 @@ from transformer.config import TrainConfig, flag
 from transformer.console import Report, command
 from transformer.data import BatchSampler, Corpus, load_corpus
 from transformer.errors import UserError
+from transformer.models import LanguageModel, LanguageModelConfig
 from transformer.runs import Run
 from transformer.summary import count, summary
 from transformer.tokenizers import CharTokenizer
@@ -132,7 +132,8 @@ class Trainer:
             if not self.step == state["step"] == step or sorted(arrays) != state["arrays"]:
                 raise ValueError
         except (KeyError, ValueError, TypeError) as error:  # shapes and names that do not fit are ValueErrors too
-            raise UserError(f"{run.checkpoint(step)} does not belong to the model in {run.folder}.") from error
+            message = f"{run.checkpoint(step)} does not belong to the model in {run.folder}."
+            raise UserError(message + run.way_round(step)) from error
 
 
 def validation_bits(model: Any, ids: np.ndarray, batch: int, windows: int | None = None) -> float:
@@ -168,13 +169,13 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
     old = Run.open(config.resume) if config.resume else None
     if old:
         config = _resumed_config(old, config, given)
+    corpus = load_corpus(config.text)
     if config.text is not None:  # the run can then go on from any folder
         config = dataclasses.replace(config, text=str(Path(config.text).resolve()))
-    corpus = load_corpus(config.text)
     tokenizer = CharTokenizer(corpus.alphabet)
-    if len(corpus.validation) < 2:
-        raise UserError(f"The text has only {corpus.characters} characters: too few to learn and to be judged on.")
     trainer = Trainer(config, tokenizer.vocab_size, tokenizer.encode(corpus.training))
+    if len(corpus.validation) < 2:
+        raise UserError(f"The text has only {corpus.characters} characters: too few to be judged on.")
     if old:
         _check_corpus(old, corpus)
         steps = old.checkpoints()
@@ -326,9 +327,12 @@ def _compare(bits: float, lines: dict[str, float], report: Report) -> None:
     standing = sorted([*lines.items(), ("this model", bits)], key=lambda entry: -entry[1])
     report.table(("predicted by", "bits per character"), [(n, f"{b:.3f}") for n, b in standing], bold="this model")
     place = standing.index(("this model", bits))
-    passed = [f"{standing[place - 1][0]} by {standing[place - 1][1] - bits:.3f} bits"] if place else []
-    ahead = [f"next is {name}, {bits - b:.3f} bits away" for name, b in standing[place + 1 : place + 2]]
-    report.say(f"This model passes {'; '.join([*(passed or ['none of them']), *(ahead or ['nothing is left to pass'])])}.")
+    if place > 0:
+        name, passed = standing[place - 1]
+        report.say(f"This model needs {passed - bits:.3f} bits per character less than {name}.")
+    if place < len(lines):
+        name, ahead = standing[place + 1]
+        report.say(f"The next line to pass is {name}, {bits - ahead:.3f} bits away.")
 
 
 def _last_good(run: Run) -> str:

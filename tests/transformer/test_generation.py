@@ -1,0 +1,116 @@
+"""The temperature steps of the notes, and text that is drawn one token at a time."""
+
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import minigrad
+from transformer import LanguageModel, LanguageModelConfig
+from transformer.generation import sample, temperature_probabilities
+
+LOGITS = np.array([1.0, 3.0, 2.0, -1.0, 3.0])
+
+
+@given(
+    arrays(np.float32, st.integers(1, 7), elements=st.floats(-(2.0**100), 2.0**100, width=32)),
+    st.floats(0, 1e6),
+)
+def test_probabilities_add_up_to_one(logits, temperature):
+    probabilities = temperature_probabilities(logits, temperature)
+    assert probabilities.shape == logits.shape and probabilities.dtype == np.float64
+    assert (probabilities >= 0).all() and probabilities.sum() == pytest.approx(1)
+
+
+def test_the_steps_are_those_of_the_notes():
+    for temperature in (0.25, 0.8, 1.0, 3.0):
+        exponents = np.exp(LOGITS / temperature)
+        np.testing.assert_allclose(temperature_probabilities(LOGITS, temperature), exponents / exponents.sum())
+
+
+def test_low_sharpens_and_high_flattens():
+    peaks = [temperature_probabilities(LOGITS[:4], t).max() for t in (0.1, 0.5, 1.0, 2.0, 10.0)]
+    assert peaks == sorted(peaks, reverse=True)
+    np.testing.assert_allclose(temperature_probabilities(LOGITS, 1e9), 0.2, rtol=1e-6)
+
+
+def test_zero_is_argmax_and_the_limit():
+    assert temperature_probabilities(LOGITS, 0).tolist() == [0, 1, 0, 0, 0]
+    np.testing.assert_allclose(temperature_probabilities(LOGITS[:4], 1e-3), [0, 1, 0, 0], atol=1e-12)
+
+
+def test_a_forbidden_token_is_never_drawn():
+    assert temperature_probabilities(np.array([0.0, -np.inf]), 2.0).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("temperature", [-1.0, -1e-9, float("nan")])
+def test_a_negative_temperature_raises(temperature):
+    with pytest.raises(ValueError, match="temperature.*Received: temperature"):
+        temperature_probabilities(LOGITS, temperature)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_cannot_add_up_raise(bad):
+    with pytest.raises(ValueError, match="adds up to 1"):
+        temperature_probabilities(np.array([1.0, bad]), 1.0)
+
+
+def counting_model(block_size=4, vocab_size=6):
+    """Says with certainty that the next token is one more than the last; remembers what it was shown."""
+    seen = []
+
+    def call(ids):
+        seen.append(ids.copy())
+        return minigrad.tensor(60.0 * np.eye(vocab_size, dtype=np.float32)[(ids + 1) % vocab_size])  # (1, T, V)
+
+    call.config, call.seen = types.SimpleNamespace(block_size=block_size), seen
+    return call
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_tokens_follow_the_model_and_the_window_slides(temperature):
+    model = counting_model()
+    drawn = list(sample(model, np.array([1, 2]), 7, temperature, np.random.default_rng(0)))
+    assert drawn == [3, 4, 5, 0, 1, 2, 3]
+    assert [ids.shape for ids in model.seen] == [(1, 2), (1, 3), *[(1, 4)] * 5]
+    assert model.seen[-1].tolist() == [[5, 0, 1, 2]]
+
+
+def test_a_long_prompt_is_cut_to_the_last_block():
+    model = counting_model()
+    next(sample(model, np.arange(6), 1, 0.0, np.random.default_rng(0)))
+    assert model.seen[0].tolist() == [[2, 3, 4, 5]]
+
+
+def test_each_token_comes_as_soon_as_it_is_drawn():
+    model = counting_model()
+    tokens = sample(model, np.array([0]), 1000, 1.0, np.random.default_rng(0))
+    assert next(tokens) == 1 and len(model.seen) == 1
+
+
+def test_nothing_to_go_on_from_raises():
+    with pytest.raises(ValueError, match="at least one token"):
+        next(sample(counting_model(), np.array([], dtype=np.int64), 1, 1.0, np.random.default_rng(0)))
+
+
+def test_a_seed_decides_and_frequencies_follow_the_probabilities():
+    model = LanguageModel(LanguageModelConfig(vocab_size=5, block_size=3, layers=1, heads=2, width=8), seed=3)
+
+    def draw(seed, tokens):
+        return list(sample(model, np.array([2]), tokens, 1.0, np.random.default_rng(seed)))
+
+    assert draw(7, 40) == draw(7, 40) != draw(8, 40)
+    logits = model(np.array([[2]])).numpy()[0, -1]
+    firsts = np.bincount([draw(seed, 1)[0] for seed in range(600)], minlength=5) / 600
+    np.testing.assert_allclose(firsts, temperature_probabilities(logits, 1.0), atol=0.08)
+
+
+def test_sampling_records_no_graph_and_leaves_the_model_alone():
+    model = LanguageModel(LanguageModelConfig(vocab_size=5, block_size=3, layers=1, heads=2, width=8, dropout=0.5), seed=3)
+    before, state = {k: v.copy() for k, v in model.state_dict().items()}, model.generator.state()
+    list(sample(model, np.array([2]), 5, 1.0, np.random.default_rng(0)))
+    assert model.generator.state() == state
+    assert all((model.state_dict()[k] == v).all() for k, v in before.items())
