@@ -7,6 +7,8 @@ them.
 
 import functools
 import importlib
+import sys
+import types
 
 import numpy as np
 
@@ -53,6 +55,17 @@ def _numba_compiles():
     except ImportError:
         return False
     return not numba.config.DISABLE_JIT
+
+
+class _Door(types.ModuleType):
+    """Keeps its functions: importing the submodule ``softmax`` must not put it in the place of the function ``softmax``."""
+
+    def __setattr__(self, name, value):
+        if not (name in _MODULE_OF and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Door
 
 
 # ---- the kernels: meaning and formulas are in ``reference``
