@@ -1,12 +1,16 @@
 """Which way imports go, read from the source, and what importing loads, seen in a fresh process."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
+
+from minigrad import kernels
 
 ROOT = Path(__file__).parent.parent
 
@@ -127,3 +131,9 @@ def test_importing_changes_no_global_state():
               "import minigrad, transformer;"
               "assert before == (numpy.geterr(), numpy.random.get_state()[1].tolist(), random.getstate())")
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("name", ["softmax", "attention"])
+def test_a_kernel_and_its_module_may_share_a_name(name):
+    importlib.import_module(f"minigrad.kernels.{name}")
+    assert isinstance(getattr(kernels, name), types.FunctionType)
