@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -43,8 +43,8 @@ def usage() -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, or 2 for a mistake on the command line, 130 after Ctrl-C, 1 for the rest."""
     words = sys.argv[1:] if words is None else words
-    for stream in (sys.stdout, sys.stderr):  # a narrow encoding shows a question mark instead of stopping the work
-        with contextlib.suppress(AttributeError):
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a narrow encoding shows a question mark instead of stopping the work
             stream.reconfigure(errors="replace")
     try:
         if not words or words[0] in ("-h", "--help", "help"):

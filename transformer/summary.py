@@ -24,7 +24,7 @@ def count(tensors: Iterable[Any]) -> int:
 def summary(model: Layer, arrays: bool = False) -> str:
     """The table of a model's numbers, as text: learnable, of which frozen, non-learnable, and updated by what.
 
-    A row per layer, or per array with its shape. Rows that differ only in the number of their block are one row,
+    A row per layer, or per array with its shape. Equal layers that differ only in the number of their block share one,
     `blocks.* x4`. A tied array counts once and is listed with all its names. Raises LayerError for a model that is not
     built.
 
@@ -42,36 +42,38 @@ def summary(model: Layer, arrays: bool = False) -> str:
     together                        21                9              0
     """
     ties = model.tied()
-    rows: dict[tuple[str, ...], tuple[set[str], list[int]]] = {}  # what makes a row -> its names, its numbers
+    rows: dict[tuple[Any, ...], tuple[set[str], list[int]]] = {}  # what makes a row -> its names, its numbers
     for path, tensor in model.named_tensors().items():
         names = [path, *ties.get(path, ())]
         name = " = ".join(names if arrays else dict.fromkeys(each.rpartition(".")[0] for each in names))
-        learnable = not isinstance(tensor, Buffer)
+        learnable, owner = not isinstance(tensor, Buffer), _owner(model, path)
         frozen = learnable and tensor.frozen
-        updated_by = "nothing" if frozen else "gradient descent" if learnable else _buffers_updated_by(model, path)
+        buffers_updated_by = getattr(owner, "buffers_updated_by", "nothing")
+        updated_by = "nothing" if frozen else "gradient descent" if learnable else buffers_updated_by
         shape = (str(tensor.shape),) if arrays else ()
-        members, numbers = rows.setdefault((re.sub(r"\b\d+\b", "*", name), *shape, updated_by), (set(), [0, 0, 0]))
+        key = (type(owner), re.sub(r"\b\d+\b", "*", name), *shape, updated_by)
+        members, numbers = rows.setdefault(key, (set(), [0, 0, 0]))
         members.add(name)
         for column, counts in enumerate((learnable, frozen, not learnable)):
             numbers[column] += tensor.size if counts else 0
     table = [
         (f"{pattern} x{len(members)}" if len(members) > 1 else next(iter(members)), *shape, *numbers, updated_by)
-        for (pattern, *shape, updated_by), (members, numbers) in rows.items()
+        for (_, pattern, *shape, updated_by), (members, numbers) in rows.items()
     ]
     totals = [sum(column) for column in zip(*(numbers for _, numbers in rows.values()))]
     first, empty = (("array", "shape"), ("",)) if arrays else (("layer",), ())
     return _aligned([(*first, *HEAD), *table, ("together", *empty, *totals, "")])
 
 
-def _buffers_updated_by(model: Layer, path: str) -> str:
-    """What the layer that a buffer belongs to says of its buffers."""
+def _owner(model: Layer, path: str) -> Any:
+    """The layer that an array belongs to."""
     owner: Any = model
     for name in path.split(".")[:-1]:
         if isinstance(owner, Layer):
             owner = getattr(owner, name)
         else:
             owner = owner[name if isinstance(owner, dict) else int(name)]
-    return getattr(owner, "buffers_updated_by", "nothing")
+    return owner
 
 
 def _aligned(rows: list[tuple[Any, ...]]) -> str:

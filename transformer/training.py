@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from transformer.baselines import baselines
 from transformer.config import TrainConfig, flag
 from transformer.console import Report, command
 from transformer.data import BatchSampler, Corpus, load_corpus
-from transformer.errors import UserError
+from transformer.errors import UserError, extra
 from transformer.models import LanguageModel, LanguageModelConfig
 from transformer.runs import Run
 from transformer.summary import count, summary
@@ -82,7 +82,8 @@ class Trainer:
         self.model.zero_grad()
         loss.backward()
         self.optimiser.step()
-        for name, value in (("loss", loss.item()), ("length of the gradient", self.optimiser.grad_norm)):
+        norm = cast(float, self.optimiser.grad_norm)
+        for name, value in (("loss", loss.item()), ("length of the gradient", norm)):
             if not math.isfinite(value):
                 raise UserError(f"The {name} is {value} at step {self.step + 1}: training stops here.")
         self.history.append(
@@ -90,7 +91,7 @@ class Trainer:
                 "step": self.step + 1,
                 "learning_rate": self.optimiser.lr,
                 "train_loss": loss.item(),
-                "gradient_norm": self.optimiser.grad_norm,
+                "gradient_norm": norm,
                 "validation_bits": None,
             }
         )
@@ -166,6 +167,10 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
 
     Raises `UserError`, with code 130 after Ctrl-C; what was saved last is then there to go on from.
     """
+    with extra("train"):  # what the end of a run needs is missed at its beginning
+        import matplotlib
+        import safetensors
+        import tokenizers  # noqa: F401
     old = Run.open(config.resume) if config.resume else None
     if old:
         config = _resumed_config(old, config, given)

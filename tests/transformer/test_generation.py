@@ -109,7 +109,8 @@ def test_a_seed_decides_and_frequencies_follow_the_probabilities():
 
 
 def test_sampling_records_no_graph_and_leaves_the_model_alone():
-    model = LanguageModel(LanguageModelConfig(vocab_size=5, block_size=3, layers=1, heads=2, width=8, dropout=0.5), seed=3)
+    config = LanguageModelConfig(vocab_size=5, block_size=3, layers=1, heads=2, width=8, dropout=0.5)
+    model = LanguageModel(config, seed=3)
     before, state = {k: v.copy() for k, v in model.state_dict().items()}, model.generator.state()
     list(sample(model, np.array([2]), 5, 1.0, np.random.default_rng(0)))
     assert model.generator.state() == state

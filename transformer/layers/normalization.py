@@ -19,6 +19,8 @@ class Normalization(mg.Layer):
     [[1.0, -1.0]]
     """
 
+    buffers_updated_by = "adapt"
+
     def __init__(self):
         self.adapted = False
 
@@ -58,6 +60,8 @@ class BatchNormalization(mg.Layer):
     >>> layer(np.array([[1.0], [3.0]]), training=True).numpy().round(2).tolist()
     [[-1.0], [1.0]]
     """
+
+    buffers_updated_by = "running average"
 
     def __init__(self, momentum=0.99, epsilon=1e-3):
         self.momentum, self.epsilon = momentum, epsilon
