@@ -196,7 +196,10 @@ def as_array(value, dtype=None, copy=False):
     if dtype is None and not isinstance(value, np.ndarray | np.generic):
         if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
             value = [item._data if isinstance(item, Tensor) else item for item in value]
-        array = np.array(value) if copy else np.asarray(value)
+        try:
+            array = np.array(value) if copy else np.asarray(value)
+        except ValueError:
+            raise ShapeError(f"tensor: the rows of a nested list must have equal lengths. Received: {value!r:.60}.") from None
         if array.dtype == np.float64 and not _holds_arrays(value):
             array = array.astype(settings.default_dtype())
     else:

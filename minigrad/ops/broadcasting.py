@@ -7,7 +7,7 @@ import numpy as np
 from .. import kernels, settings
 from ..core import Op, Tensor, as_array, op
 from ..errors import ShapeError, received
-from .samples import Sample, normal, strided
+from .samples import ErrorSample, Sample, normal, strided
 
 
 @op(linear=(0,), method=False, samples=lambda rng: [
@@ -38,7 +38,7 @@ def _(g, _, x, shape):
 @op(numpy=np.broadcast_to, linear=(0,), samples=lambda rng: [
     Sample((normal(rng, 3, 1), (2, 3, 4))), Sample((normal(rng, 4), (3, 4))), Sample((normal(rng), (2,)), note="0-d"),
     Sample((strided(rng, 3, 1), (3, 2)), note="strided"), Sample((normal(rng, 1, 3), (0, 3)), note="0-size"),
-])  # fmt: skip
+], errors=lambda: [ErrorSample((np.ones((2, 3)), (3, 2)), {}, ShapeError, r"broadcast_to.*\(2, 3\).*\(3, 2\)")])  # fmt: skip
 def broadcast_to(x, /, shape):
     """Repeat axes of length 1, and new ones in front, until the shape is ``shape``.   (...) -> shape
 

@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from ..core import op
+from ..errors import DtypeError, received
 from ..kernels import reference
 from .broadcasting import elementwise
-from .samples import Sample, binary, normal, unary
+from .samples import ErrorSample, Sample, binary, normal, strided, unary
 
 # ---------------------------------------------------------------------------------------------------- arithmetic
 
@@ -401,15 +402,22 @@ equal = _comparison(np.equal, "==")
 not_equal = _comparison(np.not_equal, "!=")
 
 
-@op(samples=lambda rng: [Sample((normal(rng, 2, 3), "float64")), Sample((normal(rng), "float64"), note="0-d")])
+@op(samples=lambda rng: [Sample((normal(rng, 2, 3), "float64")), Sample((normal(rng), "float64"), note="0-d"),
+                          Sample((strided(rng, 3, 4), "float64"), note="strided")],
+    errors=lambda: [ErrorSample((np.ones(2), "float33"), {}, DtypeError, "astype.*float33")])  # fmt: skip
 def astype(x, /, dtype):
     """The same values in another dtype.   (...) -> (...)
+
+    Raises DtypeError for what is not the name of a dtype.
 
     >>> import numpy as np
     >>> astype(np.array([1, 2]), "float32")
     array([1., 2.], dtype=float32)
     """
-    return x.astype(dtype)
+    try:
+        return x.astype(dtype)
+    except TypeError as error:
+        raise DtypeError(f"astype: {error}. " + received(x=x, dtype=dtype)) from None
 
 
 @astype.vjp

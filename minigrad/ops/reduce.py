@@ -6,7 +6,7 @@ from ..core import Tensor, op
 from ..errors import ShapeError, received
 from .broadcasting import broadcast_to, promote
 from .elementwise import divide, equal, exp, log, multiply, square, subtract
-from .samples import Sample, normal, strided
+from .samples import ErrorSample, Sample, normal, strided
 from .shape import reshape
 
 
@@ -14,9 +14,14 @@ def _reductions(rng):
     yield Sample((normal(rng, 3, 4),))
     yield Sample((normal(rng, 3, 4), 0))
     yield Sample((normal(rng, 2, 3, 4), (0, 2)))
-    yield Sample((normal(rng, 2, 3, 4), -2, True), note="keepdims")
+    yield Sample((normal(rng, 2, 3, 4),), {"axis": -2, "keepdims": True}, note="keepdims")
     yield Sample((strided(rng, 2, 3, 5), 1), note="strided")
     yield Sample((normal(rng),), note="0-d")
+
+
+def _axis_errors(name):
+    """Error samples of a reduction: an axis that is not there."""
+    return lambda: [ErrorSample((np.ones((2, 3)), 2), {}, ShapeError, rf"{name}: axis 2 is out of range for 2 axes.*\(2, 3\)")]
 
 
 def _with_empty(rng):
@@ -41,7 +46,7 @@ def _spread(g, name, x, axis, keepdims):
     return broadcast_to(g, x.shape)
 
 
-@op(numpy=np.sum, reference=np.sum, linear=(0,), samples=_with_empty)
+@op(numpy=np.sum, reference=np.sum, linear=(0,), samples=_with_empty, errors=_axis_errors("sum"))
 def sum(x, /, axis=None, keepdims=False):
     """Sum over axes.   (...) -> (... without axis)
 
@@ -57,7 +62,7 @@ def _(g, _, x, axis, keepdims):
     return (_spread(g, "sum", x, axis, keepdims),)
 
 
-@op(numpy=np.mean, reference=np.mean, linear=(0,), samples=_reductions)
+@op(numpy=np.mean, reference=np.mean, linear=(0,), samples=_reductions, errors=_axis_errors("mean"))
 def mean(x, /, axis=None, keepdims=False):
     """Mean over axes, floating also for integers.   (...) -> (... without axis)
 
@@ -79,7 +84,10 @@ def _(g, _, x, axis, keepdims):
 
 def _extremum(ufunc, word):
     def extremum(x, /, axis=None, keepdims=False):
-        return ufunc.reduce(x, axis=axes_of(word, x, axis), keepdims=keepdims)
+        axes = axes_of(word, x, axis)
+        if any(x.shape[a] == 0 for a in axes):
+            raise ShapeError(f"{word}: there is no {word} of no elements. " + received(x=x, axis=axis))
+        return ufunc.reduce(x, axis=axes, keepdims=keepdims)
 
     extremum.__name__ = extremum.__qualname__ = word
     extremum.__doc__ = f"""The {"largest" if word == "max" else "smallest"} value over axes.   (...) -> (... without axis)
@@ -89,8 +97,10 @@ def _extremum(ufunc, word):
     {ufunc.reduce(np.array([[1.0, 5.0], [7.0, 2.0]]), axis=0)!r}
     """
     function = op(
-        numpy=getattr(np, word), reference=getattr(np, word), samples=_reductions, kinks="equal values share the gradient equally"
-    )(extremum)
+        numpy=getattr(np, word), reference=getattr(np, word), samples=_reductions,
+        errors=lambda: [*_axis_errors(word)(), ErrorSample((np.ones((0, 3)), 0), {}, ShapeError, f"{word}: there is no {word} of no")],
+        kinks="equal values share the gradient equally",
+    )(extremum)  # fmt: skip
 
     @function.vjp
     def _(g, out, x, axis, keepdims):
@@ -108,7 +118,7 @@ min = _extremum(np.minimum, "min")
 
 @op(numpy=np.argmax, reference=np.argmax, samples=lambda rng: [
     Sample((normal(rng, 3, 4),)), Sample((normal(rng, 3, 4), 1)), Sample((strided(rng, 2, 3), 0)),
-])  # fmt: skip
+], errors=_axis_errors("argmax"))  # fmt: skip
 def argmax(x, /, axis=None):
     """Place of the largest value; the first one if several are equal.   (...) -> (... without axis) int64
 
@@ -116,6 +126,7 @@ def argmax(x, /, axis=None):
     >>> argmax(np.array([1.0, 5.0, 2.0]))
     array(1)
     """
+    axes_of("argmax", x, axis)
     return np.argmax(x, axis=axis)
 
 

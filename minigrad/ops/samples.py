@@ -48,7 +48,7 @@ def unary(low=-2.0, high=2.0, away_from=()):
         yield Sample((values(rng, 3, 4),))
         yield Sample((values(rng),), note="0-d")
         yield Sample((values(rng, 0, 3),), note="0-size")
-        yield Sample((values(rng, 5, 2, 3).transpose(1, 2, 0)[:, ::2],), note="strided")
+        yield Sample((values(rng, 5, 3, 4).transpose(1, 2, 0)[:, ::2],), note="strided")
 
     return samples
 

@@ -7,6 +7,14 @@ from ..errors import ShapeError, received
 from .samples import ErrorSample, Sample, normal, strided
 
 
+def _in_range(name, x, count, *axes):
+    """The axes as they are; raises ShapeError for one that ``count`` axes do not have."""
+    for a in axes:
+        if not -count <= a < count:
+            raise ShapeError(f"{name}: axis {a} is out of range for {count} axes. " + received(x=x))
+    return axes
+
+
 @op(numpy=np.reshape, linear=(0,), samples=lambda rng: [
     Sample((normal(rng, 2, 6), (3, 4))), Sample((normal(rng, 2, 3, 4), (6, -1))), Sample((normal(rng), (1, 1)), note="0-d"),
     Sample((strided(rng, 3, 4), (2, 6)), note="strided"), Sample((normal(rng, 0, 3), (3, 0)), note="0-size"),
@@ -33,7 +41,10 @@ def _(g, _, x, shape):
 @op(numpy=np.transpose, reference=np.transpose, linear=(0,), samples=lambda rng: [
     Sample((normal(rng, 2, 3),)), Sample((normal(rng, 2, 3, 4), (2, 0, 1))), Sample((normal(rng, 2, 3, 4), (0, -1, 1))),
     Sample((normal(rng),), note="0-d"), Sample((strided(rng, 2, 3),), note="strided"),
-], method=False)  # fmt: skip
+], method=False, errors=lambda: [
+    ErrorSample((np.ones((2, 3)), (0, 2)), {}, ShapeError, r"permute.*2 axes once.*\(2, 3\)"),
+    ErrorSample((np.ones((2, 3)), (1,)), {}, ShapeError, r"permute.*2 axes once"),
+])  # fmt: skip
 def permute(x, /, axes=None):
     """The axes in another order; None reverses them.   (d0, d1, ...) -> (d[axes[0]], d[axes[1]], ...)
 
@@ -41,7 +52,7 @@ def permute(x, /, axes=None):
     >>> permute(np.ones((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    if axes is not None and sorted(a % x.ndim for a in axes) != list(range(x.ndim)):
+    if axes is not None and sorted(a + x.ndim if a < 0 else a for a in axes) != list(range(x.ndim)):
         raise ShapeError(f"permute: axes must name each of the {x.ndim} axes once. " + received(x=x, axes=axes))
     return np.transpose(x, axes)
 
@@ -53,7 +64,7 @@ def _(g, _, x, axes):
 
 @op(numpy=np.swapaxes, reference=np.swapaxes, linear=(0,), samples=lambda rng: [
     Sample((normal(rng, 2, 3, 4), 0, -1)), Sample((normal(rng, 2, 3), 0, 1)), Sample((strided(rng, 2, 3, 4), 1, 2)),
-])  # fmt: skip
+], errors=lambda: [ErrorSample((np.ones((2, 3)), 0, 2), {}, ShapeError, r"swapaxes: axis 2 is out of range.*\(2, 3\)")])  # fmt: skip
 def swapaxes(x, /, axis1, axis2):
     """Two axes exchanged.   (.. m .. n ..) -> (.. n .. m ..)
 
@@ -61,7 +72,7 @@ def swapaxes(x, /, axis1, axis2):
     >>> swapaxes(np.ones((2, 3, 4)), 0, 2).shape
     (4, 3, 2)
     """
-    return np.swapaxes(x, axis1, axis2)
+    return np.swapaxes(x, *_in_range("swapaxes", x, x.ndim, axis1, axis2))
 
 
 @swapaxes.vjp
@@ -71,7 +82,7 @@ def _(g, _, x, axis1, axis2):
 
 @op(numpy=np.expand_dims, reference=np.expand_dims, linear=(0,), samples=lambda rng: [
     Sample((normal(rng, 2, 3), 1)), Sample((normal(rng, 2, 3), -1)), Sample((normal(rng), 0), note="0-d"),
-])  # fmt: skip
+], errors=lambda: [ErrorSample((np.ones((2, 3)), 3), {}, ShapeError, r"expand_dims: axis 3 is out of range.*\(2, 3\)")])  # fmt: skip
 def expand_dims(x, /, axis):
     """A new axis of length 1 at ``axis``.   (m, n) -> (m, 1, n)
 
@@ -79,7 +90,7 @@ def expand_dims(x, /, axis):
     >>> expand_dims(np.ones((2, 3)), 1).shape
     (2, 1, 3)
     """
-    return np.expand_dims(x, axis)
+    return np.expand_dims(x, _in_range("expand_dims", x, x.ndim + 1, *(axis if isinstance(axis, tuple) else (axis,))))
 
 
 @expand_dims.vjp
@@ -89,6 +100,10 @@ def _(g, _, x, axis):
 
 @op(numpy=np.squeeze, reference=np.squeeze, linear=(0,), samples=lambda rng: [
     Sample((normal(rng, 2, 1, 3, 1),)), Sample((normal(rng, 2, 1, 3), 1)), Sample((normal(rng, 1),)),
+    Sample((normal(rng),), note="0-d"),
+], errors=lambda: [
+    ErrorSample((np.ones((2, 3)), 0), {}, ShapeError, r"squeeze: axis 0 has length 2, not 1.*\(2, 3\)"),
+    ErrorSample((np.ones((2, 3)), 2), {}, ShapeError, r"squeeze: axis 2 is out of range.*\(2, 3\)"),
 ])  # fmt: skip
 def squeeze(x, /, axis=None):
     """Axes of length 1 removed.   (m, 1, n) -> (m, n)
@@ -97,6 +112,11 @@ def squeeze(x, /, axis=None):
     >>> squeeze(np.ones((2, 1, 3)), 1).shape
     (2, 3)
     """
+    if axis is not None:
+        axis = _in_range("squeeze", x, x.ndim, *(axis if isinstance(axis, tuple) else (axis,)))
+        for a in axis:
+            if x.shape[a] != 1:
+                raise ShapeError(f"squeeze: axis {a} has length {x.shape[a]}, not 1. " + received(x=x, axis=axis))
     return np.squeeze(x, axis)
 
 
@@ -108,7 +128,10 @@ def _(g, _, x, axis):
 @op(numpy=np.concatenate, samples=lambda rng: [
     Sample(([normal(rng, 2, 3), normal(rng, 4, 3)],)), Sample(([normal(rng, 2, 3), strided(rng, 2, 1)], 1)),
     Sample(([normal(rng, 2, 0), normal(rng, 2, 3), normal(rng, 2, 5)], -1), note="0-size"),
-], method=False)  # fmt: skip
+], method=False, errors=lambda: [
+    ErrorSample(([np.ones((2, 3)), np.ones((4, 5))],), {}, ShapeError, r"concatenate.*all axes but axis 0.*x0 \(2, 3\).*x1 \(4, 5\)"),
+    ErrorSample(([np.ones((2, 3))], 2), {}, ShapeError, r"concatenate: axis 2 is out of range.*\(2, 3\)"),
+])  # fmt: skip
 def concatenate(*xs, axis=0):
     """Tensors one after the other along an axis.   [(a, n), (b, n)] -> (a + b, n)
 
@@ -116,6 +139,7 @@ def concatenate(*xs, axis=0):
     >>> concatenate([np.zeros(2), np.ones(3)])
     array([0., 0., 1., 1., 1.])
     """
+    (axis,) = _in_range("concatenate", xs[0], xs[0].ndim, axis)
     try:
         return np.concatenate(xs, axis=axis)
     except ValueError:

@@ -1,0 +1,88 @@
+"""Calls that cannot work raise the right type, with a message that names the op and what it received."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core import Tensor
+from minigrad.errors import DtypeError, GradientError, MinigradError, ShapeError
+from tests.helpers import OPS, mapped
+
+ERRORS = [pytest.param(op, n, id=f"{op.name}-{n}") for op in OPS if op.errors for n in range(len(op.errors()))]
+BROADCASTING = [op for op in OPS if isinstance(op.numpy, np.ufunc) and op.numpy.nin == 2]
+NAME = {"matrix_product": "matmul"}  # the public function behind which the op stands
+
+# What every op can be given wrongly besides shapes that do not broadcast; the others take anything.
+TAKES_ANYTHING = {op.name for op in OPS if isinstance(op.numpy, np.ufunc)} | {
+    "alias", "sum_to", "sigmoid", "erf", "relu", "where", "putitem",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op, number", ERRORS)
+@pytest.mark.parametrize("change", [lambda a: a, lambda a: Tensor(a) if a.dtype.kind == "f" else a], ids=["array", "Tensor"])
+def test_error_samples_raise_and_explain(op, number, change):
+    args, kwargs, exception, match = op.errors()[number]
+    with pytest.raises(exception, match=match) as raised:
+        op.function(*mapped(args, change), **kwargs)
+    message = str(raised.value)
+    assert NAME.get(op.name, op.name) in message
+    assert "Received" in message
+    assert raised.value.__cause__ is None, "an inner error is shown to the reader first"
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_op_that_can_refuse_says_how(op):
+    assert op.errors or op.name in TAKES_ANYTHING
+
+
+@pytest.mark.parametrize("op", BROADCASTING, ids=lambda op: op.name)
+def test_shapes_that_do_not_broadcast_are_named(op):
+    with pytest.raises(ShapeError, match=rf"^{op.name}: axis -1 .*lengths 3 and 4.*x \(2, 3\).*y \(4,\)"):
+        op.function(np.ones((2, 3)), np.ones(4))
+    with pytest.raises(ShapeError, match=rf"^{op.name}: axis -2 .*lengths 2 and 5"):
+        op.function(Tensor(np.ones((2, 3))), Tensor(np.ones((5, 1))))
+
+
+def test_where_names_all_three_shapes():
+    with pytest.raises(ShapeError, match=r"where.*\(2, 3\).*\(4,\).*\(3,\)"):
+        mg.where(np.ones((2, 3), bool), np.ones(4), np.ones(3))
+
+
+@pytest.mark.parametrize("call, exception, words", [
+    (lambda t: t.backward(), GradientError, r"backward.*size 1.*\.sum\(\).*\(2, 3\)"),
+    (lambda t: t.item(), ShapeError, r"item.*\(2, 3\)"),
+    (lambda t: bool(t), ValueError, r"ambiguous.*\(2, 3\)"),
+    (lambda t: t.__setitem__(0, 1.0), GradientError, r"immutable.*where"),
+    (lambda t: t.assign(np.ones(3)), ShapeError, r"assign.*\(2, 3\).*\(3,\)"),
+    (lambda t: t[2], IndexError, r"getitem.*\(2, 3\)"),
+    (lambda t: t[t], DtypeError, r"index.*integers"),
+    (lambda t: t.reshape(5, -1), ShapeError, r"reshape.*6 elements"),
+    (lambda t: t @ t, ShapeError, r"matmul.*3 columns.*2 rows.*\.mT"),
+    (lambda t: t @ t[0, 0], ShapeError, r"matmul.*at least 1"),
+    (lambda t: t.sum(axis=7), ShapeError, r"sum: axis 7"),
+    (lambda t: t.var(axis=7), ShapeError, r"axis 7"),
+    (lambda t: np.linalg.inv(t), MinigradError, r"numpy\.inv: not available.*\.numpy\(\)"),
+    (lambda t: np.add.reduce(t), MinigradError, r"numpy\.add.*reduce"),
+    (lambda t: np.exp(t, out=np.ones((2, 3))), MinigradError, r"numpy\.exp.*out"),
+    (lambda t: Tensor("abc"), DtypeError, "numbers"),
+    (lambda t: Tensor([None]), DtypeError, "numbers"),
+    (lambda t: Tensor([1j]), DtypeError, "numbers"),
+    (lambda t: Tensor([1, 2], requires_grad=True), DtypeError, r"floating.*astype"),
+    (lambda t: len(t[0, 0]), TypeError, "no length"),
+    (lambda t: iter(t[0, 0]), TypeError, "without axes"),
+    (lambda t: mg.from_numpy([1.0]), TypeError, "list"),
+    (lambda t: mg.one_hot(np.array([3]), 3), IndexError, r"one_hot.*\[0\] is 3, outside 0 to 2"),
+    (lambda t: mg.grad(lambda x: x * 2)(t), GradientError, "grad.*size 1"),
+    (lambda t: mg.use_kernels("cuda"), ValueError, "numba.*reference.*cuda"),
+    (lambda t: mg.use_threads(0), ValueError, "whole number"),
+    (lambda t: mg.use_default_dtype("int32"), TypeError, "float32 or float64"),
+])  # fmt: skip
+def test_messages_say_what_to_do(call, exception, words):
+    t = Tensor(np.ones((2, 3)), requires_grad=True)
+    with pytest.raises(exception, match=words):
+        call(t)
+
+
+def test_a_list_that_is_no_array_is_our_error():
+    with pytest.raises(ShapeError, match="equal lengths"):
+        Tensor([[1.0, 2.0], [3.0]])

@@ -1,0 +1,244 @@
+"""The rule of every op on every sample, against finite differences and against what holds for every derivative."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import derivatives
+from minigrad.core import Tensor
+from tests.helpers import WITH_RULE, Call, assert_close, cases, difference, get_sample, jacobian_by_differences, samples
+
+TOLERANCE = 2e-8  # of finite differences in float64, relative to the largest entry
+SMALL = 60  # outputs up to which every row of the Jacobian is asked for; above it, random projections
+
+ruled = pytest.mark.parametrize("op, number", cases(WITH_RULE, lambda op, sample: Call(op, sample).places))
+FUSED = [op for op in WITH_RULE if op.composite is not None]
+
+
+def pulled(call, values, g, create_graph=False):
+    """The gradients of <g, op(values)>, one per floating input, as Tensors."""
+    leaves = [v if isinstance(v, Tensor) else Tensor(v, requires_grad=True) for v in values]
+    found = derivatives.gradients(call(*leaves), leaves, [g], create_graph=create_graph, allow_unused=True)
+    return [Tensor(np.zeros(leaf.shape, leaf.dtype)) if d is None else d for leaf, d in zip(leaves, found)]
+
+
+def dot(a, b):
+    return float(np.sum(np.asarray(a, np.float64) * np.asarray(b, np.float64)))
+
+
+@ruled
+def test_gradient_is_the_jacobian_by_finite_differences(op, number):
+    call = Call(op, get_sample(op, number))
+    out = call(*call.values)
+    if out.size <= SMALL:
+        weights = np.eye(out.size).reshape(out.size, *out.shape)
+    else:
+        weights = np.random.default_rng(3).standard_normal((5, *out.shape))
+    rows = [[d.numpy() for d in pulled(call, call.values, w)] for w in weights]
+    for i in range(len(call.values)):
+        jacobian = jacobian_by_differences(call, call.values, i)
+        for row, w in zip(rows, weights):
+            assert_close(row[i], np.tensordot(w, jacobian, out.ndim), TOLERANCE, f"input {i}")
+
+
+@ruled
+def test_second_order_is_the_gradient_of_the_gradient(op, number):
+    """<u, gradient(values, g)> differentiated for the values and for g; the differences walk at first order, on arrays."""
+    call = Call(op, get_sample(op, number))
+    g, directions = call.cotangent(), call.tangents(5)
+
+    def projected(*values):
+        *values, weight = values
+        return sum(dot(u, d.numpy()) for u, d in zip(directions, pulled(call, values, weight)))
+
+    leaves, weight = call.leaves(), Tensor(g, requires_grad=True)
+    first = pulled(call, leaves, weight, create_graph=True)
+    total = sum((Tensor(u) * d).sum() for u, d in zip(directions, first))
+    if total.requires_grad:
+        found = derivatives.gradients(total, [*leaves, weight], allow_unused=True)
+    else:
+        found = [None] * (len(leaves) + 1)
+    arrays = [*call.values, g]
+    for i, d in enumerate(found):
+        direction = np.random.default_rng(i).standard_normal(arrays[i].shape)
+        analytic = 0.0 if d is None else dot(direction, d.numpy())
+        assert_close(analytic, difference(projected, arrays, i, direction), 10 * TOLERANCE, f"input {i}")
+
+
+@ruled
+def test_forward_mode_is_the_directional_difference(op, number):
+    call = Call(op, get_sample(op, number))
+    tangents = call.tangents()
+    out, moved = mg.jvp(call, call.leaves(), tangents)
+    expected = sum(difference(call, call.values, i, t) for i, t in enumerate(tangents))
+    assert_close(out.numpy(), call(*call.values), 1e-15)
+    assert_close(moved.numpy(), expected, TOLERANCE)
+
+
+@ruled
+@pytest.mark.parametrize("create_graph", [False, True], ids=["arrays", "graph"])
+def test_rule_is_linear_in_the_gradient(op, number, create_graph):
+    call = Call(op, get_sample(op, number))
+    g, h = call.cotangent(1), call.cotangent(2)
+    both = pulled(call, call.values, 2 * g - 3 * h, create_graph)
+    for sum_, a, b in zip(both, pulled(call, call.values, g, create_graph), pulled(call, call.values, h, create_graph)):
+        assert_close(sum_.numpy(), 2 * a.numpy() - 3 * b.numpy(), 1e-13)
+
+
+@ruled
+def test_no_gradient_in_no_gradient_out(op, number):
+    call = Call(op, get_sample(op, number))
+    for d in pulled(call, call.values, np.zeros(call(*call.values).shape)):
+        assert not d.numpy().any()
+
+
+@pytest.mark.parametrize("op, number", cases([op for op in WITH_RULE if op.linear]))
+def test_adjoint_identity_of_linear_inputs(op, number):
+    """<A x, y> = <x, A' y>, exactly but for rounding; and A 0 = 0."""
+    call = Call(op, get_sample(op, number))
+    for i in op.linear:
+        assert call.places[i] == i
+        values, y = list(call.values), call.cotangent()
+        assert_close(dot(call(*values), y), dot(values[i], pulled(call, values, y)[i].numpy()), 1e-13)
+        values[i] = np.zeros_like(values[i])
+        assert not np.any(call(*values))
+
+
+@ruled
+def test_twice_gives_the_same_bits(op, number):
+    call = Call(op, get_sample(op, number), np.float32)
+    g = call.cotangent()
+    runs = [[call(*call.values), *(d.numpy() for d in pulled(call, call.values, g))] for _ in range(2)]
+    assert [a.tobytes() for a in runs[0]] == [a.tobytes() for a in runs[1]]
+
+
+@ruled
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_gradient_has_shape_and_dtype_of_its_input(op, number, dtype):
+    call = Call(op, get_sample(op, number), dtype)
+    for create_graph in (False, True):
+        for value, d in zip(call.values, pulled(call, call.values, call.cotangent(), create_graph)):
+            assert (d.shape, d.dtype) == (value.shape, dtype)
+
+
+@ruled
+def test_gradient_with_a_graph_equals_the_one_without(op, number):
+    """For a fused op: the composite's gradient equals the kernel's."""
+    call = Call(op, get_sample(op, number))
+    g = call.cotangent()
+    for a, b in zip(pulled(call, call.values, g), pulled(call, call.values, g, create_graph=True)):
+        assert_close(a.numpy(), b.numpy(), 1e-13)
+
+
+@pytest.mark.parametrize("op, number", cases(WITH_RULE, lambda op, sample: len(Call(op, sample).places) > 1))
+def test_an_unwanted_input_gets_nothing_and_changes_nothing(op, number):
+    call = Call(op, get_sample(op, number))
+    g = call.cotangent()
+    everything = pulled(call, call.values, g)
+    for kept in range(len(call.values)):
+        leaves = call.leaves()
+        for i, leaf in enumerate(leaves):
+            leaf.requires_grad = i == kept
+        call(*leaves).backward(g)
+        assert [leaf.grad is not None for leaf in leaves] == [i == kept for i in range(len(leaves))]
+        assert leaves[kept].grad.numpy().tobytes() == everything[kept].numpy().tobytes()
+
+
+@pytest.mark.parametrize("op", [op for op in WITH_RULE if "wanted" in op.rule_takes], ids=lambda op: op.name)
+def test_what_is_not_wanted_is_not_computed(op):
+    call = Call(op, samples(op)[0])
+    out, g = call(*call.values), call.cotangent()
+    saved = {"saved": op.forward(*call.inputs, **call.params)[1]} if op.saves else {}
+    for kept in call.places:
+        wanted = tuple(i == kept for i in range(len(call.inputs)))
+        found = op.rule(g, out, *call.inputs, **call.params, **saved, wanted=wanted)
+        assert all(d is not None if want else d is None or d is g for want, d in zip(wanted, found))  # g itself costs nothing
+
+
+@pytest.mark.parametrize("name", ["matrix_product", "linear", "multiply", "divide", "power", "layer_norm"])
+def test_rules_with_dear_gradients_ask_what_is_wanted(name):
+    assert "wanted" in {op.name: op for op in WITH_RULE}[name].rule_takes
+
+
+# ------------------------------------------------------------------------------------------ points without a derivative
+
+
+def slope(f, *values):
+    leaves = [Tensor(np.array(v), requires_grad=True) for v in values]
+    f(*leaves).sum().backward()
+    return [leaf.grad.tolist() for leaf in leaves]
+
+
+def test_kinks_have_the_derivative_that_is_written_down():
+    assert slope(mg.relu, [-0.0, 0.0]) == [[0, 0]]
+    assert slope(mg.abs, [0.0]) == [[0]]
+    assert slope(mg.sign, [0.0, 3.0]) == [[0, 0]]
+    assert slope(mg.maximum, [1.0, 2.0], [1.0, 3.0]) == [[0.5, 0], [0.5, 1]]
+    assert slope(mg.minimum, [1.0, 2.0], [1.0, 3.0]) == [[0.5, 1], [0.5, 0]]
+    assert slope(mg.max, [4.0, 1.0, 4.0, 4.0, 4.0]) == [[0.25, 0, 0.25, 0.25, 0.25]]
+    assert slope(lambda x: mg.min(x, 0), [[1.0, 2.0], [1.0, 0.0]]) == [[[0.5, 0], [0.5, 1]]]
+
+
+def test_every_kink_is_tested_here_or_above():
+    tested = {"relu", "abs", "sign", "maximum", "minimum", "max", "min", "power", "softmax", "scaled_dot_product_attention"}
+    assert {op.name for op in WITH_RULE if op.kinks} == tested
+
+
+def test_power_at_its_corners():
+    assert slope(lambda x: x**2, [-3.0, 0.0]) == [[-6, 0]]
+    assert slope(lambda x: x**0, [0.0, 2.0]) == [[0, 0]]
+    assert slope(lambda x: x**1, [0.0, -2.0]) == [[1, 1]]
+    assert slope(mg.power, [0.0], [2.0]) == [[0], [0]]
+    assert slope(lambda y: mg.power(2.0, y), [3.0]) == [[8 * np.log(2.0)]]
+    x = Tensor([0.7], requires_grad=True, dtype="float64")
+    (x**0.1).backward()
+    assert_close(x.grad.numpy(), [0.1 * 0.7**-0.9], 1e-15)
+
+
+def test_power_does_not_take_the_logarithm_nobody_needs():
+    with np.errstate(all="raise"):
+        assert slope(lambda x: mg.power(x, np.array([2.0, 3.0])), [-3.0, -1.0]) == [[-6, 3]]
+
+
+def test_a_row_with_nothing_to_choose_from_is_zero_to_second_order():
+    x, mask = Tensor(np.ones((2, 3)), requires_grad=True), np.array([[True, False, True], [False, False, False]])
+    first = pulled(lambda v: mg.softmax(v, mask), [x], np.array([[1.0, 2.0, 3.0]] * 2), create_graph=True)[0]
+    assert not first.numpy()[1].any() and first.numpy()[0, 0] < 0
+    (second,) = derivatives.gradients((first * np.arange(6.0).reshape(2, 3)).sum(), x)
+    assert not second.numpy()[1].any() and np.isfinite(second.numpy()).all()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_attention_over_nothing_is_zero_and_so_are_its_gradients(create_graph, rng):
+    q, k, v = (rng.standard_normal((1, 1, n, d)) for n, d in ((2, 3), (4, 3), (4, 5)))
+    mask = np.array([[True] * 4, [False] * 4])
+    attend = lambda q, k, v: mg.scaled_dot_product_attention(q, k, v, mask)  # noqa: E731
+    assert not attend(q, k, v)[0, 0, 1].any()
+    dq, dk, dv = pulled(attend, [q, k, v], np.ones((1, 1, 2, 5)), create_graph)
+    assert not dq.numpy()[0, 0, 1].any() and dq.numpy()[0, 0, 0].any()
+    assert np.isfinite(dk.numpy()).all() and np.isfinite(dv.numpy()).all()
+
+
+def test_nan_behind_where_does_not_leak_through_the_mask():
+    x = Tensor([-1.0, 4.0], requires_grad=True)
+    safe = mg.where(x > 0, x, 1.0)  # the documented pattern: make the unused branch harmless first
+    mg.where(x > 0, mg.sqrt(safe), 0.0).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.25]
+
+
+def test_derivatives_of_scalars_keep_their_precision():
+    """Values without axes turn into NumPy scalars inside NumPy; a rule must not take them for Python numbers."""
+    x = Tensor(np.float64(0.7), requires_grad=True)
+    mg.sin(1 - x * x).backward()
+    assert_close(x.grad.numpy(), -2 * 0.7 * np.cos(1 - 0.49), 1e-15)
+    x = Tensor(np.float64(1 / 3), requires_grad=True)
+    (mg.relu(x) * 0.1 + mg.relu(x) * 0.2 + mg.relu(x) * 0.7).backward()
+    assert_close(x.grad.numpy(), 0.1 + 0.2 + 0.7, 1e-15)
+
+
+@pytest.mark.parametrize("op", FUSED, ids=lambda op: op.name)
+def test_the_engine_differentiates_the_composite_when_a_graph_is_wanted(op, monkeypatch):
+    """Were the fused rule asked for a graph, a saved value could make the second derivative silently wrong."""
+    call = Call(op, samples(op)[0])
+    monkeypatch.setattr(op, "rule", lambda *args, **kwargs: pytest.fail("the fused rule was asked for a graph"))
+    pulled(call, call.values, call.cotangent(), create_graph=True)
