@@ -16,3 +16,5 @@ from .ops import *  # noqa: F403
 from .random import Generator, manual_seed
 from .settings import enable_grad, is_grad_enabled, no_grad, set_grad_enabled, use_default_dtype, use_kernels, use_threads
 from .tensor import arange, asarray, from_numpy, full, one_hot, ones, ones_like, tensor, zeros, zeros_like
+
+__version__ = "0.1.0"
