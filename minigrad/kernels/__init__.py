@@ -58,7 +58,7 @@ def _numba_compiles():
 
 
 class _Door(types.ModuleType):
-    """Keeps its functions: importing the submodule ``softmax`` must not put it in the place of the function ``softmax``."""
+    """Keeps its functions: importing the submodule ``softmax`` must not put it in the place of the function."""
 
     def __setattr__(self, name, value):
         if not (name in _MODULE_OF and isinstance(value, types.ModuleType)):

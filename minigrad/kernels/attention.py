@@ -236,8 +236,9 @@ def _attention(
                     top[r], total[r] = _exponentials(x, o, top[r], total[r])
                     _clear(row(scores, r * APART + n, ROWS))  # what other queries of the strip see, and this one not
                 _gathered(
-                    multiply_scores, scores, v_packed, S, dv, out_at, out_row, query, queries, first, keys, causal, spare
-                )
+                    multiply_scores, scores, v_packed, S, dv, out_at, out_row, query, queries, first, keys, causal,
+                    spare,
+                )  # fmt: skip
             for r in range(queries):
                 _multiply_by(row(out_at, r * out_row, dv), constant(1, q) / total[r])
                 base = constant(0, q) if top[r] == constant(-np.inf, q) else top[r]
@@ -306,8 +307,10 @@ def _attention_grad(
                 k_grad_at = at(_head(k_grad, plan, 6, head, h), first * k_grad_row)
                 v_grad_at = at(_head(v_grad, plan, 7, head, h), first * v_grad_row)
                 _scattered(
-                    multiply, grads, q_packed_rows, dq, k_grad_at, k_grad_row, query, queries, first, keys, causal, spare
-                )
+                    multiply, grads, q_packed_rows, dq, k_grad_at, k_grad_row, query, queries, first, keys, causal,
+                    spare,
+                )  # fmt: skip
                 _scattered(
-                    multiply, scores, g_packed_rows, dv, v_grad_at, v_grad_row, query, queries, first, keys, causal, spare
-                )
+                    multiply, scores, g_packed_rows, dv, v_grad_at, v_grad_row, query, queries, first, keys, causal,
+                    spare,
+                )  # fmt: skip

@@ -111,7 +111,10 @@ def kernel(function=None, *, fastmath=ROWS):
 
 def helper(function=None, *, fastmath=ROWS):
     """Declare a function that kernels call; it is compiled into each of them."""
-    make = njit(nogil=True, error_model="numpy", fastmath=set(fastmath))
+    # Python never calls it, so half of its compile time, the wrappers, is saved.
+    make = njit(
+        nogil=True, error_model="numpy", fastmath=set(fastmath), no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )
     return make(function) if function else make
 
 

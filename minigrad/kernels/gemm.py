@@ -147,7 +147,7 @@ _few_wide, _few_narrow = _tile(FEW, 2), _tile(FEW, 1)
 def _mover(rows, transposes):
     """Copy numbers into a panel that is ``rows`` wide, or 2 vectors wide where ``rows`` is None.
 
-    One step of k, from neighbours in memory; or, transposing, as many steps as 16 bytes hold, from rows ``stride`` apart.
+    One step of k, from neighbours in memory; or, transposing, the steps that 16 bytes hold, from rows ``stride`` apart.
     """
 
     @intrinsic
@@ -171,35 +171,34 @@ def _mover(rows, transposes):
                 builder.store(value, vector_at(panel_value, i64(0), width), align=size)
                 return context.get_dummy_value()
 
-            # Squares of side x side numbers, as many side by side as fit in a vector, are transposed within their 16 bytes.
+            # Squares of side x side numbers, as many as a vector has room for, are transposed within their 16 bytes.
             side = 16 // size
             half = side // 2
+            squares = range(0, count, side)
             nothing = ir.Constant(ir.VectorType(number, side), ir.Undefined)
-            interleave = [
-                [x for square in range(0, count, side) for p in range(half) for x in (square + p + h, square + p + h + count)]
-                for h in (0, half)
-            ]
+            low = [x for square in squares for p in range(square, square + half) for x in (p, p + count)]
+            high = [x + half for x in low]
             for first in range(0, width, count):
                 here = min(count, width - first)
 
-                def sides(i, first=first, here=here):
+                def line(i, first=first, here=here):
                     """Row i of every square, next to each other: one vector."""
-                    parts = [
-                        builder.load(vector_at(source_value, builder.mul(stride, i64(first + square + i)), side), align=size)
-                        if square + i < here
-                        else nothing
-                        for square in range(0, count, side)
-                    ]
+                    parts = [nothing] * len(squares)
+                    for place, square in enumerate(squares):
+                        if square + i < here:
+                            there = builder.mul(stride, i64(first + square + i))
+                            parts[place] = builder.load(vector_at(source_value, there, side), align=size)
                     while len(parts) > 1:
-                        parts = [shuffle(x, y, list(range(2 * x.type.count))) for x, y in zip(parts[::2], parts[1::2])]
+                        pairs = zip(parts[::2], parts[1::2], strict=True)
+                        parts = [shuffle(x, y, list(range(2 * x.type.count))) for x, y in pairs]
                     return parts[0]
 
-                lines = [sides(i) for i in range(side)]
-                for _ in range(half.bit_length()):  # log2(side) rounds of interleaving one half with the other transpose
-                    lines = [shuffle(lines[i], lines[i + half], order) for i in range(half) for order in interleave]
-                for k, line in enumerate(lines):
-                    line = line if here == count else shuffle(line, line, list(range(here)))
-                    builder.store(line, vector_at(panel_value, i64(k * width + first), here), align=size)
+                lines = [line(i) for i in range(side)]
+                for _ in range(half.bit_length()):  # log2(side) rounds of interleaving the two halves transpose
+                    lines = [shuffle(lines[i], lines[i + half], order) for i in range(half) for order in (low, high)]
+                for k, value in enumerate(lines):
+                    value = value if here == count else shuffle(value, value, list(range(here)))
+                    builder.store(value, vector_at(panel_value, i64(k * width + first), here), align=size)
             return context.get_dummy_value()
 
         return types.void(source, types.int64, source), generate
