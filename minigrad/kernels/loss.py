@@ -4,7 +4,7 @@ import numpy as np
 
 from minigrad.kernels.compile import floats, integers, kernel, run
 from minigrad.kernels.simd import constant, row, share
-from minigrad.kernels.softmax import largest
+from minigrad.kernels.softmax import largest, log_probability
 from minigrad.kernels.vecmath import exp, log
 
 
@@ -37,7 +37,7 @@ def _cross_entropy(t: int, nt: int, logits: floats, targets: integers, losses: f
         for j in range(V):
             total += exp(x[j] - top)
         rest = log(total)
-        losses[i] = rest + (top - x[targets[i]])
+        losses[i] = log_probability(top, x[targets[i]], -rest)  # turned round: a loss of 0 is not -0
         lse[i] = rest + top
 
 

@@ -319,7 +319,7 @@ def hash_counter(counter, first, second):
 def embedding_grad(g, ids, V):
     """Rows of g added up per id, in the order of the ids.   g (..., E), integers (...) -> (V, E)"""
     d = np.zeros((V, g.shape[-1]), g.dtype)
-    np.add.at(d, ids.reshape(-1), g.reshape(-1, g.shape[-1]))
+    np.add.at(d, ids.reshape(-1), g.reshape(ids.size, g.shape[-1]))
     return d
 
 

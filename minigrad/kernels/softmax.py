@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigrad.kernels.compile import booleans, floats, helper, kernel, run
+from minigrad.kernels.compile import EXACT, booleans, floats, helper, kernel, run
 from minigrad.kernels.simd import constant, maximum, row, share
 from minigrad.kernels.vecmath import exp, log
 
@@ -61,6 +61,12 @@ def largest(x):
     for j in range(x.size):
         top = maximum(top, x[j])
     return top
+
+
+@helper(fastmath=EXACT)
+def log_probability(x, top, rest):
+    """x - top - rest in this order: kernels may regroup sums, and x - (top + rest) would lose the small part."""
+    return (x - top) - rest
 
 
 @kernel
@@ -123,7 +129,7 @@ def _log_softmax(t: int, nt: int, x: floats, y: floats, R: int, N: int):
             total += exp(xi[j] - top)
         rest = log(total)
         for j in range(N):
-            yi[j] = xi[j] - top - rest  # never top + rest: that would round the difference away
+            yi[j] = log_probability(xi[j], top, rest)
 
 
 @kernel

@@ -1,0 +1,454 @@
+"""Compiled kernels against the reference: values in both float types, strides, odd shapes, special rows, threads.
+
+Matrix products and attention have files of their own.
+"""
+
+import inspect
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+if numba.config.DISABLE_JIT:
+    pytest.skip("Numba compiles nothing here", allow_module_level=True)
+
+from minigrad import kernels, settings  # noqa: E402
+from minigrad.kernels import compile as policy  # noqa: E402
+from minigrad.kernels import reference  # noqa: E402
+
+FLOATS = [np.float32, np.float64]
+
+# Error allowed, relative to the largest number in the sum: four roundings in float32, 1e-12 in float64.
+TOLERANCE = {np.float32: 4 * 2.0**-23, np.float64: 1e-12}
+
+
+def magnitude(name, arguments):
+    """How large the terms are whose sum may be small: where they cancel, no digits of the sum are left."""
+    if name == "layer_norm_grad":
+        g, _, gamma, _, rstd = arguments
+        return np.abs(g).max() * (1 if gamma is None else np.abs(gamma).max()) * rstd.max()
+    return 1.0 if name == "gelu" else 0.0
+
+
+def _rows(rng, dtype, R, N):
+    return rng.normal(size=(R, N)).astype(dtype)
+
+
+def _softmax(rng, dtype, R, N):
+    return (_rows(rng, dtype, R, N),)
+
+
+def _masked(rng, dtype, R, N):
+    where = rng.random((R, N)) < 0.6
+    where[: R // 5] = False
+    return _rows(rng, dtype, R, N), where
+
+
+def _gradient_of_softmax(rng, dtype, R, N):
+    return _rows(rng, dtype, R, N), reference.softmax(_rows(rng, dtype, R, N))
+
+
+def _gradient_of_log_softmax(rng, dtype, R, N):
+    return _rows(rng, dtype, R, N), reference.log_softmax(_rows(rng, dtype, R, N))
+
+
+def _norm(rng, dtype, R, N):
+    return 3 + _rows(rng, dtype, R, N), *_rows(rng, dtype, 2, N), 1e-5
+
+
+def _plain_norm(rng, dtype, R, N):
+    return _rows(rng, dtype, R, N), None, None, 1e-3
+
+
+def _gradient_of_norm(rng, dtype, R, N):
+    x, gamma = _rows(rng, dtype, R, N), _rows(rng, dtype, 1, N)[0]
+    _, mean, rstd = reference.layer_norm(x, gamma, None, 1e-5)
+    return _rows(rng, dtype, R, N), x, gamma, mean, rstd
+
+
+def _gradient_of_plain_norm(rng, dtype, R, N):
+    g, x, _, mean, rstd = _gradient_of_norm(rng, dtype, R, N)
+    return g, x, None, mean, rstd
+
+
+def _loss(rng, dtype, R, N):
+    return 3 * _rows(rng, dtype, R, N), rng.integers(0, N, R)
+
+
+def _gradient_of_loss(rng, dtype, R, N):
+    logits, targets = _loss(rng, dtype, R, N)
+    return rng.normal(size=R).astype(dtype), logits, targets, reference.cross_entropy(logits, targets)[1]
+
+
+def _embedding(rng, dtype, R, N):
+    return _rows(rng, dtype, R, N), rng.integers(0, 9, R), 9
+
+
+# name of the case -> (kernel, its arguments for R rows of N numbers)
+CASES = {
+    "softmax": ("softmax", _softmax),
+    "softmax-where": ("softmax", _masked),
+    "softmax_grad": ("softmax_grad", _gradient_of_softmax),
+    "log_softmax": ("log_softmax", _softmax),
+    "log_softmax_grad": ("log_softmax_grad", _gradient_of_log_softmax),
+    "layer_norm": ("layer_norm", _norm),
+    "layer_norm-plain": ("layer_norm", _plain_norm),
+    "layer_norm_grad": ("layer_norm_grad", _gradient_of_norm),
+    "layer_norm_grad-plain": ("layer_norm_grad", _gradient_of_plain_norm),
+    "sum_rows": ("sum_rows", lambda *a: (_rows(*a),)),
+    "cross_entropy": ("cross_entropy", _loss),
+    "cross_entropy_grad": ("cross_entropy_grad", _gradient_of_loss),
+    "gelu": ("gelu", lambda *a: (2 * _rows(*a), "none")),
+    "gelu-tanh": ("gelu", lambda *a: (2 * _rows(*a), "tanh")),
+    "embedding_grad": ("embedding_grad", _embedding),
+    "dropout": ("dropout", lambda *a: (_rows(*a), 0.3, 5, 1000)),
+}
+each_case = pytest.mark.parametrize("case", CASES)
+each_float = pytest.mark.parametrize("dtype", FLOATS)
+
+
+def compiled(name, *arguments, threads=1):
+    """The result of the compiled kernel, as a list of arrays; that it is the compiled one is made sure."""
+    with settings.use_kernels("numba"), settings.use_threads(threads):
+        function = kernels.pick(name)
+        assert function is not getattr(reference, name)
+        return _listed(function(*arguments))
+
+
+def expected(name, *arguments):
+    return _listed(getattr(reference, name)(*arguments))
+
+
+def _listed(result):
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def _double(argument):
+    return argument.astype(np.float64) if isinstance(argument, np.ndarray) and argument.dtype.kind == "f" else argument
+
+
+def close(got, want, tolerance, scale=0.0):
+    assert got.shape == want.shape
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    finite = np.isfinite(want)
+    scale = np.abs(want[finite]).max(initial=scale)
+    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * scale)
+
+
+def same_bits(left, right):
+    for a, b in zip(left, right, strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        assert a.tobytes() == b.tobytes()
+
+
+# ---- all of them
+
+
+def test_every_kernel_has_the_signature_of_its_reference():
+    for name in ["adamw", "grad_norm", *{name for name, _ in CASES.values()}]:
+        want = list(inspect.signature(getattr(reference, name)).parameters)
+        assert list(inspect.signature(kernels.pick(name)).parameters) == want
+        assert list(inspect.signature(getattr(kernels, name)).parameters) == want
+
+
+@each_float
+@each_case
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 7), (37, 65), (300, 31)])
+def test_equals_the_reference_in_float64(rng, case, dtype, shape):
+    name, make = CASES[case]
+    arguments = make(rng, dtype, *shape)
+    got = compiled(name, *arguments)
+    for a, b in zip(got, expected(name, *map(_double, arguments)), strict=True):
+        close(a, b, TOLERANCE[dtype], magnitude(name, arguments))
+
+
+@each_float
+@each_case
+def test_results_are_new_contiguous_and_of_the_input_dtype(rng, case, dtype):
+    name, make = CASES[case]
+    arguments = make(rng, dtype, 6, 5)
+    before = [np.copy(a) for a in arguments if isinstance(a, np.ndarray)]
+    results = compiled(name, *arguments)
+    for result, want in zip(results, expected(name, *arguments), strict=True):
+        assert result.dtype == dtype and result.shape == want.shape and result.flags.c_contiguous
+        assert not any(np.may_share_memory(result, a) for a in arguments if isinstance(a, np.ndarray))
+    same_bits([a for a in arguments if isinstance(a, np.ndarray)], before)
+
+
+@each_case
+def test_strided_inputs_give_the_same_bits(rng, case):
+    name, make = CASES[case]
+    arguments = make(rng, np.float32, 30, 14)
+    spread = [_every_other(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    assert any(isinstance(a, np.ndarray) and not a.flags.c_contiguous for a in spread)
+    same_bits(compiled(name, *spread), compiled(name, *arguments))
+
+
+def _every_other(a):
+    """The same array in memory that has a gap after every element and runs backwards."""
+    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    view = wide[..., ::-2]
+    view[...] = a
+    return view
+
+
+@each_case
+def test_leading_axes_are_rows(rng, case):
+    name, make = CASES[case]
+    if name.startswith("cross_entropy"):
+        pytest.skip("takes one leading axis")
+    arguments = make(rng, np.float32, 30, 14)
+
+    def folded(a):
+        return a.reshape(2, 3, 5, *a.shape[1:]) if isinstance(a, np.ndarray) and a.shape[:1] == (30,) else a
+
+    for a, b in zip(compiled(name, *map(folded, arguments)), compiled(name, *arguments), strict=True):
+        assert a.ravel().tobytes() == b.ravel().tobytes()
+
+
+@each_case
+@pytest.mark.parametrize("shape", [(0, 5), (4, 0), (0, 0)])
+def test_nothing_gives_nothing(rng, case, shape):
+    name, make = CASES[case]
+    if "cross_entropy" in name and shape != (0, 5):
+        pytest.skip("a target is one of V > 0 classes")
+    arguments = make(rng, np.float32, *shape)
+    for a, b in zip(compiled(name, *arguments), expected(name, *arguments), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-7)
+        assert a.dtype == b.dtype
+
+
+@each_float
+@each_case
+def test_two_threads_give_the_bits_of_one(rng, case, dtype, monkeypatch):
+    name, make = CASES[case]
+    arguments = make(rng, dtype, 331, 47)
+    one = compiled(name, *arguments)
+    monkeypatch.setattr(policy, "GRAIN", 1)
+    used = []
+    monkeypatch.setattr(policy, "launch", lambda code, nt, values, launch=policy.launch: (used.append(nt), launch(code, nt, values)))  # fmt: skip  # noqa: E501
+    same_bits(compiled(name, *arguments, threads=2), one)
+    assert max(used) == 2
+    same_bits(compiled(name, *arguments, threads=3), one)
+
+
+# ---- rows of the unusual kind
+
+
+@each_float
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_infinities_and_nan_in_rows(dtype, name):
+    inf, nan = np.inf, np.nan
+    x = np.array([[-inf] * 4, [0, -inf, 1, -inf], [0, nan, 1, 2], [inf, 0, 1, 2], [-inf, -inf, -inf, 3]] * 9, dtype)
+    (got,) = compiled(name, x)
+    close(got, expected(name, x.astype(np.float64))[0], TOLERANCE[dtype])
+    if name == "softmax":
+        assert np.isnan(got[0]).all() and got[1, 1] == 0
+
+
+@each_float
+def test_what_softmax_masks_does_not_count(rng, dtype):
+    x = rng.normal(size=(6, 40)).astype(dtype)
+    where = rng.random((6, 40)) < 0.5
+    where[2] = False
+    (want,) = compiled("softmax", x, where)
+    x[~where] = np.resize([np.nan, np.inf, -np.inf, 1e30], (~where).sum())
+    (got,) = compiled("softmax", x, where)
+    same_bits([got], [want])
+    assert not got[~where].any() and not got[2].any()
+    x[3] = -np.inf  # everything that may be attended to is -inf: nothing to attend to
+    assert not compiled("softmax", x, where)[0][3].any()
+
+
+def test_the_mask_of_softmax_broadcasts(rng):
+    x = rng.normal(size=(2, 3, 4, 5)).astype(np.float32)
+    for where in [np.tri(4, 5, dtype=bool), rng.random((2, 1, 4, 5)) < 0.5, rng.random((2, 1, 1, 5)) < 0.5]:
+        close(compiled("softmax", x, where)[0], reference.softmax(x, where), TOLERANCE[np.float32])
+
+
+@each_float
+def test_softmax_of_far_apart_numbers(dtype):
+    x = np.array([[0, -50, -100, -800, -1e30], [1e30, 0, -1e30, 1e30, 5]], dtype)
+    for name in ["softmax", "log_softmax"]:
+        close(compiled(name, x)[0], expected(name, x.astype(np.float64))[0], TOLERANCE[dtype])
+
+
+@each_float
+def test_log_softmax_keeps_small_differences_of_large_numbers(dtype):
+    x = np.array([[30000.0, 30000.5, 30001.0]], dtype)
+    np.testing.assert_allclose(compiled("log_softmax", x)[0], expected("log_softmax", x - dtype(30000.0))[0], rtol=3e-7)
+
+
+@each_float
+def test_losses_of_sure_and_impossible_targets(dtype):
+    logits = np.array([[50.0, 0, 0], [0, -np.inf, 0], [np.nan, 0, 0], [0, 0, 0]], dtype)
+    losses, _ = compiled("cross_entropy", logits, np.array([0, 1, 1, 2]))
+    assert losses[0] == pytest.approx(2 * math.exp(-50), abs=1e-20)
+    certain, _ = compiled("cross_entropy", np.array([[500.0, 0], [0, 500]], dtype), np.array([0, 1]))
+    np.testing.assert_array_equal(certain, 0)
+    assert not np.signbit(certain).any()
+    assert losses[1] == np.inf and np.isnan(losses[2]) and losses[3] == pytest.approx(math.log(3), rel=1e-6)
+
+
+@pytest.mark.parametrize("N, V", [(48, 65), (6, 50257)])
+def test_cross_entropy_makes_no_second_copy_of_the_logits(rng, N, V):
+    logits, targets = _loss(rng, np.float32, N, V)
+    _, lse = compiled("cross_entropy", logits, targets)
+    g = np.full(N, 1 / N, np.float32)
+    gradient = compiled("cross_entropy_grad", g, logits, targets, lse)[0]
+    close(gradient, expected("cross_entropy_grad", *map(_double, (g, logits, targets, lse)))[0], 1e-6)
+    tracemalloc.start()
+    try:
+        compiled("cross_entropy", logits, targets)
+        assert tracemalloc.get_traced_memory()[1] < max(logits.nbytes / 4, 10000)
+        tracemalloc.reset_peak()
+        compiled("cross_entropy_grad", g, logits, targets, lse)
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * logits.nbytes + 10000
+    finally:
+        tracemalloc.stop()
+
+
+@each_float
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_at_the_ends_of_the_line(dtype, approximate):
+    x = np.array([np.inf, -np.inf, 1e30, -1e30, np.nan, 0.0, 200.0, -200.0], dtype)
+    y, derivative = compiled("gelu", x, approximate)
+    np.testing.assert_array_equal(y, np.array([np.inf, 0, 1e30, 0, np.nan, 0, 200, 0], dtype))
+    np.testing.assert_array_equal(derivative, [1, 0, 1, 0, np.nan, 0.5, 1, 0])
+
+
+@each_float
+def test_gelu_keeps_the_digits_of_its_tail(dtype):
+    x = np.linspace(-12, 0, 97)[:-1].astype(dtype)
+    below = [math.erfc(-float(v) / math.sqrt(2)) / 2 for v in x]
+    y, _ = compiled("gelu", x, "none")
+    np.testing.assert_allclose(y, x * np.array(below), rtol=1e-5 if dtype == np.float32 else 1e-13)
+
+
+@each_float
+def test_zero_dimensional_arrays(dtype):
+    for name, arguments in [("gelu", ("none",)), ("dropout", (0.0, 1, 2))]:
+        x = np.array(0.7, dtype)
+        for a, b in zip(compiled(name, x, *arguments), expected(name, x, *arguments), strict=True):
+            assert a.shape == () and a.dtype == dtype
+            assert a == pytest.approx(float(b), rel=1e-6)
+
+
+@each_float
+def test_sums_over_many_rows_keep_their_digits(dtype):
+    g = np.full((30011, 3), 0.1, dtype)
+    exact = 30011 * np.float64(dtype(0.1))
+    np.testing.assert_allclose(compiled("sum_rows", g)[0], exact, rtol=1e-6)
+    x = np.tile(np.array([1.0, -1.0, 0.0], dtype), (30011, 1))
+    mean, rstd = np.zeros(30011, dtype), np.ones(30011, dtype)
+    _, dgamma, dbeta = compiled("layer_norm_grad", g, x, None, mean, rstd)
+    np.testing.assert_allclose(dbeta, exact, rtol=1e-6)
+    np.testing.assert_allclose(dgamma, [exact, -exact, 0], rtol=1e-6)
+
+
+def test_embedding_gradients_are_added_in_the_order_of_the_ids(rng):
+    g, ids = rng.normal(size=(4000, 33)).astype(np.float32), rng.integers(0, 3, 4000)
+    same_bits(compiled("embedding_grad", g, ids, 5), expected("embedding_grad", g, ids, 5))
+
+
+# ---- dropout
+
+
+@each_float
+@pytest.mark.parametrize("offset", [0, 12345, 2**32 - 777, 2**40 + 5])
+@pytest.mark.parametrize("seed", [0, 2**63 + 1])
+def test_dropout_makes_the_choices_of_the_reference(rng, dtype, seed, offset):
+    x = rng.normal(size=(41, 300)).astype(dtype)
+    for rate in [0.0, 0.1, 0.5, 0.999, 1.0]:
+        same_bits(compiled("dropout", x, rate, seed, offset), expected("dropout", x, rate, seed, offset))
+
+
+# ---- the optimiser
+
+SHAPES = [(3, 4), (40000,), (5,), (0, 2), (), (130, 131)]
+
+
+def _optimiser_state(rng, dtype):
+    params, grads, m, v = ([np.asarray(rng.normal(size=s)).astype(dtype) for s in SHAPES] for _ in range(4))
+    return params, grads, m, [np.asarray(abs(a)) for a in v]
+
+
+@each_float
+def test_adamw_equals_the_reference(rng, dtype):
+    state = _optimiser_state(rng, dtype)
+    oracle = [[a.astype(np.float64) for a in arrays] for arrays in state]
+    decay = [0.1, 0.0, 0.2, 0.0, 0.3, 0.1]
+    for step in [1, 2, 300]:
+        for lists, update in [(state, kernels.pick("adamw")), (oracle, reference.adamw)]:
+            update(*lists, 1e-2, 0.9, 0.99, 1e-8, decay, step, grad_scale=0.5)
+    assert kernels.pick("adamw") is not reference.adamw
+    for got, want in zip(state, oracle):
+        for a, b in zip(got, want):
+            close(a, b, 3 * TOLERANCE[dtype])
+
+
+def test_adamw_takes_gradients_of_any_layout_and_leaves_them_alone(rng):
+    arguments = (1e-2, 0.9, 0.99, 1e-8, [0.0] * len(SHAPES), 1)
+    one = _optimiser_state(np.random.default_rng(5), np.float32)
+    two = _optimiser_state(np.random.default_rng(5), np.float32)
+    spread = [_every_other(g) if g.ndim else g for g in two[1]]
+    kernels.pick("adamw")(*one, *arguments)
+    kernels.pick("adamw")(two[0], spread, two[2], two[3], *arguments)
+    for index in [0, 2, 3]:
+        same_bits(one[index], two[index])
+    same_bits(spread, two[1])
+
+
+@each_float
+def test_the_optimiser_gives_the_same_bits_on_two_threads(dtype, monkeypatch):
+    monkeypatch.setattr(policy, "GRAIN", 1)
+    results = []
+    for threads in [1, 2]:
+        state = _optimiser_state(np.random.default_rng(5), dtype)
+        with settings.use_threads(threads):
+            kernels.adamw(*state, 1e-2, 0.9, 0.99, 1e-8, [0.1] * len(SHAPES), 3)
+            results.append((state, kernels.grad_norm(state[1])))
+    for one, two in zip(results[0][0], results[1][0]):
+        same_bits(one, two)
+    assert results[0][1] == results[1][1]
+
+
+@each_float
+def test_grad_norm_equals_the_reference(rng, dtype):
+    grads = _optimiser_state(rng, dtype)[1]
+    got = compiled("grad_norm", grads)[0]
+    assert isinstance(got, float)
+    assert got == pytest.approx(reference.grad_norm(grads), rel=1e-14)
+    assert compiled("grad_norm", [_every_other(g) if g.ndim else g for g in grads])[0] == got
+    assert compiled("grad_norm", [np.full(2, 3e30, dtype)])[0] == pytest.approx(3e30 * math.sqrt(2))
+    assert math.isnan(compiled("grad_norm", [*grads, np.array([np.nan], dtype)])[0])
+    assert compiled("grad_norm", [])[0] == 0
+
+
+@pytest.mark.oracle
+@each_float
+@pytest.mark.parametrize("which", ["numba", "reference"])
+def test_adamw_and_grad_norm_equal_torch(rng, dtype, which):
+    torch = pytest.importorskip("torch")
+    shapes = [(3, 4), (5,), (70, 300)]
+    params = [rng.normal(size=s).astype(dtype) for s in shapes]
+    theirs = [torch.nn.Parameter(torch.tensor(p)) for p in params]
+    groups = [{"params": theirs[:2], "weight_decay": 0.1}, {"params": theirs[2:], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95), eps=1e-6)
+    m, v = ([np.zeros_like(p) for p in params] for _ in range(2))
+    tolerance = {np.float32: 2e-6, np.float64: 1e-13}[dtype]
+    with settings.use_kernels(which):
+        for step in range(1, 8):
+            grads = [rng.normal(size=s).astype(dtype) for s in shapes]
+            for p, g in zip(theirs, grads):
+                p.grad = torch.tensor(g)
+            their_norm = float(torch.nn.utils.clip_grad_norm_(theirs, 1.0))
+            optimizer.step()
+            norm = kernels.grad_norm(grads)
+            assert norm == pytest.approx(their_norm, rel=tolerance)
+            scale = 1.0 / (norm + 1e-6)
+            kernels.adamw(params, grads, m, v, 1e-2, 0.9, 0.95, 1e-6, [0.1, 0.1, 0.0], step, min(1.0, scale))
+        for p, q in zip(params, theirs):
+            np.testing.assert_allclose(p, q.detach().numpy(), rtol=tolerance, atol=tolerance)
