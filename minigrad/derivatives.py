@@ -46,6 +46,23 @@ def _leaves(args, argnums):
     return args
 
 
+def _called(f, who, *args, **kwargs):
+    """What ``f`` returns, recorded; raises for anything but a Tensor, through which no gradient can flow."""
+    with settings.enable_grad():
+        out = f(*args, **kwargs)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{who}: the function must return a Tensor, computed from its arguments. Received: {type(out).__name__}.")
+    return out
+
+
+def _pulled(out, args, weight, retain_graph, create_graph):
+    """The gradient for every argument; zeros where ``out`` does not depend on one, as for the second derivative of a line."""
+    found = [None] * len(args)
+    if out.requires_grad:
+        found = gradients(out, args, [weight], retain_graph, create_graph, allow_unused=True)
+    return [wrap(np.zeros_like(x._data)) if g is None else g for x, g in zip(args, found)]
+
+
 def _nested(outer_grad, value, args):
     """Whether ``value`` depends on anything that is tracked outside too, so that its derivatives need a graph."""
     return outer_grad and not leaves_of(value) <= {id(x) for x in args if isinstance(x, Tensor) and x.is_leaf}
@@ -68,11 +85,10 @@ def value_and_grad(f, argnums=0):
         outer_grad = settings.is_grad_enabled()
         with settings.enable_grad():
             args = _leaves(args, positions)
-            value = f(*args, **kwargs)
+        value = _called(f, "grad", *args, **kwargs)
         fresh = [args[i] for i in positions]
         nested = _nested(outer_grad, value, fresh)
-        found = gradients(value, fresh, create_graph=nested, allow_unused=True)
-        found = [wrap(np.zeros_like(x._data)) if g is None else g for x, g in zip(fresh, found)]
+        found = _pulled(value, fresh, None, nested, nested)
         return value if nested else value.detach(), found[0] if isinstance(argnums, int) else tuple(found)
 
     return function
@@ -101,13 +117,12 @@ def vjp(f, *inputs):
     outer_grad = settings.is_grad_enabled()
     with settings.enable_grad():
         args = _leaves(inputs, range(len(inputs)))
-        out = f(*args)
+    out = _called(f, "vjp", *args)
     nested = _nested(outer_grad, out, args)
 
     def pull(g, create_graph=False):
         create_graph = create_graph or nested or (outer_grad and isinstance(g, Tensor) and g.requires_grad)
-        found = gradients(out, args, [g if isinstance(g, Tensor) else as_array(g)], True, create_graph, allow_unused=True)
-        return tuple(wrap(np.zeros_like(a._data)) if x is None else x for a, x in zip(args, found))
+        return tuple(_pulled(out, args, g if isinstance(g, Tensor) else as_array(g), True, create_graph))
 
     pull.nested = nested
     return out, pull

@@ -1,5 +1,7 @@
 """The Tensor people use: operators, methods and NumPy's protocols, attached to the engine's Tensor from the op registry."""
 
+import operator
+
 import numpy as np
 
 from . import ops, settings
@@ -93,7 +95,7 @@ Tensor.__getitem__, Tensor.__setitem__, Tensor.__iter__, Tensor.__len__ = _getit
 Tensor.__bool__, Tensor.__repr__ = _bool, _repr
 Tensor.__float__ = lambda x: float(x.item())
 Tensor.__int__ = lambda x: int(x.item())
-Tensor.__index__ = lambda x: x.item().__index__()
+Tensor.__index__ = lambda x: operator.index(x.item())
 Tensor.__reduce__ = lambda x: (_restored, (type(x), _recorded_is_an_error(x, "pickle")._data, x._requires_grad))
 Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(id(x), _restored(type(x), _recorded_is_an_error(x, "deepcopy")._data, x._requires_grad))
 

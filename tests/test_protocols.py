@@ -1,0 +1,152 @@
+"""How a Tensor behaves among NumPy arrays and Python's own protocols; and that nothing leaves the graph in silence."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core import Tensor
+from minigrad.errors import GradientError, MinigradError
+from tests.helpers import OPS, assert_close, samples
+
+FOR_NUMPY = [op for op in OPS if op.numpy is not None]
+X = np.random.default_rng(7).uniform(0.5, 2.0, (2, 3))
+
+
+@pytest.mark.parametrize("op", FOR_NUMPY, ids=lambda op: op.name)
+def test_numpy_functions_of_a_tensor_are_ours(op):
+    """np.f(tensor) records, and equals np.f(array)."""
+    sample = samples(op)[0]
+    args = [np.asarray(a) if isinstance(a, np.generic) else a for a in sample.args]
+    expected = op.numpy(*args)
+    tensors = [
+        [Tensor(b, requires_grad=True) for b in a] if isinstance(a, list)
+        else Tensor(a, requires_grad=True) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
+        for a in args
+    ]  # fmt: skip
+    out = op.numpy(*tensors)
+    assert type(out) is Tensor
+    assert out.requires_grad == (op.rule is not None)
+    assert_close(out.numpy(), expected, 1e-14)
+
+
+def test_numpy_matmul_and_operators_from_the_left():
+    t = Tensor(X, requires_grad=True)
+    for out, expected in [
+        (np.matmul(X.T, t), X.T @ X), (X.T @ t, X.T @ X), (X + t, 2 * X), (X - t, 0 * X), (X * t, X * X), (X / t, X / X),
+        (X**t, X**X), (np.float64(2) * t, 2 * X), (2 * t, 2 * X), (2 - t, 2 - X), (2 / t, 2 / X), (2**t, 2**X), (t**2, X**2),
+        (-t, -X), (+t, X), (abs(-t), X), (np.float32(2) - t, 2 - X),
+    ]:  # fmt: skip
+        assert type(out) is Tensor and out.requires_grad and out.dtype == np.float64
+        assert_close(out.numpy(), expected, 1e-14)
+
+
+@pytest.mark.parametrize("make", [lambda t: np.float64(0.5) * t, lambda t: t + np.float64(0.5), lambda t: np.multiply(np.float64(2), t),
+                                  lambda t: t * 2, lambda t: t * np.int64(2), lambda t: np.int64(2) * t])  # fmt: skip
+def test_numpy_scalars_do_not_widen_a_float32_tensor(make):
+    assert make(Tensor(X, dtype="float32")).dtype == np.float32
+
+
+def test_comparisons_give_boolean_tensors():
+    t = Tensor(X)
+    for out, expected in [(t > 1, X > 1), (t >= X, X >= X), (1 < t, X > 1), (t == t, X == X), (t != X, X != X), (X <= t, X <= X)]:
+        assert type(out) is Tensor and out.dtype == bool
+        assert np.array_equal(out.numpy(), expected)
+
+
+def test_what_numpy_has_and_we_do_not_says_what_to_do():
+    t = Tensor(X)
+    for call in (lambda: np.cumsum(t), lambda: np.linalg.norm(t), lambda: np.add.accumulate(t), lambda: np.add(t, t, where=X > 1)):
+        with pytest.raises(MinigradError, match="numpy"):
+            call()
+    array = X.copy()
+    with pytest.raises(MinigradError, match="out"):
+        array += t
+
+
+def test_asarray_does_not_detach_in_silence():
+    t = Tensor(X, requires_grad=True)
+    for call in (lambda: np.asarray(t), lambda: np.array(t * 2), lambda: np.array([t[0, 0], t[0, 1]])):
+        with pytest.raises(GradientError, match="detach"):
+            call()
+    with mg.no_grad():
+        assert np.array_equal(np.asarray(t), X)
+    assert np.array_equal(np.asarray(t.detach()), X)
+    assert np.asarray(Tensor(X), dtype=np.float32).dtype == np.float32
+    copied = np.array(Tensor(X), copy=True)
+    copied[0, 0] = 7.0  # a copy is the user's own
+
+
+def test_asarray_shares_and_cannot_be_written():
+    t = Tensor(X)
+    view = np.asarray(t)
+    assert np.shares_memory(view, t.numpy())
+    with pytest.raises(ValueError, match="read-only"):
+        view[0, 0] = 7.0
+
+
+def test_length_iteration_truth_and_numbers():
+    t = Tensor(X, requires_grad=True)
+    assert len(t) == 2 and [row.shape for row in t] == [(3,), (3,)]
+    assert bool(t[0, 0] > 0) and not Tensor(0.0)
+    assert float(t[0, 0]) == X[0, 0] and int(Tensor(3)) == 3 and [10, 20, 30][Tensor(1)] == 20
+    assert t.tolist() == X.tolist() and t[1, 2].item() == X[1, 2]
+    rows = list(t)
+    (rows[0] * rows[1]).sum().backward()
+    assert_close(t.grad.numpy(), X[::-1], 1e-15)
+    assert len({t, t, Tensor(X)}) == 2  # by identity
+    with pytest.raises(TypeError):
+        [1, 2][Tensor(1.0)]
+
+
+@pytest.mark.parametrize("index", [
+    1, -1, slice(None, None, -1), (0, slice(1, 3)), (Ellipsis, 0), None, (slice(None), None, 2), np.array([1, 0, 1]), [0, 1],
+    (np.array([0, 1]), np.array([2, 0])), np.array([[True, False, True], [False, True, False]]), (slice(None), np.array([True, False, True])),
+    Tensor([1, 0]), (Tensor([1, 0]), slice(0, 2)), np.int64(1), (np.array([[0], [1]]), np.array([0, 2])), (), True,
+], ids=repr)  # fmt: skip
+def test_indexing_in_all_of_numpys_forms(index):
+    plain = mg.ops.plain_index(index)
+    t = Tensor(X, requires_grad=True)
+    out = t[index]
+    assert np.array_equal(out.numpy(), X[plain])
+    weights = np.random.default_rng(0).standard_normal(out.shape)
+    out.backward(weights)
+    expected = np.zeros_like(X)
+    np.add.at(expected, plain, weights)
+    assert_close(t.grad.numpy(), expected, 1e-15)
+
+
+def test_methods_carry_the_names_people_type():
+    t = Tensor(X, requires_grad=True)
+    assert t.view(3, 2).shape == t.reshape((3, 2)).shape == t.reshape(3, -1).shape == (3, 2)
+    assert t.T.shape == t.mT.shape == t.transpose(0, 1).shape == t.permute(1, 0).shape == t.permute((1, 0)).shape == (3, 2)
+    assert t.transpose().shape == (3, 2) and t.unsqueeze(0).shape == (1, 2, 3)
+    assert_close(t.sum(dim=0, keepdim=True).numpy(), X.sum(0, keepdims=True), 1e-15)
+    assert_close(t.var(axis=1, correction=1).numpy(), X.var(1, ddof=1), 1e-14)
+    assert_close(t.mean().numpy(), X.mean(), 1e-15)
+    assert_close(t.logsumexp().numpy(), np.log(np.exp(X).sum(-1)), 1e-14)
+    assert t.float().dtype == np.float32 and t.float().double().dtype == np.float64 and t.to("float32").dtype == np.float32
+    t.clone().sum().backward()
+    assert t.grad.tolist() == np.ones((2, 3)).tolist()
+    t.zero_grad()
+    assert t.grad is None
+
+
+def test_casting_back_and_forth_keeps_the_gradient():
+    t = Tensor(X, requires_grad=True)
+    (t.float() * 2).double().sum().backward()
+    assert t.grad.dtype == np.float64 and t.grad.tolist() == (2 * np.ones((2, 3))).tolist()
+
+
+def test_creation():
+    assert mg.zeros(2, 3).shape == mg.zeros((2, 3)).shape == mg.ones([2, 3]).shape == (2, 3)
+    assert mg.full((2,), 7.0).tolist() == [7, 7] and mg.full((2,), 7).dtype == np.int64
+    assert mg.arange(3).dtype == np.int64 and mg.arange(0.0, 1.0, 0.25).tolist() == [0, 0.25, 0.5, 0.75]
+    assert mg.zeros_like(Tensor(X)).dtype == np.float64 and mg.ones_like(X).shape == (2, 3)
+    assert mg.one_hot([1, 0], 3).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert mg.zeros(2, requires_grad=True).requires_grad
+    for made in (mg.zeros(2), mg.full((2,), 7.0), mg.arange(2.0), mg.tensor([1.0])):
+        assert made.dtype == np.float32
+
+
+def test_mixed_lists_of_tensors_and_numbers():
+    assert Tensor([Tensor(1.0), 2.0]).tolist() == [1, 2]
