@@ -109,9 +109,16 @@ each_case = pytest.mark.parametrize("case", CASES)
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 
+@pytest.fixture(autouse=True)
+def compiled_kernels():
+    """Whatever the environment says: the compiled ones are the subject here."""
+    with settings.use_kernels("numba"):
+        yield
+
+
 def compiled(name, *arguments, threads=1):
     """The result of the compiled kernel, as a list of arrays; that it is the compiled one is made sure."""
-    with settings.use_kernels("numba"), settings.use_threads(threads):
+    with settings.use_threads(threads):
         function = kernels.pick(name)
         assert function is not getattr(reference, name)
         return _listed(function(*arguments))
@@ -227,8 +234,8 @@ def test_two_threads_give_the_bits_of_one(rng, case, dtype, monkeypatch):
     arguments = make(rng, dtype, 331, 47)
     one = compiled(name, *arguments)
     monkeypatch.setattr(policy, "GRAIN", 1)
-    used = []
-    monkeypatch.setattr(policy, "launch", lambda code, nt, values, launch=policy.launch: (used.append(nt), launch(code, nt, values)))  # fmt: skip  # noqa: E501
+    used, launch = [], policy.launch
+    monkeypatch.setattr(policy, "launch", lambda code, nt, values: (used.append(nt), launch(code, nt, values)))
     same_bits(compiled(name, *arguments, threads=2), one)
     assert max(used) == 2
     same_bits(compiled(name, *arguments, threads=3), one)
