@@ -31,7 +31,7 @@ another kernel's machine code with ``invoke(address, (...))`` when it is handed 
 argument.
 
 Why machine code behind addresses: a kernel as a C callback costs a fifth of the compile time of a Numba function with
-``parallel=True``, and one generic driver puts any of them on threads.
+``parallel=True``, and one pool of threads (``pool.py``) runs any of them.
 """
 
 import contextlib
@@ -52,19 +52,18 @@ from pathlib import Path
 import llvmlite
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import cfunc, njit, prange, types
+from numba import cfunc, njit, types
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
 
 from minigrad import settings
+from minigrad.kernels import pool
+from minigrad.kernels.pool import Pool, invoke
 
 # What LLVM may assume about floating point. NaN and infinities always count: masks are -inf.
 ROWS = frozenset({"contract", "reassoc", "nsz", "arcp"})  # sums along a row vectorise
 EXACT = frozenset({"contract", "nsz"})  # the order of operations stays as written, as polynomials need it
 
 GRAIN = 1 << 15  # elements of work that keep a thread busy for about 10 us; below that, waking it does not pay
-WIDTH = 20  # arguments a launch hands over; a kernel declares as many of them as it wants
 
 floats, doubles, integers, booleans = "floats", "doubles", "integers", "booleans"
 _POINTERS = {doubles: types.float64, integers: types.int64, booleans: types.uint8}
@@ -118,27 +117,14 @@ def helper(function=None, *, fastmath=ROWS):
     return make(function) if function else make
 
 
-@intrinsic
-def invoke(typing_context, address, arguments):
-    """Call the machine code at an address with a tuple of int64s and pointers."""
-
-    def generate(context, builder, signature, values):
-        passed = [builder.extract_value(values[1], i) for i in range(len(arguments))]
-        code = ir.FunctionType(ir.VoidType(), [v.type for v in passed])
-        builder.call(builder.inttoptr(values[0], code.as_pointer()), passed)
-        return context.get_dummy_value()
-
-    return types.void(address, arguments), generate
-
-
 # ---- running
 
 
 def run(kernel, items, work, *arguments):
     """Run a kernel over ``items`` independent pieces that are together ``work`` elements of work.
 
-    Threads share the pieces when there is enough work. Where the threads are taken (another Python thread is using
-    them) or gone (this process is a fork), the calling thread does everything: the bits are the same.
+    Threads share the pieces when there is enough work. Where they are taken, because another Python thread is using them,
+    the calling thread does everything: the bits are the same.
     """
     if items < 1:
         return
@@ -157,13 +143,13 @@ def shares(items, work):
 
 def launch(code, nt, values):
     """Call machine code once for each of ``nt`` shares, with int64 ``values`` after (share, nt)."""
-    padding = _PADDING[len(values)]
-    if nt > 1 and not _forked and _busy.acquire(blocking=False):
+    shared = _pool()
+    if nt > 1 and _busy.acquire(blocking=False):
         try:
-            return (_drivers.get("parallel") or _driver("parallel"))(code, nt, *values, *padding)
+            return shared.run(code, nt, values)
         finally:
             _busy.release()
-    return (_drivers.get("serial") or _driver("serial"))(code, 1, *values, *padding)
+    return _own_pool().run(code, 1, values)
 
 
 def address(array):
@@ -207,42 +193,49 @@ def _data_offset():
 
 
 _FLOAT64, _INT64 = struct.Struct("d"), struct.Struct("q")
-_PADDING = [(0,) * (WIDTH - n) for n in range(WIDTH + 1)]
 _DATA = _data_offset()
 _pointer_at = ctypes.c_size_t.from_address
 _local = threading.local()
-_busy = threading.Lock()  # a threading layer may abort the process when two Python threads enter it at once
-_forked = False
-_drivers, _dispatchers = {}, {}
+_busy = threading.Lock()  # the pool computes one job at a time; a second Python thread does its job alone
+_shared = None
 
 
-def _serial(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):
-    invoke(code, (0, 1, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))
+def _pool():
+    """The pool that all Python threads of the process share."""
+    global _shared
+    if _shared is None:
+        with _compiling:
+            if _shared is None:
+                shared = Pool(_entry(pool.launch, 2), _entry(pool.work, 1))
+                if hasattr(os, "register_at_fork"):
+                    os.register_at_fork(after_in_child=_after_fork)
+                _shared = shared
+    return _shared
 
 
-def _parallel(code, nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):
-    for t in prange(nt):
-        # prange counts in unsigned integers, kernels in signed ones
-        invoke(code, (np.int64(t), nt, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))
+def _own_pool():
+    """Memory for the jobs that the calling thread does alone."""
+    if not hasattr(_local, "pool"):
+        _local.pool = Pool(_shared.launch, _shared.work)
+    return _local.pool
 
 
-def _driver(kind):
-    with _compiling:
-        if kind not in _drivers:
-            signature = types.void(*[types.int64] * (WIDTH + 2))
-            make = functools.partial(njit, signature, nogil=True, error_model="numpy", parallel=kind == "parallel")
-            dispatcher = _dispatchers[kind] = _with_cache(make, _parallel if kind == "parallel" else _serial)
-            if kind == "parallel" and hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=_after_fork)
-            # The compiled entry itself: all arguments are ints made here, the dispatcher need not look at their types.
-            _drivers[kind] = dispatcher.overloads[dispatcher.signatures[0]].entry_point
-        return _drivers[kind]
+def _entry(function, arguments):
+    """A compiled function of int64s that gives the interpreter free; itself, without the dispatcher that looks at types."""
+    make = functools.partial(njit, types.void(*[types.int64] * arguments), nogil=True, error_model="numpy")
+    dispatcher = _with_cache(make, function)
+    _kept.append(dispatcher)
+    return dispatcher.overloads[dispatcher.signatures[0]].entry_point
+
+
+_kept = []  # what keeps machine code alive
 
 
 def _after_fork():
-    # Worker threads do not survive a fork, and a lock may have been held by a thread that is gone.
-    global _forked, _busy, _compiling
-    _forked, _busy, _compiling = True, threading.Lock(), threading.RLock()
+    # Workers do not survive a fork, and a lock may have been held by a thread that is gone.
+    global _shared, _busy, _compiling
+    _busy, _compiling = threading.Lock(), threading.RLock()
+    _shared = Pool(_shared.launch, _shared.work)
 
 
 # ---- caching
