@@ -231,7 +231,8 @@ def log(x):
     subnormal = x < tiny
     i = choose(subnormal, x * 2.0**up, x).bits() + ((bias << mantissa) - root_half)
     f = ((i & (2**mantissa - 1)) + root_half).float_of_bits(x) - 1.0
-    e = (i >> mantissa).to_float(x) - choose(subnormal, x._new(x.constant(bias + up)), bias)
+    e = (i >> mantissa).to_float(x) - float(bias)
+    e = choose(subnormal, e - float(up), e)
     s = f / (f + 2.0)
     z = s * s
     half = f * f * 0.5
