@@ -63,18 +63,21 @@ class LanguageModel(mg.Layer):
 
     def __init__(self, config, seed=0):
         self.config, self.generator = config, random.Generator(seed)
-        residual = functools.partial(normal, std=0.02 / math.sqrt(2 * config.layers))  # the sum over blocks keeps its size
+        # GPT-2's 0.02 at its width of 768; a narrow model needs larger numbers for its products to keep that size,
+        # and what every block adds to the sum is smaller the more blocks there are
+        std = 0.02 * math.sqrt(768 / config.width)
+        start, residual = (functools.partial(normal, std=s) for s in (std, std / math.sqrt(2 * config.layers)))
         with random.using(self.generator):
-            self.embedding = Embedding(config.vocab_size, config.width)
-            self.positions = PositionalEmbedding(config.block_size)
+            self.embedding = Embedding(config.vocab_size, config.width, start)
+            self.positions = PositionalEmbedding(config.block_size, start)
             self.dropout = Dropout(config.dropout)
             self.blocks = [
                 EncoderBlock(config.heads, config.width // config.heads, config.feed_forward, config.activation, "pre", config.dropout,
-                             config.epsilon, config.use_bias, normal, residual)
+                             config.epsilon, config.use_bias, start, residual)
                 for _ in range(config.layers)
             ]  # fmt: skip
             self.normalization = LayerNormalization(config.epsilon)
-            self.head = None if config.tied else Dense(config.vocab_size, use_bias=False, kernel_initializer=normal)
+            self.head = None if config.tied else Dense(config.vocab_size, use_bias=False, kernel_initializer=start)
             for layer in (self.positions, *self.blocks, self.normalization, *([] if config.tied else [self.head])):
                 layer.ensure_built((None, None, config.width))
 
