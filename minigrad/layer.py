@@ -305,14 +305,24 @@ def ones(shape):
 
 # ------------------------------------------------------------------------------------------------------ small layers
 
+
+def _linear(x):
+    return x
+
+
+def _gelu_tanh(x):
+    return ops.gelu(x, "tanh")
+
+
+# functions with a name, so that a layer can be pickled
 ACTIVATIONS = {
-    None: lambda x: x,
-    "linear": lambda x: x,
+    None: _linear,
+    "linear": _linear,
     "relu": ops.relu,
     "tanh": ops.tanh,
     "sigmoid": ops.sigmoid,
     "gelu": ops.gelu,
-    "gelu_tanh": lambda x: ops.gelu(x, "tanh"),
+    "gelu_tanh": _gelu_tanh,
     "softmax": ops.softmax,
 }
 

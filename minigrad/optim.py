@@ -27,14 +27,17 @@ class Optimizer:
 
     def __init__(self, parameters, **options):
         groups = list(parameters)
-        if not groups:
-            raise LayerError("optimiser: no parameters to learn. Received: [].")
-        if not isinstance(groups[0], dict):
+        if not groups or not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         unknown = [name for group in groups for name in group if name != "params" and name not in options]
         if unknown:
             raise ValueError(f"optimiser: unknown option {unknown[0]!r}; known: {', '.join(options)}.")
         self.groups = [{**options, **group, "params": _tensors(group["params"])} for group in groups]
+        count = len(self.parameters())
+        if count == 0:
+            raise LayerError("optimiser: no parameters to learn. Received: [].")
+        if len(_tensors(self.parameters())) < count:
+            raise LayerError("optimiser: a parameter is in two groups, and would be moved twice a step. Name it in one of them.")
         self.steps = 0
         self.state = {}  # id of a parameter -> its arrays
 

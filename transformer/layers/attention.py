@@ -50,6 +50,8 @@ class MultiHeadAttention(mg.Layer):
         q = self._heads(query, self.query_kernel, self.query_bias)  # (B, T, E) -> (B, h, T, dq)
         k = self._heads(key, self.key_kernel, self.key_bias)  # (B, S, E) -> (B, h, S, dq)
         v = self._heads(value, self.value_kernel, self.value_bias)  # (B, S, E) -> (B, h, S, dv)
+        if attention_mask is not None and attention_mask.ndim == 3:
+            attention_mask = attention_mask[:, None]  # (B, T, S) -> (B, 1, T, S): the same for every head
         heads = mg.scaled_dot_product_attention(q, k, v, attention_mask, is_causal=use_causal_mask)  # (B, h, T, dv)
         B, h, T, dv = heads.shape
         joined = heads.permute(0, 2, 1, 3).reshape(B, T, h * dv)  # (B, h, T, dv) -> (B, T, h dv)

@@ -3,6 +3,7 @@
 import numpy as np
 
 import minigrad as mg
+from minigrad import settings
 from minigrad.errors import LayerError, ShapeError, received
 from minigrad.layer import constant, ones, zeros
 
@@ -21,11 +22,14 @@ class Normalization(mg.Layer):
 
     buffers_updated_by = "adapt"
 
-    def __init__(self):
-        self.adapted = False
-
     def build(self, input_shape):
-        self.mean, self.variance = mg.Buffer(zeros(input_shape[-1:])), mg.Buffer(ones(input_shape[-1:]))  # (F)
+        unknown = np.full(input_shape[-1:], np.nan)  # (F); part of the state, so that a loaded layer knows whether it is adapted
+        self.mean, self.variance = (mg.Buffer(unknown, settings.default_dtype()) for _ in range(2))
+
+    @property
+    def adapted(self):
+        """Whether mean and variance are known."""
+        return self.built and not np.isnan(self.mean.numpy()).any()
 
     def adapt(self, data):
         """Take mean and variance of every column of ``data`` (..., F), in float64."""
@@ -39,7 +43,6 @@ class Normalization(mg.Layer):
         rows = data.reshape(-1, data.shape[-1]).astype(np.float64)  # (..., F) -> (N, F)
         self.mean.assign(rows.mean(axis=0))
         self.variance.assign(rows.var(axis=0))
-        self.adapted = True
 
     def call(self, x):
         if not self.adapted:

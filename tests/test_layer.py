@@ -1,0 +1,290 @@
+"""Learnable, non-learnable and frozen are three facts; what belongs to a layer; its state and its copies."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core import Tensor
+from minigrad.errors import GradientError, LayerError, ShapeError
+
+
+class Scale(mg.Layer):
+    """gamma x + shift, and a buffer that counts the calls in training."""
+
+    def __init__(self):
+        self.calls = mg.Buffer([0.0])
+
+    def build(self, input_shape):
+        self.gamma = mg.Parameter(np.ones(input_shape[-1], np.float32))
+        self.shift = mg.Parameter(np.zeros(input_shape[-1], np.float32))
+
+    def call(self, x, training=False):
+        if training:
+            self.calls.assign(self.calls.numpy() + 1)
+        return x * self.gamma + self.shift
+
+
+def model():
+    made = mg.Sequential([mg.Dense(4, "tanh"), Scale(), mg.Dense(2, use_bias=False)])
+    made(np.ones((5, 3), np.float32))
+    return made
+
+
+X = np.random.default_rng(8).standard_normal((5, 3)).astype(np.float32)
+
+
+# ------------------------------------------------------------------------------------------------------- three facts
+
+
+def test_a_parameter_is_learnable_and_a_buffer_is_not():
+    assert mg.Parameter([1.0]).requires_grad and not mg.Buffer([1.0]).requires_grad
+    assert isinstance(mg.Parameter([1.0]), Tensor) and isinstance(mg.Buffer([1.0]), Tensor)
+
+
+def test_nothing_makes_a_buffer_learnable():
+    b = mg.Buffer([1.0])
+    with pytest.raises(GradientError, match=r"Buffer is not learnable.*Parameter.*\(1,\)"):
+        b.requires_grad = True
+    b.requires_grad = False  # what it is anyway
+    layer = model()
+    layer.freeze()
+    layer.unfreeze()
+    layer.trainable = True
+    assert not any(b.requires_grad for b in layer.buffers())
+    p = mg.Parameter([2.0])
+    (p * b).backward()
+    assert b.grad is None
+
+
+def test_an_optimiser_refuses_a_buffer():
+    for optimiser in (mg.optim.SGD, mg.optim.AdamW):
+        with pytest.raises(GradientError, match="Buffer is not learnable"):
+            optimiser([mg.Parameter([1.0]), mg.Buffer([1.0])])
+
+
+def test_no_optimiser_step_moves_a_buffer_and_no_statistic_moves_a_parameter():
+    layer = model()
+    learnable = {path: p.numpy() for path, p in layer.named_parameters().items()}
+    layer(X, training=True)
+    assert layer.layers[1].calls.tolist() == [1.0]
+    assert all(np.array_equal(learnable[path], p.numpy()) for path, p in layer.named_parameters().items())
+    for optimiser in (mg.optim.SGD(layer.parameters(), lr=0.1), mg.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.5)):
+        (layer(X) ** 2).sum().backward()
+        optimiser.step()
+        assert layer.layers[1].calls.tolist() == [1.0]
+    assert not any(np.array_equal(learnable[path], p.numpy()) for path, p in layer.named_parameters().items())
+
+
+def test_freezing_changes_neither_type_nor_counts():
+    layer = model()
+    before = [list(layer.named_parameters()), list(layer.named_buffers()), layer.count_params()]
+    layer.layers[0].freeze()
+    assert [list(layer.named_parameters()), list(layer.named_buffers()), layer.count_params()] == before
+    assert [p.frozen for p in layer.parameters()] == [True, True, False, False, False]
+    assert len(layer.trainable_weights) == 3 and len(layer.non_trainable_weights) == 3
+    assert all(type(p) is mg.Parameter for p in layer.parameters())
+
+
+def test_a_frozen_parameter_gets_no_gradient_and_does_not_move():
+    layer = model()
+    optimiser = mg.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.5)
+    (layer(X) ** 2).sum().backward()
+    layer.layers[0].freeze()
+    kept = layer.layers[0].kernel.numpy()
+    optimiser.step()
+    assert layer.layers[0].kernel.numpy() is not None and np.array_equal(layer.layers[0].kernel.numpy(), kept)
+    layer.zero_grad()
+    (layer(X) ** 2).sum().backward()
+    assert layer.layers[0].kernel.grad is None and layer.layers[2].kernel.grad is not None
+    layer.unfreeze()
+    (layer(X) ** 2).sum().backward()
+    assert layer.layers[0].kernel.grad is not None
+
+
+def test_trainable_is_kerass_word_for_freezing():
+    layer = model()
+    assert layer.trainable
+    layer.trainable = False
+    assert not layer.trainable and not layer.trainable_weights and len(layer.parameters()) == 5
+    layer.trainable = True
+    assert len(layer.trainable_weights) == 5
+
+
+def test_a_buffer_never_holds_a_graph():
+    p, b = mg.Parameter([1.0]), mg.Buffer([0.0])
+    with pytest.raises(GradientError, match="multiply.*detach"):
+        b.assign(p * 2)
+    b.assign((p * 2).detach())
+    assert b.tolist() == [2.0]
+
+
+# ---------------------------------------------------------------------------------------------------- what belongs to it
+
+
+def test_paths_are_attributes_in_the_order_of_definition():
+    layer = model()
+    assert list(layer.named_tensors()) == [
+        "layers.0.kernel", "layers.0.bias", "layers.1.calls", "layers.1.gamma", "layers.1.shift", "layers.2.kernel"
+    ]  # fmt: skip
+    assert list(layer.named_buffers()) == ["layers.1.calls"]
+    assert layer.count_params() == 3 * 4 + 4 + 1 + 4 + 4 + 4 * 2
+
+
+def test_lists_tuples_and_dicts_are_searched():
+    class Nest(mg.Layer):
+        def __init__(self):
+            self.many = {"a": [mg.Parameter([1.0])], "b": (mg.Buffer([2.0]), Scale())}
+
+        def call(self, x):
+            return x
+
+    nest = Nest()
+    nest.many["b"][1].ensure_built((None, 3))
+    assert list(nest.named_tensors()) == ["many.a.0", "many.b.0", "many.b.1.calls", "many.b.1.gamma", "many.b.1.shift"]
+
+
+def test_tied_weights_count_once_and_have_two_names():
+    layer = model()
+    layer.tied_to = layer.layers[0].kernel
+    count = layer.count_params()
+    assert count == model().count_params() and len(layer.parameters()) == 5
+    assert layer.tied() == {"layers.0.kernel": ["tied_to"]}
+    assert list(layer.state_dict()) == list(model().state_dict())
+
+
+def test_an_unbuilt_layer_explains_itself():
+    layer = mg.Sequential([mg.Dense(4), mg.Dense(2)])
+    for ask in (layer.parameters, layer.state_dict, layer.count_params, lambda: mg.optim.SGD(layer.parameters()), layer.freeze):
+        with pytest.raises(LayerError, match=r"layers\.0: Dense has no parameters yet.*Call it.*ensure_built"):
+            ask()
+    with pytest.raises(LayerError, match="this layer: Dense"):
+        mg.Dense(3).parameters()
+
+
+def test_build_runs_once():
+    built = []
+
+    class Once(mg.Layer):
+        def build(self, input_shape):
+            built.append(input_shape)
+
+        def call(self, x):
+            return x
+
+    layer = Once()
+    for _ in range(3):
+        layer(X)
+    layer.ensure_built((9, 9))
+    assert built == [(5, 3)]
+
+
+def test_a_layer_without_call_says_what_to_write():
+    with pytest.raises(NotImplementedError, match=r"Empty: write call\(self, x"):
+        type("Empty", (mg.Layer,), {})()(X)
+
+
+def test_training_is_forwarded_only_where_it_is_taken():
+    class Mode(mg.Layer):
+        def call(self, x, training=False):
+            return x * (2.0 if training else 1.0)
+
+    class Plain(mg.Layer):
+        def call(self, x):
+            return x
+
+    stack = mg.Sequential([Plain(), mg.Sequential([Mode()])])
+    assert np.array_equal(stack(X), X)
+    assert np.array_equal(stack(X, training=True), 2 * X)
+
+
+# --------------------------------------------------------------------------------------------------------- state, copies
+
+
+def test_state_goes_out_and_in():
+    source, target = model(), model()
+    (source(X) ** 2).sum().backward()
+    state = source.state_dict()
+    kept = {path: array.copy() for path, array in state.items()}
+    target.load_state_dict(state)
+    mg.optim.SGD(source.parameters(), lr=0.5).step()
+    assert all(np.array_equal(kept[path], array) for path, array in state.items()), "a step changed a state taken before it"
+    assert all(np.array_equal(kept[path], array) for path, array in target.state_dict().items())
+
+
+def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
+    layer = model()
+    before = {path: array.copy() for path, array in layer.state_dict().items()}
+    state = dict(before)
+    state["layers.9.kernel"] = state.pop("layers.2.kernel")
+    with pytest.raises(LayerError, match=r"Missing: \['layers.2.kernel'\].*Unknown: \['layers.9.kernel'\]"):
+        layer.load_state_dict(state)
+    with pytest.raises(LayerError, match=r"layers\.2\.kernel needs \(4, 2\), got \(2, 4\)"):
+        layer.load_state_dict({**{path: array + 1 for path, array in before.items()}, "layers.2.kernel": np.ones((2, 4))})
+    assert all(np.array_equal(before[path], array) for path, array in layer.state_dict().items())
+
+
+def test_weights_in_kerass_order():
+    layer = model()
+    shapes = [w.shape for w in layer.get_weights()]
+    assert shapes == [(3, 4), (4,), (4,), (4,), (4, 2), (1,)]  # learnable first, then what is not
+    layer.set_weights([np.full(s, i, float) for i, s in enumerate(shapes)])
+    assert [np.unique(w).tolist() for w in layer.get_weights()] == [[i] for i in range(6)]
+    assert all(w.dtype == np.float32 for w in layer.get_weights())
+    with pytest.raises(LayerError, match="6 arrays.*5"):
+        layer.set_weights(layer.get_weights()[:-1])
+    with pytest.raises(ShapeError, match="array 1"):
+        layer.set_weights([np.zeros(s) for s in shapes[:1] + shapes[:1] + shapes[2:]])
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["deepcopy", "pickle"])
+def test_copies_keep_types_and_go_their_own_way(duplicate):
+    layer = model()
+    layer.tied_to = layer.layers[0].kernel
+    layer.layers[2].freeze()
+    twin = duplicate(layer)
+    assert np.array_equal(twin(X).numpy(), layer(X).numpy())
+    for name, tensor in layer.named_tensors().items():
+        other = twin.named_tensors()[name]
+        assert type(other) is type(tensor) and other is not tensor and other.requires_grad == tensor.requires_grad
+    assert twin.tied() == layer.tied()
+    twin.layers[0].kernel.assign(np.zeros((3, 4)))
+    assert layer.layers[0].kernel.numpy().any()
+
+
+# ------------------------------------------------------------------------------------------------------------------ Dense
+
+
+def test_dense_is_its_formula():
+    layer = mg.Dense(4, "relu")
+    out = layer(X)
+    kernel, bias = layer.kernel.numpy(), layer.bias.numpy()
+    assert kernel.shape == (3, 4) and bias.shape == (4,) and out.dtype == np.float32
+    np.testing.assert_allclose(out.numpy(), np.maximum(X @ kernel + bias, 0), atol=1e-6)
+    with pytest.raises(ShapeError, match=r"linear.*2 features.*3 rows"):
+        layer(np.ones((5, 2), np.float32))
+
+
+@pytest.mark.parametrize("units", [0, -1, 2.0, "3", None])
+def test_dense_refuses_units_that_are_not_a_number_of_columns(units):
+    with pytest.raises(ValueError, match="Dense: units.*Received"):
+        mg.Dense(units)
+
+
+def test_an_unknown_activation_lists_the_known_ones():
+    with pytest.raises(ValueError, match="Dense: activation.*relu.*swoosh"):
+        mg.Dense(3, "swoosh")
+
+
+def test_initial_values_depend_on_the_seed_alone():
+    def kernel(seed):
+        with mg.random.using(mg.Generator(seed)):
+            layer = mg.Dense(4)
+            layer(X)
+        return layer.kernel.numpy()
+
+    assert np.array_equal(kernel(3), kernel(3)) and not np.array_equal(kernel(3), kernel(4))
+    limit = (6 / 7) ** 0.5
+    assert np.abs(kernel(3)).max() <= limit and np.abs(kernel(3)).max() > limit / 2
