@@ -18,8 +18,8 @@ def common(name):
     return name
 
 
-def training_step(size, variant):
-    """A function that does one step of training and returns the loss."""
+def build(size):
+    """The model, and its parameters by their common names, with the common first values."""
     model = LanguageModel(LanguageModelConfig(
         vocab_size=size["vocabulary"], block_size=size["block"], layers=size["layers"], heads=size["heads"],
         width=size["width"], epsilon=gpt.EPSILON))
@@ -27,6 +27,12 @@ def training_step(size, variant):
     with mg.no_grad():
         for name, parameter in named.items():
             parameter.assign(gpt.weights(name, parameter.shape))
+    return model, named
+
+
+def training_step(size, variant):
+    """A function that does one step of training and returns the loss."""
+    model, named = build(size)
     optimizer = mg.optim.AdamW(
         [{"params": [p for name, p in named.items() if gpt.decays(name)], "weight_decay": gpt.DECAY},
          {"params": [p for name, p in named.items() if not gpt.decays(name)], "weight_decay": 0.0}],

@@ -61,27 +61,27 @@ class GPT(nn.Module):
             x = block(x)
         return F.linear(self.norm(x), self.tokens.weight)
 
-    def load(self):
-        """Take the common weights; those of a Linear stand the other way round here, (out, in)."""
-        with torch.no_grad():
-            for path, module in self.named_modules():
-                for name, parameter in module.named_parameters(recurse=False):
-                    values = gpt.weights(*common(path, name, module, parameter))
-                    parameter.copy_(torch.from_numpy(values.T if isinstance(module, nn.Linear) else values))
+    def named(self):
+        """Parameters by their common names; a Linear's matrix, (out, in) here, is turned round where it is "kernel"."""
+        names = {nn.LayerNorm: {"weight": "gamma", "bias": "beta"}, nn.Linear: {"weight": "kernel"}}
+        return {f"{path}.{names.get(type(module), {}).get(name, name)}": parameter
+                for path, module in self.named_modules() for name, parameter in module.named_parameters(recurse=False)}
 
 
-def common(path, name, module, parameter):
-    """Name and shape that a parameter has in ``bench.gpt``."""
-    names = {nn.LayerNorm: {"weight": "gamma", "bias": "beta"}, nn.Linear: {"weight": "kernel"}}
-    shape = tuple(parameter.shape)[::-1] if isinstance(module, nn.Linear) else tuple(parameter.shape)
-    return f"{path}.{names.get(type(module), {}).get(name, name)}", shape
+def build(size):
+    """The model with the common first values."""
+    model = GPT(**size)
+    with torch.no_grad():
+        for name, parameter in model.named().items():
+            there = parameter.T if name.endswith("kernel") else parameter
+            there.copy_(torch.from_numpy(gpt.weights(name, tuple(there.shape))))
+    return model
 
 
 def training_step(size, variant):
     """A function that does one step of training and returns the loss. Variant "qkv": one projection for all three."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    model = GPT(**size)
-    model.load()
+    model = build(size)
     if variant == "qkv":
         for block in model.blocks:
             block.attention.join()
