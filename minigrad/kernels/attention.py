@@ -160,10 +160,12 @@ def _exponentials(x, o, top, total):
     for j in range(x.size):
         largest = maximum(largest, x[j])
     base = constant(0, x) if largest == constant(-np.inf, x) else largest  # nothing but -inf: exponentials of 0
-    shrunk = exp(top - base)
-    if total > constant(0, x) and shrunk < constant(1, x):
-        for j in range(o.size):
-            o[j] *= shrunk
+    shrunk = constant(0, x)
+    if total > constant(0, x):
+        shrunk = exp(top - base)
+        if shrunk < constant(1, x):
+            for j in range(o.size):
+                o[j] *= shrunk
     new = constant(0, x)
     for j in range(x.size):
         e = exp(x[j] - base)
@@ -188,9 +190,19 @@ def _multiply_by(x, factor):
 
 
 @helper
-def _clear(x):
-    for j in range(x.size):
-        x[j] = constant(0, x)
+def _padded(scores, r, n, value):
+    """Row r of scores, its n numbers filled up with ``value`` to whole vectors, because loops over less are slow.
+
+    Behind it stand zeros for what other queries of the strip see, and this one does not.
+    """
+    panel = 2 * lanes(scores)
+    whole = -(-n // panel) * panel
+    x = row(scores, r * APART, whole + ROWS)
+    for j in range(n, whole):
+        x[j] = constant(value, scores)
+    for j in range(whole, whole + ROWS):
+        x[j] = constant(0, scores)
+    return row(scores, r * APART, whole)
 
 
 @helper
@@ -232,9 +244,8 @@ def _attention(
                 _scores(multiply, q_packed, k_packed, dq, scores, query, queries, first, keys, causal, spare)
                 for r in range(queries):
                     n = max(0, _seen(causal, query + r, first, keys))
-                    x, o = row(scores, r * APART, n), row(out_at, r * out_row, dv)
+                    x, o = _padded(scores, r, n, -np.inf), row(out_at, r * out_row, dv)
                     top[r], total[r] = _exponentials(x, o, top[r], total[r])
-                    _clear(row(scores, r * APART + n, ROWS))  # what other queries of the strip see, and this one not
                 _gathered(
                     multiply_scores, scores, v_packed, S, dv, out_at, out_row, query, queries, first, keys, causal,
                     spare,
@@ -296,10 +307,8 @@ def _attention_grad(
                 _scores(multiply, g_packed, v_packed, dv, grads, query, queries, first, keys, causal, spare)
                 for r in range(queries):
                     n = max(0, _seen(causal, query + r, first, keys))
-                    x, y = row(scores, r * APART, n), row(grads, r * APART, n)
+                    x, y = _padded(scores, r, n, -np.inf), _padded(grads, r, n, 0.0)
                     _score_gradients(x, y, logs[r], delta[r], factor)
-                    _clear(row(scores, r * APART + n, ROWS))
-                    _clear(row(grads, r * APART + n, ROWS))
                 _gathered(
                     multiply_scores, grads, k_packed_rows, S, dq, q_grad_at, q_grad_row, query, queries, first, keys,
                     causal, spare,

@@ -11,6 +11,7 @@ do not depend on how many threads there are.
 """
 
 import functools
+import math
 
 import numpy as np
 from llvmlite import ir
@@ -379,8 +380,9 @@ def matmul(a, b):
 def linear(x, w, b=None):
     """`x w + b` for every row of x.   (..., K), (K, N), (N,) -> (..., N)"""
     y = np.empty((*x.shape[:-1], w.shape[-1]), x.dtype)
-    # (..., K) -> (rows, K): one matrix, of as many rows as there are
-    _multiply(x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x, w, y, b)
+    if x.ndim != 2:
+        x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (..., K) -> (rows, K): one matrix
+    _multiply(x, w, y, b)
     return y
 
 
@@ -393,6 +395,8 @@ def _multiply(a, b, c, bias):
             "matmul: the last axis of a and the last but one of b must be equally long. "
             f"Received: a {a.shape}, b {b.shape}."
         )
+    if bias is not None and bias.shape != (N,):
+        raise ValueError(f"linear: the bias needs one number a column, ({N},). Received: {bias.shape}.")
     if K == 0:
         c[...] = 0 if bias is None else bias
     if K == 0 or c.size == 0:
