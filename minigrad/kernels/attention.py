@@ -14,8 +14,9 @@ import functools
 import numpy as np
 
 from minigrad.kernels import reference
-from minigrad.kernels.compile import floats, helper, integers, invoke, kernel, run, scratch, shares
+from minigrad.kernels.compile import floats, helper, integers, kernel, run, scratch, shares
 from minigrad.kernels.gemm import ROWS, VECTOR, lanes, multiply, multiplying, pack
+from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, maximum, number, row, share
 from minigrad.kernels.vecmath import exp, log
 
@@ -41,6 +42,11 @@ def attention_grad(g, q, k, v, out, lse, causal, scale):
     """See `reference.attention_grad`.   -> dq (B, h, T, dq), dk (B, h, S, dq), dv (B, h, S, dv)"""
     if 0 in q.shape + v.shape:
         return reference.attention_grad(g, q, k, v, out, lse, causal, scale)
+    if g.shape != out.shape or lse.shape != q.shape[:-1] or out.shape != (*q.shape[:-1], v.shape[-1]):
+        raise ValueError(
+            "attention_grad: g and out are (B,h,T,dv), lse is (B,h,T). "
+            f"Received: g {g.shape}, out {out.shape}, lse {lse.shape}, for q {q.shape} and v {v.shape}."
+        )
     dq = _heads_last(q, q.shape[-1], np.empty)
     # keys and values add up what every query block gives them
     dk, dv = _heads_last(k, k.shape[-1], np.zeros), _heads_last(v, v.shape[-1], np.zeros)

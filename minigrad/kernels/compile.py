@@ -27,7 +27,7 @@ and ``booleans`` pointers of a fixed type; ``int`` an int64; ``float`` the bits 
 (which must be C-contiguous where the kernel reads rows), addresses, ints, floats, or None for a null pointer. The
 element type is that of the array handed to the first ``floats`` argument. The result must not depend on ``nt``:
 threads share independent outputs and nothing else. A function that kernels call is marked ``@helper``. A kernel calls
-another kernel's machine code with ``invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int``
+another kernel's machine code with ``pool.invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int``
 argument.
 
 Why machine code behind addresses: a kernel as a C callback costs a fifth of the compile time of a Numba function with
@@ -57,7 +57,7 @@ from numba.core.registry import cpu_target
 
 from minigrad import settings
 from minigrad.kernels import pool
-from minigrad.kernels.pool import Pool, invoke
+from minigrad.kernels.pool import Pool
 
 # What LLVM may assume about floating point. NaN and infinities always count: masks are -inf.
 ROWS = frozenset({"contract", "reassoc", "nsz", "arcp"})  # sums along a row vectorise

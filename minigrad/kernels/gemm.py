@@ -18,7 +18,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from minigrad.kernels.compile import address, cpu, floats, helper, integers, invoke, kernel, launch, scratch, shares
+from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, scratch, shares
+from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, row, share
 
 # Bytes in a vector register, and rows in a tile: 2 * ROWS sums, 2 vectors of b and 1 of a fit in the registers.

@@ -1,0 +1,178 @@
+"""Attention in blocks: equal to the reference on both sides of every block's rim, causal or not, on any threads."""
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+if numba.config.DISABLE_JIT:
+    pytest.skip("Numba compiles nothing here", allow_module_level=True)
+
+from minigrad import kernels, settings  # noqa: E402
+from minigrad.kernels import compile as policy  # noqa: E402
+from minigrad.kernels import reference  # noqa: E402
+from minigrad.kernels.attention import KEYS, QUERIES, attention, attention_grad  # noqa: E402
+
+FLOATS = [np.float32, np.float64]
+TOLERANCE = {np.float32: 2e-5, np.float64: 2e-13}
+
+# B, h, T, S, dq, dv: one of everything, tails of tiles, more queries or keys than a block holds, T != S both ways
+SIZES = [
+    (1, 1, 1, 1, 1, 1), (2, 3, 5, 7, 4, 6), (2, 3, 7, 5, 4, 6), (1, 2, 13, 12, 33, 65), (3, 1, 65, 66, 5, 12),
+    (1, 1, QUERIES + 5, QUERIES + 7, 7, 3), (1, 2, 9, KEYS + 33, 3, 5), (2, 1, KEYS + 13, 11, 5, 4),
+    (1, 1, KEYS + QUERIES + 1, KEYS + 65, 5, 33), (1, 1, QUERIES, KEYS, 12, 1),
+]  # fmt: skip
+
+
+def heads(rng, B, h, T, d, dtype):
+    """A (B, h, T, d) view of (B, T, h, d), as the heads of a projection are."""
+    return rng.standard_normal((B, T, h, d)).astype(dtype).transpose(0, 2, 1, 3)  # (B,T,h,d) -> (B,h,T,d)
+
+
+def inputs(rng, sizes, dtype):
+    B, h, T, S, dq, dv = sizes
+    q, k, v = heads(rng, B, h, T, dq, dtype), heads(rng, B, h, S, dq, dtype), heads(rng, B, h, S, dv, dtype)
+    return heads(rng, B, h, T, dv, dtype), q, k, v
+
+
+def in_float64(g, q, k, v, causal, scale):
+    """out, lse, dq, dk, dv of the reference, in float64."""
+    g, q, k, v = (x.astype(np.float64) for x in (g, q, k, v))
+    out, lse = reference.attention(q, k, v, causal, scale)
+    return out, lse, *reference.attention_grad(g, q, k, v, out, lse, causal, scale)
+
+
+def compiled(g, q, k, v, causal, scale):
+    out, lse = attention(q, k, v, causal, scale)
+    return out, lse, *attention_grad(g, q, k, v, out, lse, causal, scale)
+
+
+def assert_equal(results, expected, dtype, tolerance=None):
+    tolerance = tolerance or TOLERANCE[dtype]
+    for name, x, y in zip(("out", "lse", "dq", "dk", "dv"), results, expected, strict=True):
+        assert x.dtype == dtype and x.shape == y.shape, name
+        if name != "lse":
+            assert x.transpose(0, 2, 1, 3).flags.c_contiguous, f"{name} merges its heads for nothing"
+        np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.abs(y).max(initial=1), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_equals_the_reference(rng, sizes, causal, dtype):
+    arrays = inputs(rng, sizes, dtype)
+    assert_equal(compiled(*arrays, causal, 0.37), in_float64(*arrays, causal, 0.37), dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_any_strides(rng, causal, dtype):
+    B, h, T, S, dq, dv = 2, 3, 13, 11, 5, 4
+    g = np.broadcast_to(rng.standard_normal((1, 1, 1, dv)).astype(dtype), (B, h, T, dv))  # as the gradient of a sum is
+    q = rng.standard_normal((h, dq, B, 2 * T)).astype(dtype).transpose(2, 0, 3, 1)[:, :, ::-2]  # (h,dq,B,2T) -> (B,h,T,dq)
+    k = np.broadcast_to(rng.standard_normal((B, 1, S, dq)).astype(dtype), (B, h, S, dq))  # one key head for all
+    v = rng.standard_normal((B, h, S, 3 * dv)).astype(dtype)[..., 1::3]  # (B,h,S,dv)
+    before = [x.copy() for x in (g, q, k, v)]
+    assert_equal(compiled(g, q, k, v, causal, 0.5), in_float64(g, q, k, v, causal, 0.5), dtype)
+    assert all((x == y).all() for x, y in zip((g, q, k, v), before, strict=True))
+
+
+def test_saved_results_of_any_layout(rng):
+    g, q, k, v = inputs(rng, (2, 3, 13, 11, 5, 4), np.float32)
+    out, lse = attention(q, k, v, True, 0.5)
+    expected = attention_grad(g, q, k, v, out, lse, True, 0.5)
+    out, lse = np.ascontiguousarray(out), np.asfortranarray(lse)
+    for x, y in zip(attention_grad(g, q, k, v, out, lse, True, 0.5), expected, strict=True):
+        assert (x == y).all()
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.0, 40.0])
+@pytest.mark.parametrize("causal", [False, True])
+def test_any_scale(rng, causal, scale):
+    """40 makes scores of hundreds: exponentials must be taken of differences from the largest."""
+    arrays = inputs(rng, (1, 2, 13, KEYS + 9, 5, 4), np.float64)
+    assert_equal(compiled(*arrays, causal, scale), in_float64(*arrays, causal, scale), np.float64, tolerance=1e-11)
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_the_largest_score_may_come_in_any_block(rng, rising):
+    S = 2 * KEYS + 9
+    g, q, k, v = inputs(rng, (1, 1, 5, S, 3, 4), np.float64)
+    q = np.abs(q)
+    k = k + np.linspace(-40, 40, S)[:: 1 if rising else -1, None]
+    assert_equal(compiled(g, q, k, v, False, 1.0), in_float64(g, q, k, v, False, 1.0), np.float64)
+
+
+@pytest.mark.parametrize("t", [0, 4, 11, 12, QUERIES, KEYS - 1, KEYS, KEYS + 2])
+def test_a_causal_query_does_not_see_what_comes_after(rng, t):
+    """Change everything from t on: outputs before t keep every bit, and key gradients feel it only through later queries."""
+    T = KEYS + 5
+    g, q, k, v = inputs(rng, (1, 2, T, T, 4, 3), np.float32)
+    out, lse = attention(q, k, v, True, 0.5)
+    later = [x.copy() for x in (q, k, v)]
+    for x in later:
+        x[:, :, t:] = 7 - x[:, :, t:]
+    changed_out, changed_lse = attention(*later, True, 0.5)
+    assert (changed_out[:, :, :t] == out[:, :, :t]).all() and (changed_lse[:, :, :t] == lse[:, :, :t]).all()
+    assert (changed_out[:, :, t:] != out[:, :, t:]).any(axis=(0, 1, 3)).all()
+    nothing_later = g.copy()
+    nothing_later[:, :, t:] = 0
+    dq, dk, dv = attention_grad(nothing_later, q, k, v, out, lse, True, 0.5)
+    for x in (dq, dk, dv):
+        assert (x[:, :, t:] == 0).all() and np.isfinite(x).all()
+
+
+def test_keys_after_the_last_query_get_no_gradient(rng):
+    arrays = inputs(rng, (1, 2, 5, KEYS + 20, 4, 3), np.float32)
+    _, _, _, dk, dv = compiled(*arrays, True, 0.5)
+    assert (dk[:, :, 5:] == 0).all() and (dv[:, :, 5:] == 0).all() and (dk[:, :, :5] != 0).any()
+
+
+@pytest.mark.parametrize("axis", ["B", "h", "T", "S"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_nothing_to_attend(rng, axis, causal):
+    sizes = {"B": 2, "h": 3, "T": 5, "S": 7, "dq": 4, "dv": 6}
+    sizes[axis] = 0
+    arrays = inputs(rng, tuple(sizes.values()), np.float32)
+    assert_equal(compiled(*arrays, causal, 0.5), in_float64(*arrays, causal, 0.5), np.float32)
+
+
+def test_a_row_that_is_not_a_number_stays_alone(rng):
+    _, q, k, v = inputs(rng, (1, 2, 13, 17, 4, 3), np.float32)
+    clean, _ = attention(q, k, v, False, 0.5)
+    q = q.copy()
+    q[0, 1, 7, 2] = np.nan
+    out, lse = attention(q, k, v, False, 0.5)
+    bad = np.zeros(lse.shape, bool)
+    bad[0, 1, 7] = True
+    assert np.isnan(out[bad]).all() and np.isnan(lse[bad]).all() and (out[~bad] == clean[~bad]).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch, causal, dtype):
+    monkeypatch.setattr(policy, "GRAIN", 1)  # share even the smallest work
+    arrays = inputs(rng, (2, 3, 65, 33, 12, 7), dtype)
+    bits = set()
+    for threads in (1, 2, 3, 7):
+        with settings.use_threads(threads):
+            bits.add(b"".join(x.tobytes() for x in compiled(*arrays, causal, 0.5)))
+    assert len(bits) == 1
+
+
+def test_shapes_that_do_not_fit_raise(rng):
+    _, q, k, v = inputs(rng, (2, 3, 5, 7, 4, 6), np.float32)
+    for bad in [(q, k[:, :, :-1], v), (q[..., :-1], k, v), (q, k[:, :-1], v[:, :-1]), (q[:-1], k, v)]:
+        with pytest.raises(ValueError, match=r"must agree in B, h, S and dq.*Received: q \("):
+            attention(*bad, False, 0.5)
+    out, lse = attention(q, k, v, False, 0.5)
+    with pytest.raises(ValueError, match=r"g and out.*Received: g \(2, 3, 5, 5\)"):
+        attention_grad(out[..., :-1], q, k, v, out, lse, False, 0.5)
+
+
+def test_the_door_opens_to_it(rng):
+    _, q, k, v = inputs(rng, (2, 3, 5, 7, 4, 6), np.float32)
+    assert kernels.pick("attention", q, k, v) is attention
+    with settings.use_kernels("reference"):
+        assert kernels.pick("attention", q, k, v) is reference.attention
+    half = [x.astype(np.float16) for x in (q, k, v)]
+    assert kernels.attention(*half, True, 0.5)[0].dtype == np.float16
