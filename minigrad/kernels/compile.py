@@ -275,7 +275,8 @@ def _folder():
             )
             folder = None
     if new:
-        print("minigrad: compiling kernels for this CPU, once ...", file=sys.stderr, flush=True)
+        once = ", once" if folder else ""
+        print(f"minigrad: compiling kernels for this CPU{once} ...", file=sys.stderr, flush=True)
         if folder:
             _forget_old(folder)
     return str(folder) if folder else None

@@ -1,0 +1,304 @@
+"""How kernels are compiled, cached and run: one source for two types, a cache that is never stale, threads, forks."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+if numba.config.DISABLE_JIT:
+    pytest.skip("Numba compiles nothing here", allow_module_level=True)
+
+import minigrad  # noqa: E402
+from minigrad import kernels, settings  # noqa: E402
+from minigrad.kernels import compile as policy  # noqa: E402
+from minigrad.kernels import reference  # noqa: E402
+from minigrad.kernels.compile import booleans, doubles, floats, helper, integers, kernel, run  # noqa: E402
+from minigrad.kernels.simd import constant, number, row, share  # noqa: E402
+
+SAYS = "minigrad: compiling kernels for this CPU, once ...\n"
+
+
+# ---- declaring and running
+
+
+@helper
+def _twice(x):
+    return x * constant(2, x)
+
+
+@kernel
+def _every_kind(
+    t: int, nt: int, x: floats, add: doubles, pick: integers, keep: booleans, y: floats, none: floats, R: int, C: int,
+    factor: float,
+):  # fmt: skip
+    f = number(factor, x)
+    first, last = share(t, nt, R)
+    for i in range(first, last):
+        xi, yi = row(x, i * C, C), row(y, i * C, C)
+        for j in range(C):
+            if row(keep, i * C + j, 1)[0]:
+                yi[j] = _twice(xi[row(pick, j, 1)[0]]) * f + constant(row(add, i, 1)[0], x)
+            else:
+                yi[j] = constant(0.5, x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [0.1, 3])
+def test_one_source_for_both_types_and_every_kind_of_argument(rng, dtype, factor):
+    R, C = 3, 5
+    x, add = rng.standard_normal((R, C)).astype(dtype), rng.standard_normal(R)
+    pick, keep = rng.integers(0, C, C), rng.random((R, C)) < 0.7
+    y = np.empty((R, C), dtype)
+    run(_every_kind, R, R * C, x, add, pick, keep, y, None, R, C, factor)
+    expected = np.where(keep, x[:, pick] * dtype(2) * dtype(factor) + add.astype(dtype)[:, None], dtype(0.5))
+    np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_a_forgotten_argument_raises(rng):
+    x = rng.standard_normal((3, 5))
+    with pytest.raises(ValueError, match="shorter"):
+        run(_every_kind, 3, 15, x, x, x)
+
+
+def test_nothing_to_do_runs_nothing():
+    x = np.empty((0, 5))
+    run(_every_kind, 0, 0, x, x, x, x, x, None, 0, 5, 1.0)
+
+
+@kernel
+def _who(t: int, nt: int, x: floats, n: int):
+    first, last = share(t, nt, n)
+    for i in range(first, last):
+        row(x, i, 1)[0] += constant(1 + t, x)
+
+
+@pytest.mark.parametrize("threads, items, work, expected", [
+    (4, 8, 10**9, 4), (4, 3, 10**9, 3), (4, 8, 1, 1), (4, 8, 2 * policy.GRAIN, 2), (1, 8, 10**9, 1), (4, 0, 0, 1),
+])  # fmt: skip
+def test_threads_only_where_there_is_work_for_them(threads, items, work, expected):
+    with settings.use_threads(threads):
+        assert policy.shares(items, work) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("n", [1, 2, 5, 33])
+def test_every_item_is_computed_once(monkeypatch, threads, n):
+    monkeypatch.setattr(policy, "GRAIN", 1)
+    x = np.zeros(n)
+    with settings.use_threads(threads):
+        run(_who, n, 10**6, x, n)
+    shares = np.bincount(x.astype(int) - 1)
+    assert (np.diff(x) >= 0).all(), "a share is a range of neighbours"
+    assert shares.sum() == n and shares.max() - shares.min() <= 1 and len(shares) == min(threads, n)
+
+
+def test_addresses_of_all_sorts_of_arrays(rng):
+    x = rng.standard_normal((4, 5))
+    for array in (x, x[1:], x.T, x[::-1, 2:], x[:0], np.float32([1]), np.broadcast_to(x, (3, 4, 5)), x.view(np.recarray)):
+        assert policy.address(array) == array.ctypes.data
+    assert policy.address(None) == 0 and policy.address(64) == 64
+
+
+def test_scratch_is_aligned_large_enough_and_each_threads_own():
+    found = {}
+
+    def ask(name):
+        found[name] = policy.scratch(1000)
+        barrier.wait()
+
+    barrier = threading.Barrier(2)
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert abs(found["a"] - found["b"]) >= 1000
+    small = policy.scratch(10)
+    large = policy.scratch(1 << 20)
+    assert small % 64 == large % 64 == 0
+    buffer = policy._local.buffer
+    assert policy.address(buffer) <= large and large + (1 << 20) <= policy.address(buffer) + buffer.size
+    assert policy.scratch(10) == large, "it grows, and stays"
+
+
+def test_compiling_leaves_numba_as_it_was():
+    before = numba.config.CACHE_DIR, numba.config.THREADING_LAYER, numba.get_num_threads()
+    x = np.zeros(5, np.float32)
+    run(_who, 5, 5, x, 5)
+    assert (numba.config.CACHE_DIR, numba.config.THREADING_LAYER, numba.get_num_threads()) == before
+
+
+# ---- the door
+
+
+def test_one_place_chooses(monkeypatch):
+    x = np.ones((2, 3), np.float32)
+    assert kernels.pick("softmax", x).__module__ == "minigrad.kernels.softmax"
+    with settings.use_kernels("reference"):
+        assert kernels.pick("softmax", x) is reference.softmax
+    monkeypatch.setattr(kernels, "_numba_compiles", lambda: False)
+    assert kernels.pick("softmax", x) is reference.softmax
+
+
+def test_both_sides_of_the_door_have_the_same_functions():
+    import inspect
+
+    for name in kernels._MODULE_OF:
+        signature = inspect.signature(getattr(reference, name))
+        assert inspect.signature(kernels._compiled(name)) == signature, name
+        assert inspect.signature(getattr(kernels, name)) == signature, name
+
+
+def test_byte_swapped_numbers_go_to_the_reference():
+    x = np.ones((2, 3), ">f4" if sys.byteorder == "little" else "<f4")
+    assert kernels.pick("matmul", x, x.T) is reference.matmul
+    assert (kernels.matmul(x, x.T) == 3).all()
+
+
+# ---- whole processes
+
+PROGRAM = """
+import numpy as np
+from minigrad import kernels
+x = np.arange(12, dtype=np.float32).reshape(3, 4)
+assert (kernels.embedding_grad(x, np.array([1, 0, 1]), 2) == [x[1], x[0] + x[2]]).all()
+"""
+
+
+def process(program, folder=None, **environment):
+    """Run a program in a process of its own; what it wrote to stderr."""
+    environment = {k: str(v) for k, v in environment.items()}
+    root = folder or Path(minigrad.__file__).parent.parent
+    # a folder of sources that nobody may write to: what Python itself would write is kept away
+    variables = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=variables, capture_output=True, text=True, cwd=root, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def machine_code(cache):
+    return {path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")}
+
+
+@pytest.mark.slow
+def test_the_cache_serves_the_next_process_and_never_stale_code(tmp_path):
+    """First use says so and fills the cache; the second is silent and compiles nothing; an edit makes a new folder."""
+    installed, cache = tmp_path / "installed", tmp_path / "cache"
+    shutil.copytree(Path(minigrad.__file__).parent, installed / "minigrad", ignore=shutil.ignore_patterns("__pycache__"))
+    sources = sorted(installed.rglob("*"))
+    assert process(PROGRAM, installed, MINIGRAD_CACHE_DIR=cache) == SAYS
+    made = machine_code(cache)
+    assert made and len(list(cache.iterdir())) == 1
+    assert process(PROGRAM, installed, MINIGRAD_CACHE_DIR=cache) == ""
+    assert machine_code(cache) == made
+    assert sorted(installed.rglob("*")) == sources, "nothing is written where the package is installed"
+    # a helper in another file than the kernel: Numba by itself would not notice
+    simd = installed / "minigrad" / "kernels" / "simd.py"
+    text = simd.read_text()
+    simd.write_text(text.replace("return t * n // nt, (t + 1) * n // nt", "return t * n // nt, t * n // nt"))
+    assert simd.read_text() != text
+    with pytest.raises(AssertionError, match="embedding_grad"):
+        process(PROGRAM, installed, MINIGRAD_CACHE_DIR=cache)
+    assert len(list(cache.iterdir())) == 2
+    simd.write_text(text)
+    assert process(PROGRAM, installed, MINIGRAD_CACHE_DIR=cache) == ""
+    assert {path: made[path] for path in made} == {path: machine_code(cache)[path] for path in made}
+
+
+@pytest.mark.slow
+def test_without_a_place_to_write_everything_works_with_one_warning(tmp_path):
+    (tmp_path / "file").write_text("a folder cannot be made in here")
+    said = process(PROGRAM, MINIGRAD_CACHE_DIR=tmp_path / "file" / "cache")
+    assert said.count("UserWarning") == 1 and "MINIGRAD_CACHE_DIR" in said
+    said = process(PROGRAM, MINIGRAD_CACHE=0, MINIGRAD_CACHE_DIR=tmp_path / "cache")
+    assert said == SAYS.replace(", once", "") and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+def test_a_cache_that_breaks_while_it_is_written(tmp_path):
+    """No space left: the kernel is compiled all the same."""
+    program = """
+import warnings
+from numba.core import caching
+def full(*arguments): raise OSError(28, "No space left on device")
+caching.IndexDataCacheFile.save = full
+""" + PROGRAM
+    said = process(program, MINIGRAD_CACHE_DIR=tmp_path)
+    assert "No space left" in said and "compiling without it" in said
+
+
+@pytest.mark.slow
+def test_old_caches_are_removed(tmp_path):
+    for age in range(12):
+        old = tmp_path / f"kernels-{age}"
+        old.mkdir()
+        os.utime(old, (age, age))
+    (tmp_path / "something else").mkdir()
+    process(PROGRAM, MINIGRAD_CACHE_DIR=tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert "kernels-0" not in left and "kernels-11" in left and "something else" in left and len(left) == 9
+
+
+def test_two_python_threads_at_once():
+    """Both launch kernels that want all threads: each gets its own results, nobody waits for ever or dies."""
+    program = """
+import threading
+import numpy as np
+from minigrad import kernels, settings
+from minigrad.kernels import compile
+compile.GRAIN = 1
+wrong = []
+def work(seed):
+    rng = np.random.default_rng(seed)
+    with settings.use_threads(2):
+        for _ in range(200):
+            a, b = rng.standard_normal((13, 33)), rng.standard_normal((33, 65))
+            if np.abs(kernels.matmul(a, b) - a @ b).max() > 1e-12:
+                wrong.append(seed)
+threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not wrong, wrong
+"""
+    process(program)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_goes_on_computing():
+    """Worker threads do not survive a fork; kernels in the child work all the same, with the same bits."""
+    program = """
+import os, warnings
+import numpy as np
+from minigrad import kernels, settings
+from minigrad.kernels import compile
+compile.GRAIN = 1
+warnings.simplefilter("ignore", DeprecationWarning)
+rng = np.random.default_rng(0)
+a, b = rng.standard_normal((13, 33)), rng.standard_normal((33, 65))
+with settings.use_threads(2):
+    before = kernels.matmul(a, b)
+    child = os.fork()
+    if child == 0:
+        same = all((kernels.matmul(a, b) == before).all() for _ in range(20))
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (kernels.matmul(a, b) == before).all()
+"""
+    process(program)
+
+
+@pytest.mark.slow
+def test_without_numba_the_reference_answers():
+    program = "import numpy as np\nfrom minigrad import kernels\n"
+    asks = "assert kernels.pick('matmul', np.ones((2, 2))).__module__ == 'minigrad.kernels.reference'\n"
+    process(program + asks, NUMBA_DISABLE_JIT=1)
+    process("import sys\nsys.modules['numba'] = None\n" + program + asks)
+    process(program + asks + "import sys\nassert 'numba' not in sys.modules", MINIGRAD_KERNELS="reference")
