@@ -1,6 +1,7 @@
 """Text in: which documents, which side of the split, which sentence for a text that is no good, which batches."""
 
 import hashlib
+import sysconfig
 
 import numpy as np
 import pytest
@@ -32,8 +33,22 @@ def test_the_documentation_is_large_and_in_both_parts(documentation):
     assert "Return the mean of data" in text or "arithmetic mean" in text  # a docstring of the standard library
 
 
-def test_the_documentation_is_the_same_every_time(documentation):
-    assert python_documentation().fingerprint == documentation.fingerprint
+def test_documents_come_once_in_the_order_of_their_files(tmp_path, monkeypatch):
+    said = {
+        name: f"What {name} has to say, which is long enough to be a document of its own."
+        for name in ("z.py", "a.py", "b/one.py", "b/__init__.py", "test/t.py", "site-packages/x.py", "b/tests/y.py")
+    }
+    for name, words in said.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f'"""{words}"""\n')
+    (tmp_path / "c.py").write_text(f'"""{said["a.py"]}"""\ndef f():\n    "Too short to teach anything."\n')
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    corpus = python_documentation()
+    found = [words for words in (corpus.training + corpus.validation).split(SEPARATOR) if words in said.values()]
+    expected = [said[name] for name in ("a.py", "b/__init__.py", "b/one.py", "z.py")]
+    sides = [[w for w in expected if w in side] for side in (corpus.training, corpus.validation)]
+    assert found == sides[0] + sides[1] and sorted(found) == sorted(expected)
+    assert "Too short to teach" not in corpus.training + corpus.validation
 
 
 def test_no_document_stands_twice(documentation):
