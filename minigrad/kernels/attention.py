@@ -219,10 +219,9 @@ def _head(x, plan, which, head, h):
 
 @kernel
 def _attention(
-    t: int, nt: int, q: floats, k: floats, v: floats, out: floats, lse: floats, plans: integers, work: floats,
+    t: int, nt: int, q: floats, k: floats, v: floats, out: floats, lse: floats, plan: integers, work: floats,
     heads: int, h: int, T: int, S: int, dq: int, dv: int, causal: int, scale: float,
 ):  # fmt: skip
-    plan = row(plans, 0, 20)
     numbers, pack, multiply, multiply_scores = plan[0], plan[1], plan[2], plan[3]
     q_row, q_column, k_row, k_column, v_row, v_column = plan[6], plan[7], plan[10], plan[11], plan[14], plan[15]
     out_row = plan[18]
@@ -232,7 +231,8 @@ def _attention(
     q_packed = at(v_packed, -(-dv // panel) * panel * S)  # (QUERIES, dq)
     scores = at(q_packed, QUERIES * dq)  # (QUERIES, KEYS)
     spare = at(scores, QUERIES * APART)
-    top, total = row(spare, ROWS * panel, QUERIES), row(spare, ROWS * panel + QUERIES, QUERIES)
+    top = at(spare, ROWS * panel)  # of each query of the block, the largest score so far ...
+    total = at(top, QUERIES)  # ... and the sum of exponentials
     begin, end = share(t, nt, heads)
     for head in range(begin, end):
         q_head, k_head, v_head = _head(q, plan, 0, head, h), _head(k, plan, 1, head, h), _head(v, plan, 2, head, h)
@@ -259,16 +259,15 @@ def _attention(
             for r in range(queries):
                 _multiply_by(row(out_at, r * out_row, dv), constant(1, q) / total[r])
                 base = constant(0, q) if top[r] == constant(-np.inf, q) else top[r]
-                row(lse, head * T + query + r, 1)[0] = base + log(total[r])
+                lse[head * T + query + r] = base + log(total[r])
 
 
 @kernel
 def _attention_grad(
     t: int, nt: int, q: floats, k: floats, v: floats, out: floats, g: floats, q_grad: floats, k_grad: floats,
-    v_grad: floats, lse: floats, plans: integers, work: floats, heads: int, h: int, T: int, S: int, dq: int, dv: int,
+    v_grad: floats, lse: floats, plan: integers, work: floats, heads: int, h: int, T: int, S: int, dq: int, dv: int,
     causal: int, scale: float,
 ):  # fmt: skip
-    plan = row(plans, 0, 36)
     numbers, pack, multiply, multiply_scores = plan[0], plan[1], plan[2], plan[3]
     q_row, q_column, k_row, k_column, v_row, v_column = plan[6], plan[7], plan[10], plan[11], plan[14], plan[15]
     out_row, out_column, g_row, g_column = plan[18], plan[19], plan[22], plan[23]
@@ -284,7 +283,7 @@ def _attention_grad(
     scores = at(g_packed_rows, -(-dv // panel) * panel * QUERIES)  # (QUERIES, KEYS): scores, then probabilities
     grads = at(scores, QUERIES * APART)  # (QUERIES, KEYS): their gradients
     spare = at(grads, QUERIES * APART)
-    delta = row(spare, ROWS * panel, QUERIES)
+    delta = at(spare, ROWS * panel)  # sum(g out) of each query of the block
     begin, end = share(t, nt, heads)
     for head in range(begin, end):
         q_head, k_head, v_head = _head(q, plan, 0, head, h), _head(k, plan, 1, head, h), _head(v, plan, 2, head, h)
@@ -303,9 +302,9 @@ def _attention_grad(
             for r in range(queries):
                 total = constant(0, q)
                 for j in range(dv):
-                    total += row(g_at, r * g_row + j * g_column, 1)[0] * row(out_at, r * out_row + j * out_column, 1)[0]
+                    total += g_at[r * g_row + j * g_column] * out_at[r * out_row + j * out_column]
                 delta[r] = total
-            logs = row(lse, head * T + query, queries)
+            logs = at(lse, head * T + query)
             q_grad_at = at(_head(q_grad, plan, 5, head, h), query * q_grad_row)
             for first in range(0, min(S, query + queries) if causal else S, KEYS):
                 keys = min(KEYS, S - first)

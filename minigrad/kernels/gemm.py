@@ -245,7 +245,7 @@ def pack(source: floats, stride: int, stride_k: int, n: int, k: int, width: int,
                 out[i] = constant(0, source)
         for i in range(here):
             for step in range(done, k):
-                out[step * width + i] = row(begin, i * stride + step * stride_k, 1)[0]
+                out[step * width + i] = begin[i * stride + step * stride_k]
 
 
 def multiplying(a_row):
@@ -329,14 +329,13 @@ def product(
     mine = at(work, t * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * width))
     b_block, a_block = mine, at(mine, BLOCK_K * BLOCK_N)
     spare = at(a_block, BLOCK_K * BLOCK_M)
-    starts = row(offsets, 0, 2 * batches)
     # Many matrices: a thread takes whole ones. Few: each is cut into as many parts as there are threads.
     parts = 1 if batches % nt == 0 or batches >= 4 * nt else nt
     strips = _grid(parts, M, N, width)
     first, last = share(t, nt, batches * parts)
     for item in range(first, last):
         batch, part = item // parts, item % parts
-        a_start, b_start = at(a, starts[2 * batch]), at(b, starts[2 * batch + 1])
+        a_start, b_start = at(a, offsets[2 * batch]), at(b, offsets[2 * batch + 1])
         c_start = at(c, batch * M * N)
         top, bottom = share(part % strips, strips, -(-M // ROWS))
         left, right = share(part // strips, parts // strips, -(-N // width))
