@@ -14,7 +14,15 @@ from .gradcheck import finite_difference, gradcheck
 from .layer import Buffer, Dense, Layer, Parameter, Sequential
 from .ops import *  # noqa: F403
 from .random import Generator, manual_seed
-from .settings import enable_grad, is_grad_enabled, no_grad, set_grad_enabled, use_default_dtype, use_kernels, use_threads
+from .settings import (
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+    use_default_dtype,
+    use_kernels,
+    use_threads,
+)
 from .tensor import arange, asarray, from_numpy, full, one_hot, ones, ones_like, tensor, zeros, zeros_like
 
 __version__ = "0.1.0"

@@ -97,7 +97,9 @@ Tensor.__float__ = lambda x: float(x.item())
 Tensor.__int__ = lambda x: int(x.item())
 Tensor.__index__ = lambda x: operator.index(x.item())
 Tensor.__reduce__ = lambda x: (_restored, (type(x), _recorded_is_an_error(x, "pickle")._data, x._requires_grad))
-Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(id(x), _restored(type(x), _recorded_is_an_error(x, "deepcopy")._data, x._requires_grad))
+Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(
+    id(x), _restored(type(x), _recorded_is_an_error(x, "deepcopy")._data, x._requires_grad)
+)
 
 
 def _restored(kind, data, requires_grad):
@@ -109,7 +111,9 @@ def _restored(kind, data, requires_grad):
 
 def _recorded_is_an_error(x, what):
     if x._node is not None:
-        raise GradientError(f"{what}: this tensor is the result of {x._node.op.name}; its graph would be lost silently. Use .detach() first.")
+        raise GradientError(
+            f"{what}: this tensor is the result of {x._node.op.name}; its graph would be lost silently. Use .detach() first."
+        )
     return x
 
 

@@ -100,8 +100,9 @@ def test_length_iteration_truth_and_numbers():
 
 @pytest.mark.parametrize("index", [
     1, -1, slice(None, None, -1), (0, slice(1, 3)), (Ellipsis, 0), None, (slice(None), None, 2), np.array([1, 0, 1]), [0, 1],
-    (np.array([0, 1]), np.array([2, 0])), np.array([[True, False, True], [False, True, False]]), (slice(None), np.array([True, False, True])),
-    Tensor([1, 0]), (Tensor([1, 0]), slice(0, 2)), np.int64(1), (np.array([[0], [1]]), np.array([0, 2])), (), True,
+    (np.array([0, 1]), np.array([2, 0])), np.array([[True, False, True], [False, True, False]]),
+    (slice(None), np.array([True, False, True])), Tensor([1, 0]), (Tensor([1, 0]), slice(0, 2)), np.int64(1),
+    (np.array([[0], [1]]), np.array([0, 2])), (), True,
 ], ids=repr)  # fmt: skip
 def test_indexing_in_all_of_numpys_forms(index):
     plain = mg.ops.plain_index(index)

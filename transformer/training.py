@@ -168,8 +168,8 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
     Raises `UserError`, with code 130 after Ctrl-C; what was saved last is then there to go on from.
     """
     with extra("train"):  # what the end of a run needs is missed at its beginning
-        import matplotlib
-        import safetensors
+        import matplotlib  # noqa: F401
+        import safetensors  # noqa: F401
         import tokenizers  # noqa: F401
     old = Run.open(config.resume) if config.resume else None
     if old:

@@ -7,7 +7,6 @@ from ..core import op
 from ..errors import ShapeError, received
 from .broadcasting import promote, sum_to
 from .indexing import check_rank
-from .reduce import sum
 from .samples import ErrorSample, Sample, normal, strided
 from .shape import expand_dims, reshape, squeeze, swapaxes
 
