@@ -40,8 +40,8 @@ def attention(q, k, v, causal, scale):
     scores = _scores(q, k, causal, scale)
     lse = _log_sum_exp(scores)
     out = _heads_last(q, v.shape[-1])
-    with np.errstate(invalid="ignore"):
-        np.matmul(np.exp(scores - lse[..., None]), v, out=out)  # (B,h,T,S) (B,h,S,dv) -> (B,h,T,dv)
+    with np.errstate(invalid="ignore"):  # exp(scores - lse) instead of softmax would not add up to 1 where lse is large
+        np.matmul(softmax(scores), v, out=out)  # (B,h,T,S) (B,h,S,dv) -> (B,h,T,dv)
     return out, lse
 
 
