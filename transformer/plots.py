@@ -80,11 +80,14 @@ def loss_curve(
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """The running mean over a hundredth of all values to either side, less near the ends so that nothing lags."""
-    sums = [0.0, *itertools.accumulate(values)]
-    last = len(values) - 1
-    reach = (min(len(values) // 100, place, last - place) for place in range(len(values)))
-    return [(sums[place + r + 1] - sums[place - r]) / (2 * r + 1) for place, r in enumerate(reach)]
+    """The running mean over a hundredth of all values to either side, so that nothing lags.
+
+    >>> _smooth([1.0, 2.0, 4.0])
+    [1.0, 2.0, 4.0]
+    """
+    sums, reach = [0.0, *itertools.accumulate(values)], len(values) // 100
+    ends = [(max(0, place - reach), min(len(values), place + reach + 1)) for place in range(len(values))]
+    return [(sums[last] - sums[first]) / (last - first) for first, last in ends]
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:

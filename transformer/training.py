@@ -300,6 +300,7 @@ def _finish(
     """Judge the model on the whole validation text, save it, and say how to use it."""
     config = trainer.config
     bits = validation_bits(trainer.model, held_out, config.batch)
+    speed = trainer.step * config.batch * config.block / trainer.seconds
     runs.write(run.folder / runs.MODEL, runs.to_safetensors(trainer.model.state_dict()))
     run.write_history(trainer.history)
     run.write_json(
@@ -311,7 +312,7 @@ def _finish(
             "learnable_parameters": count(trainer.model.parameters()),
             "non_learnable_parameters": count(trainer.model.buffers()),
             "seconds_in_steps": round(trainer.seconds, 2),
-            "tokens_per_second": round(trainer.step * config.batch * config.block / trainer.seconds),
+            "tokens_per_second": round(speed),
             "threads": minigrad.settings.threads(),
             "kernels": minigrad.settings.kernels(),
             "corpus_sha256": corpus.fingerprint,
@@ -321,6 +322,7 @@ def _finish(
     )
     runs.write(run.folder / runs.PLOT, plots.loss_curve(trainer.history, lines, bits, f"Learning: {corpus.name}"))
 
+    report.say(f"{trainer.step:,} steps took {_clock(trainer.seconds)}, at {speed:,.0f} tokens per second.")
     _compare(bits, lines, report)
     report.say(f"Saved in {run.folder}: the model, its history and its loss curve ({runs.PLOT}).")
     report.say("Write text with it:")
