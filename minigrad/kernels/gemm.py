@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, scratch, shares
+from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, run, scratch, shares
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, row, share
 
@@ -35,7 +35,7 @@ FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 # Blocks: a panel of b (BLOCK_K) stays in the first cache, the block of a (BLOCK_M x BLOCK_K) in the second.
 BLOCK_M, BLOCK_N, BLOCK_K = 192, 512, 384
 UNROLL = 4  # steps of k in one turn of the innermost loop
-NO_PACKING = 2 * ROWS  # with no more rows than this, packing b costs more than it saves
+NO_PACKING = 2 * ROWS, 1 << 17  # with no more rows of a, and no larger b, packing b costs more than it saves
 
 
 # ---- vector code
@@ -75,6 +75,10 @@ def _tile(rows, vectors):
             multiply_add = builder.module.globals.get(f"llvm.fmuladd.v{width}f{8 * size}") or ir.Function(
                 builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{8 * size}"
             )
+            byte_pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            prefetch = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(
+                builder.module, ir.FunctionType(ir.VoidType(), [byte_pointer, i32, i32, i32]), "llvm.prefetch.p0"
+            )
             undefined = ir.Constant(vector, ir.Undefined)
             everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
 
@@ -84,7 +88,7 @@ def _tile(rows, vectors):
             def broadcast(base, offset):
                 one = builder.load(builder.bitcast(builder.gep(base, [offset]), scalar_pointer), align=size)
                 return builder.shuffle_vector(
-                    builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
+                    builder.insert_element(undefined, one, i32(0)), undefined, everywhere
                 )
 
             def steps(count, unrolled, state):
@@ -117,6 +121,10 @@ def _tile(rows, vectors):
                 builder.position_at_end(after)
                 return phis[1:]
 
+            for i in range(rows):  # c arrives in the cache, to be written, while the sums are made
+                for j in range(vectors):
+                    there = builder.gep(c_value, [builder.add(builder.mul(c_row, i64(i)), i64(j * width))])
+                    builder.call(prefetch, [builder.bitcast(there, byte_pointer), i32(1), i32(3), i32(1)])
             state = [a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * (rows * vectors)]
             turns = builder.sdiv(k, i64(UNROLL))
             state = steps(turns, UNROLL, state)
@@ -345,7 +353,8 @@ def product(
             for p in range(0, K, BLOCK_K):
                 k = min(BLOCK_K, K - p)
                 b_at = at(b_start, p * b_row + j * b_column)
-                whole = n // width * width if M <= NO_PACKING and b_column == 1 else 0
+                packs = M > NO_PACKING[0] or K * N > NO_PACKING[1] or b_column != 1
+                whole = 0 if packs else n // width * width
                 if whole < n:
                     end = at(b_at, whole * b_column)
                     invoke(pack, (end, b_column, b_row, n - whole, k, width, at(b_block, whole * k)))
@@ -362,6 +371,44 @@ def product(
                         invoke(multiply, (a_block, ROWS * k, ROWS, at(b_block, whole * k), width * k, width,
                                           at(c_at, whole), N, m, n - whole, k,
                                           at(plus, whole), plus_row, adds, spare))  # fmt: skip
+
+
+@kernel
+def few_rows(
+    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, M: int, N: int, K: int, b_row: int, b_column: int,
+    has_bias: int,
+):  # fmt: skip
+    """c (M, N) = a b + bias for a few rows of contiguous a: b is read once, in the order in which it lies in memory."""
+    first, last = share(t, nt, N)
+    n = last - first
+    if b_row == 1:
+        for j in range(first, last):
+            column = row(b, j * b_column, K)
+            for i in range(M):
+                ai = row(a, i * K, K)
+                total = constant(0, a)
+                for k in range(K):
+                    total += ai[k] * column[k]
+                c[i * N + j] = total + bias[j] if has_bias else total
+        return
+    for i in range(M):
+        out = row(c, i * N + first, n)
+        for j in range(n):
+            out[j] = bias[first + j] if has_bias else constant(0, a)
+    for k in range(0, K - 3, 4):
+        b_at = at(b, k * b_row + first)
+        b0, b1, b2, b3 = row(b_at, 0, n), row(b_at, b_row, n), row(b_at, 2 * b_row, n), row(b_at, 3 * b_row, n)
+        for i in range(M):
+            out, a_at = row(c, i * N + first, n), at(a, i * K + k)
+            a0, a1, a2, a3 = a_at[0], a_at[1], a_at[2], a_at[3]
+            for j in range(n):
+                out[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
+    for k in range(K // 4 * 4, K):
+        bk = row(b, k * b_row + first, n)
+        for i in range(M):
+            out, ak = row(c, i * N + first, n), a[i * K + k]
+            for j in range(n):
+                out[j] += ak * bk[j]
 
 
 # ---- arrays in, arrays out
@@ -406,6 +453,10 @@ def _multiply(a, b, c, bias):
         a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     if bias is not None:
         bias = np.ascontiguousarray(bias)
+    if M <= FEW and a.ndim == 2 and item in b.strides:
+        a, b_strides = np.ascontiguousarray(a), [stride // item for stride in b.strides]
+        run(few_rows, N, M * N * K // 4, a, b, c, bias, M, N, K, *b_strides, bias is not None)
+        return c
     offsets = _ONE if a.ndim == 2 else _offsets(a, b)
     batches = len(offsets)
     nt = shares(batches * M * N, batches * M * N * K // 16)

@@ -20,7 +20,7 @@ FLOATS = [np.float32, np.float64]
 # M, K, N: single numbers, tails of every tile, more than one block of each
 SIZES = [
     (1, 1, 1), (1, 5, 33), (5, 7, 1), (12, 13, 32), (13, 33, 65), (7, 12, 130), (65, 1, 12), (33, 65, 5), (64, 24, 48),
-    (201, 65, 33), (13, 401, 65), (5, 33, 530), (29, 33, 530), (205, 390, 517),
+    (201, 65, 33), (13, 401, 65), (5, 33, 530), (29, 33, 530), (205, 390, 517), (3, 7, 130), (4, 390, 65), (13, 401, 517),
 ]  # fmt: skip
 
 
@@ -134,8 +134,11 @@ def test_inputs_are_left_alone(rng):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
-    "a_shape, b_shape", [((13, 33), (33, 65)), ((65, 401), (401, 7)), ((5, 7), (7, 530)), ((3, 13, 7), (3, 7, 33))]
-)
+    "a_shape, b_shape", [
+        ((13, 33), (33, 65)), ((65, 401), (401, 7)), ((5, 7), (7, 530)), ((3, 13, 7), (3, 7, 33)), ((3, 38), (38, 133)),
+        ((1, 7), (7, 61)),
+    ],
+)  # fmt: skip
 def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch, a_shape, b_shape, dtype):
     monkeypatch.setattr(policy, "GRAIN", 1)  # share even the smallest work
     a, b = rng.standard_normal(a_shape).astype(dtype), rng.standard_normal(b_shape).astype(dtype)
@@ -143,7 +146,9 @@ def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch, a_shape, b_sha
     bits = set()
     for threads in (1, 2, 3, 5, 8):
         with settings.use_threads(threads):
-            bits.add(gemm.matmul(a, b).tobytes() + (gemm.linear(a, b, bias).tobytes() if b.ndim == 2 else b""))
+            results = [gemm.matmul(a, b), gemm.matmul(a, np.asfortranarray(b))]
+            results += [gemm.linear(a, b, bias)] if b.ndim == 2 else []
+            bits.add(b"".join(c.tobytes() for c in results))
     assert len(bits) == 1
 
 
