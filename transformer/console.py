@@ -52,6 +52,10 @@ class Report:
             table.add_row(*row, style="bold" if row[0] == bold else None)
         self.console.print(table)
 
+    def busy(self, what: str) -> contextlib.AbstractContextManager[object]:
+        """Says on a terminal what is done inside, for as long as it lasts; nothing without a terminal."""
+        return self.console.status(what + " ...") if self.console.is_terminal else contextlib.nullcontext()
+
     def quote(self, text: str) -> None:
         """Text that a model wrote, behind a bar at the left, so that nobody takes it for ours."""
         for line in text.split("\n"):

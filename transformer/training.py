@@ -8,8 +8,10 @@ import math
 import os
 import platform
 import signal
+import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +31,10 @@ from transformer.summary import count, summary
 from transformer.tokenizers import CharTokenizer
 
 NATS = math.log(2)  # nats in a bit
+
+
+class Diverged(UserError):
+    """Numbers that are no longer finite: going on from here would be of no use."""
 
 
 class Trainer:
@@ -70,7 +76,7 @@ class Trainer:
     def advance(self) -> dict[str, Any]:
         """Make one step of gradient descent and return its row of the history.
 
-        Raises `UserError` where the loss or the gradient is no finite number.
+        Raises `Diverged` where the loss or the gradient is no finite number.
         """
         began, config = time.perf_counter(), self.config
         self.optimiser.lr = minigrad.optim.warmup_cosine(
@@ -85,7 +91,7 @@ class Trainer:
         norm = cast(float, self.optimiser.grad_norm)
         for name, value in (("loss", loss.item()), ("length of the gradient", norm)):
             if not math.isfinite(value):
-                raise UserError(f"The {name} is {value} at step {self.step + 1}: training stops here.")
+                raise Diverged(f"The {name} is {value} at step {self.step + 1}: training stops here.")
         self.history.append(
             {
                 "step": self.step + 1,
@@ -101,12 +107,12 @@ class Trainer:
     def save(self, run: Run) -> None:
         """Write a checkpoint: all that `restore` needs.
 
-        Raises `UserError` for weights that are no finite numbers: such a checkpoint would be worth nothing.
+        Raises `Diverged` for weights that are no finite numbers: such a checkpoint would be worth nothing.
         """
         model = self.model.state_dict()
         for name, array in model.items():
             if not np.isfinite(array).all():
-                raise UserError(f"The weights {name} are not finite after step {self.step}: training stops here.")
+                raise Diverged(f"The weights {name} are not finite after step {self.step}: training stops here.")
         optimiser = self.optimiser.state_dict()
         arrays = {name: value for name, value in optimiser.items() if isinstance(value, np.ndarray)}
         state = {
@@ -174,7 +180,8 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
     old = Run.open(config.resume) if config.resume else None
     if old:
         config = _resumed_config(old, config, given)
-    corpus = load_corpus(config.text)
+    with report.busy("Reading the text"):
+        corpus = load_corpus(config.text)
     if config.text is not None:  # the run can then go on from any folder
         config = dataclasses.replace(config, text=str(Path(config.text).resolve()))
     tokenizer = CharTokenizer(corpus.alphabet)
@@ -197,12 +204,20 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
     try:
         report.say(summary(trainer.model))
         _introduce(corpus, trainer, run, report)
-        lines = _lines_to_pass(corpus, run)
+        with report.busy("Fitting n-grams and compressing: the lines to pass"):
+            lines = _lines_to_pass(corpus, run)
         held_out = tokenizer.encode(corpus.validation)
         _steps(trainer, tokenizer, held_out, run, report)
         _finish(trainer, corpus, held_out, lines, run, report)
-    except KeyboardInterrupt as error:
-        raise UserError(f"Stopped. {_way_on(run) if run.checkpoints() else _last_good(run)}", code=130) from error
+    except Diverged as error:
+        steps = run.checkpoints()
+        last = f"The last good checkpoint is {run.checkpoint(steps[-1])}." if steps else "No checkpoint was made yet."
+        raise UserError(f"{error} {last} A new run with a smaller {flag('learning_rate')} often helps.") from error
+    except (UserError, KeyboardInterrupt) as error:
+        way = f"Go on with: {command('train', '--resume', run.folder)}"
+        code = error.code if isinstance(error, UserError) else 130
+        way = way if run.checkpoints() else "No checkpoint was made yet."
+        raise UserError(f"{str(error) or 'Stopped.'} {way}", code) from error
     return run
 
 
@@ -257,26 +272,25 @@ def _lines_to_pass(corpus: Corpus, run: Run) -> dict[str, float]:
 def _steps(trainer: Trainer, tokenizer: CharTokenizer, held_out: np.ndarray, run: Run, report: Report) -> None:
     """All steps that are left, with looks at validation text, samples and checkpoints on the way."""
     config = trainer.config
-    tokens, smooth = config.batch * config.block, 0.0
+    tokens = config.batch * config.block
+    recent: deque[float] = deque(maxlen=20)  # seconds; their median forgets the step that compiled the kernels
     with report.progress(trainer.step, config.steps) as update, _signals() as signals:
         while trainer.step < config.steps:
             before = trainer.seconds
-            try:
-                row = trainer.advance()
-            except UserError as error:
-                raise UserError(f"{error} {_last_good(run)} A smaller {flag('learning_rate')} often helps.") from error
+            row = trainer.advance()
             step, last = trainer.step, trainer.step == config.steps
-            smooth += (trainer.seconds - before - smooth) * max(0.05, 1 / min(step, 20))
-            update(step, row["train_loss"] / NATS, tokens / smooth)
+            recent.append(trainer.seconds - before)
+            seconds = statistics.median(recent)
+            update(step, row["train_loss"] / NATS, tokens / seconds)
             if step % config.validate_every == 0 or last:
                 row["validation_bits"] = validation_bits(
                     trainer.model, held_out, config.batch, config.validation_windows
                 )
-                recent = [r["train_loss"] / NATS for r in trainer.history[-config.validate_every :]]
+                training = statistics.fmean(r["train_loss"] for r in trainer.history[-config.validate_every :]) / NATS
                 report.say(
                     f"step {step:>{len(str(config.steps))}}/{config.steps}  bits per character: "
-                    f"training {sum(recent) / len(recent):.3f}  validation {row['validation_bits']:.3f}  "
-                    f"{tokens / smooth:,.0f} tokens/s  {_clock((config.steps - step) * smooth)} left"
+                    f"training {training:.3f}  validation {row['validation_bits']:.3f}  "
+                    f"{tokens / seconds:,.0f} tokens/s  {_clock((config.steps - step) * seconds)} left"
                 )
             if step % config.sample_every == 0 and not last:
                 report.quote(_sample(trainer, tokenizer))
@@ -284,7 +298,7 @@ def _steps(trainer: Trainer, tokenizer: CharTokenizer, held_out: np.ndarray, run
                 trainer.save(run)
                 run.write_history(trainer.history)
             if signals and not last:
-                raise UserError(f"Stopped after step {step}. {_way_on(run)}", code=128 + signals[0])
+                raise UserError(f"Stopped after step {step}.", code=128 + signals[0])
 
 
 def _sample(trainer: Trainer, tokenizer: CharTokenizer) -> str:
@@ -299,7 +313,8 @@ def _finish(
 ) -> None:
     """Judge the model on the whole validation text, save it, and say how to use it."""
     config = trainer.config
-    bits = validation_bits(trainer.model, held_out, config.batch)
+    with report.busy("Judging the model on the whole validation text"):
+        bits = validation_bits(trainer.model, held_out, config.batch)
     speed = trainer.step * config.batch * config.block / trainer.seconds
     runs.write(run.folder / runs.MODEL, runs.to_safetensors(trainer.model.state_dict()))
     run.write_history(trainer.history)
@@ -340,15 +355,6 @@ def _compare(bits: float, lines: dict[str, float], report: Report) -> None:
     if place < len(lines):
         name, ahead = standing[place + 1]
         report.say(f"The next line to pass is {name}, {bits - ahead:.3f} bits away.")
-
-
-def _last_good(run: Run) -> str:
-    steps = run.checkpoints()
-    return f"The last good checkpoint is {run.checkpoint(steps[-1])}." if steps else "No checkpoint was made yet."
-
-
-def _way_on(run: Run) -> str:
-    return f"{_last_good(run)} Go on with: {command('train', '--resume', run.folder)}"
 
 
 def _clock(seconds: float) -> str:
