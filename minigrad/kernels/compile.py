@@ -138,7 +138,7 @@ def run(kernel, items, work, *arguments):
 
 def shares(items, work):
     """How many threads share ``items`` independent pieces of together ``work`` elements of work."""
-    return max(1, min(settings.threads(), items, work // GRAIN))
+    return max(1, min(settings.threads(), items, work // GRAIN, pool.WORKERS + 1))
 
 
 def launch(code, nt, values):

@@ -80,6 +80,7 @@ def _who(t: int, nt: int, x: floats, n: int):
 
 @pytest.mark.parametrize("threads, items, work, expected", [
     (4, 8, 10**9, 4), (4, 3, 10**9, 3), (4, 8, 1, 1), (4, 8, 2 * policy.GRAIN, 2), (1, 8, 10**9, 1), (4, 0, 0, 1),
+    (1000, 10**4, 10**9, 64),
 ])  # fmt: skip
 def test_threads_only_where_there_is_work_for_them(threads, items, work, expected):
     with settings.use_threads(threads):
