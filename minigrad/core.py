@@ -21,6 +21,7 @@ import numpy as np
 
 from . import settings
 from .errors import DtypeError, GradientError, ShapeError, received
+from .kernels import memory
 
 # ------------------------------------------------------------------------------------------------------- tensors
 

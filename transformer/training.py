@@ -85,7 +85,7 @@ class Trainer:
         inputs, targets = self.sampler.next()  # (B, T), (B, T)
         logits = self.model(inputs, training=True)  # (B, T) -> (B, T, V)
         loss = minigrad.cross_entropy(logits, targets)  # -> ()
-        self.model.zero_grad()
+        self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         norm = cast(float, self.optimiser.grad_norm)

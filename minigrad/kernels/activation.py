@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minigrad.kernels.compile import floats, kernel, run
+from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import row, share
 from minigrad.kernels.vecmath import choose, erfcx, exp, vectorised
 
@@ -14,7 +15,7 @@ _CHUNK = 4096  # elements: pieces of a fixed size, so that the bits do not depen
 def gelu(x, approximate):
     """See `reference.gelu`.   (...) -> (...), (...)"""
     x = np.asarray(x, order="C")
-    y, derivative = np.empty_like(x), np.empty_like(x)
+    y, derivative = empty_like(x), empty_like(x)
     chunks = -(-x.size // _CHUNK)
     run(_gelu_tanh if approximate == "tanh" else _gelu, chunks, 4 * x.size, x, y, derivative, x.size, chunks)
     return y, derivative

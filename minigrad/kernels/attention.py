@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.kernels import reference
 from minigrad.kernels.compile import floats, helper, integers, kernel, run, scratch, shares
+from minigrad.kernels.memory import empty, zeros
 from minigrad.kernels.gemm import ROWS, VECTOR, lanes, multiply, multiplying, pack
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, maximum, number, row, share
@@ -33,7 +34,7 @@ def attention(q, k, v, causal, scale):
     """See `reference.attention`.   (B, h, T, dq), (B, h, S, dq), (B, h, S, dv) -> out (B, h, T, dv), lse (B, h, T)"""
     if 0 in q.shape + v.shape:
         return reference.attention(q, k, v, causal, scale)
-    out, lse = _heads_last(q, v.shape[-1], np.empty), np.empty(q.shape[:-1], q.dtype)
+    out, lse = _heads_last(q, v.shape[-1], empty), np.empty(q.shape[:-1], q.dtype)
     _run(_attention, (q, k, v, out), lse, causal, scale)
     return out, lse
 
@@ -47,9 +48,9 @@ def attention_grad(g, q, k, v, out, lse, causal, scale):
             "attention_grad: g and out are (B,h,T,dv), lse is (B,h,T). "
             f"Received: g {g.shape}, out {out.shape}, lse {lse.shape}, for q {q.shape} and v {v.shape}."
         )
-    dq = _heads_last(q, q.shape[-1], np.empty)
+    dq = _heads_last(q, q.shape[-1], empty)
     # keys and values add up what every query block gives them
-    dk, dv = _heads_last(k, k.shape[-1], np.zeros), _heads_last(v, v.shape[-1], np.zeros)
+    dk, dv = _heads_last(k, k.shape[-1], zeros), _heads_last(v, v.shape[-1], zeros)
     _run(_attention_grad, (q, k, v, out, g, dq, dk, dv), np.ascontiguousarray(lse), causal, scale)
     return dq, dk, dv
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigrad.kernels.compile import floats, integers, kernel, run
+from minigrad.kernels.memory import zeros
 from minigrad.kernels.simd import row, share
 
 _CHUNK = 16  # columns: threads share columns, so that every sum keeps the order of the ids
@@ -12,7 +13,7 @@ def embedding_grad(g, ids, V):
     """See `reference.embedding_grad`.   g (..., E), integers (...) -> (V, E)"""
     g, ids = np.asarray(g, order="C"), np.ascontiguousarray(ids, dtype=np.int64)
     E = g.shape[-1]
-    d = np.zeros((V, E), g.dtype)
+    d = zeros((V, E), g.dtype)
     chunks = -(-E // _CHUNK)
     run(_embedding_grad, chunks, g.size, g, ids, d, ids.size, E, chunks)
     return d

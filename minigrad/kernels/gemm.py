@@ -19,6 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, run, scratch, shares
+from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, row, share
 
@@ -420,13 +421,13 @@ def matmul(a, b):
         return linear(a, b)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))  # (..., M, K), (..., K, N)
-    c = np.empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    c = empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
     return _multiply(a, b, c, None)
 
 
 def linear(x, w, b=None):
     """`x w + b` for every row of x.   (..., K), (K, N), (N,) -> (..., N)"""
-    y = np.empty((*x.shape[:-1], w.shape[-1]), x.dtype)
+    y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
     if x.ndim != 2:
         x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (..., K) -> (rows, K): one matrix
     _multiply(x, w, y, b)

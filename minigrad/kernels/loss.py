@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigrad.kernels.compile import floats, integers, kernel, run
+from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, row, share
 from minigrad.kernels.softmax import largest, log_probability
 from minigrad.kernels.vecmath import exp, log
@@ -21,7 +22,7 @@ def cross_entropy_grad(g, logits, targets, lse):
     """See `reference.cross_entropy_grad`.   g (N,) -> (N, V)"""
     logits, targets = np.asarray(logits, order="C"), np.ascontiguousarray(targets, dtype=np.int64)
     g, lse = np.ascontiguousarray(g), np.ascontiguousarray(lse)
-    d = np.empty_like(logits)
+    d = empty_like(logits)
     N, V = logits.shape
     run(_cross_entropy_grad, N, logits.size, g, logits, targets, lse, d, N, V)
     return d

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigrad.kernels.compile import floats, kernel, run
+from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, share, sqrt
 
 _CHUNK = 64  # rows whose columns are added up in the element type; the sums of chunks are added up in float64
@@ -14,7 +15,7 @@ def layer_norm(x, gamma, beta, eps):
     E = x.shape[-1]
     gamma = np.ones(E, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
     beta = np.zeros(E, x.dtype) if beta is None else np.ascontiguousarray(beta)
-    y, mean, rstd = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
+    y, mean, rstd = empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     run(_layer_norm, mean.size, x.size, x, gamma, beta, y, mean, rstd, mean.size, E, eps)
     return y, mean, rstd
 
@@ -25,7 +26,7 @@ def layer_norm_grad(g, x, gamma, mean, rstd):
     E = x.shape[-1]
     gamma = np.ones(E, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
     mean, rstd = np.asarray(mean, order="C"), np.asarray(rstd, order="C")
-    dx = np.empty_like(x)
+    dx = empty_like(x)
     chunks = -(-mean.size // _CHUNK)
     sums = np.empty((chunks, 2, E), x.dtype)
     run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks)

@@ -6,6 +6,7 @@ from numba.extending import intrinsic
 
 from minigrad.kernels import reference
 from minigrad.kernels.compile import floats, kernel, run
+from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, share
 from minigrad.kernels.vecmath import Value
 
@@ -15,7 +16,7 @@ _CHUNK = 4096
 def dropout(x, rate, seed, offset):
     """See `reference.dropout`.   (...) -> (...)"""
     x = np.asarray(x, order="C")
-    y = np.empty_like(x)
+    y = empty_like(x)
     threshold, scale = int(reference.dropout_threshold(rate)), reference.dropout_scale(rate)
     for start, stop, low, (first, second) in reference.dropout_spans(x.size, seed, offset):
         chunks = -(-(stop - start) // _CHUNK)

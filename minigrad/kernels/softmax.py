@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigrad.kernels.compile import EXACT, booleans, floats, helper, kernel, run
+from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, maximum, row, share
 from minigrad.kernels.vecmath import exp, log
 
@@ -10,7 +11,7 @@ from minigrad.kernels.vecmath import exp, log
 def softmax(x, where=None):
     """See `reference.softmax`.   (..., N) -> (..., N)"""
     x = np.asarray(x, order="C")
-    y = np.empty_like(x)
+    y = empty_like(x)
     R, N = _rows(x)
     if where is None:
         run(_softmax, R, x.size, x, y, R, N)
@@ -30,7 +31,7 @@ def softmax_grad(g, y):
 def log_softmax(x):
     """See `reference.log_softmax`.   (..., N) -> (..., N)"""
     x = np.asarray(x, order="C")
-    y = np.empty_like(x)
+    y = empty_like(x)
     R, N = _rows(x)
     run(_log_softmax, R, x.size, x, y, R, N)
     return y
@@ -43,7 +44,7 @@ def log_softmax_grad(g, y):
 
 def _from_output(kernel, g, y):
     g, y = np.asarray(g, order="C"), np.asarray(y, order="C")
-    d = np.empty_like(y)
+    d = empty_like(y)
     R, N = _rows(y)
     run(kernel, R, y.size, g, y, d, R, N)
     return d

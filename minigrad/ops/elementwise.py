@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core import op
 from ..errors import DtypeError, received
-from ..kernels import reference
+from ..kernels import memory, reference
 from .broadcasting import elementwise
 from .samples import ErrorSample, Sample, binary, normal, strided, unary
 
@@ -21,7 +21,7 @@ def add(x, y, /):
     >>> add(np.array([1.0, 2.0]), 10.0)
     array([11., 12.])
     """
-    return np.add(x, y)
+    return memory.apply(np.add, x, y)
 
 
 @add.vjp
@@ -37,7 +37,7 @@ def subtract(x, y, /):
     >>> subtract(np.array([1.0, 2.0]), 10.0)
     array([-9., -8.])
     """
-    return np.subtract(x, y)
+    return memory.apply(np.subtract, x, y)
 
 
 @subtract.vjp
@@ -53,7 +53,7 @@ def multiply(x, y, /):
     >>> multiply(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     array([3., 8.])
     """
-    return np.multiply(x, y)
+    return memory.apply(np.multiply, x, y)
 
 
 @multiply.vjp

@@ -267,7 +267,7 @@ def gelu(x, /, approximate="none"):
 
 @gelu.vjp
 def _(g, _, x, approximate, saved):
-    return (g * saved,)
+    return (multiply(g, saved),)
 
 
 @gelu.composite
