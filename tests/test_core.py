@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import queue
 import subprocess
 import sys
 import threading
@@ -303,6 +304,80 @@ def test_gradients_that_share_memory_stay_apart():
     assert kept.tolist() == [1, 1] and b.grad.tolist() == [1, 1]
 
 
+KEEPERS = {
+    "tensor": lambda t: t.detach() if t.is_leaf else t,
+    "numpy": lambda t: t.numpy(),
+    "slice": lambda t: t.numpy()[3:5, ::7],
+    "one row": lambda t: t.detach()[2],
+    "transposed and reshaped": lambda t: t.mT.reshape(-1, 1),
+    "memoryview": lambda t: memoryview(t.numpy()),
+    "broadcast": lambda t: np.broadcast_to(t.numpy()[0, :1], (4, 3)),
+    "iterator": lambda t: t.numpy().flat,
+    "gradient": lambda t: t.grad if t.grad is not None else t.detach(),
+}
+
+
+@pytest.mark.parametrize("kernels", ["reference", "numba"])
+def test_whatever_is_kept_of_large_results_never_changes(kernels):
+    """Memory that is used again must not be taken from under anybody, however little of it somebody still looks at."""
+    rng = np.random.default_rng(0)
+    w = Tensor(rng.standard_normal((300, 300)).astype(np.float32), requires_grad=True)
+    kept = []
+
+    def keep(tensor):
+        for name in rng.choice(list(KEEPERS), 2, replace=False):
+            thing = KEEPERS[name](tensor)
+            kept.append((name, thing, bytes_of(thing)))
+
+    with mg.use_kernels(kernels):
+        for step in range(12):
+            x = Tensor(rng.standard_normal((300, 300)).astype(np.float32), requires_grad=True)
+            y = mg.softmax(x @ w) + mg.gelu(x) * mg.dropout(x, 0.5, step)
+            z = mg.layer_norm(mg.linear(y, w)) - mg.log_softmax(y)
+            for tensor in (y, z):
+                keep(tensor)
+            y.retain_grad()
+            (z * z).mean().backward()
+            for tensor in (x, y, w):
+                keep(tensor)
+            del x, y, z
+            mg.optim.AdamW([w], lr=1e-3).step()
+            del kept[: rng.integers(0, 5)]  # some of it becomes free, the rest must stay
+            for name, thing, expected in kept:
+                assert bytes_of(thing) == expected, f"step {step}: a kept {name} changed"
+
+
+def bytes_of(thing):
+    if isinstance(thing, Tensor):
+        thing = thing.numpy()
+    return np.array(thing).tobytes()
+
+
+def test_large_results_that_cross_threads_never_change():
+    """Made in one thread, kept in another, dropped in a third; each thread goes on working meanwhile."""
+    made, wrong = queue.Queue(4), []
+
+    def produce(seed):
+        x = Tensor(np.random.default_rng(seed).standard_normal((200, 200)))
+        for i in range(40):
+            y = mg.softmax(x * float(i)) + x
+            made.put((y.numpy()[1:], y.numpy()[1:].tobytes()))
+        made.put(None)
+
+    def consume():
+        while (item := made.get()) is not None:
+            scratch = mg.softmax(Tensor(np.ones((200, 200)))) + 1.0
+            if item[0].tobytes() != item[1]:
+                wrong.append(item)
+            del scratch
+
+    threads = [threading.Thread(target=produce, args=(s,)) for s in (1, 2)] + [threading.Thread(target=consume) for _ in range(2)]
+    with mg.use_kernels("reference"):
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+    assert not wrong
+
+
 def test_tensor_copies_and_from_numpy_shares():
     array = np.array([1.0, 2.0])
     copied, shared = mg.tensor(array), mg.from_numpy(array)
@@ -314,11 +389,11 @@ def test_tensor_copies_and_from_numpy_shares():
 
 def test_an_optimiser_step_does_not_write_into_the_users_array():
     array = np.array([1.0, 2.0])
-    p = mg.from_numpy(array)
-    p.requires_grad = True
-    (p * p).sum().backward()
-    mg.optim.SGD([p], lr=0.5).step()
-    assert array.tolist() == [1, 2] and p.tolist() == [0, 0]
+    for p in (mg.from_numpy(array), mg.from_numpy(array[:])):  # of the second nobody else holds the view, only what it views
+        p.requires_grad = True
+        (p * p).sum().backward()
+        mg.optim.SGD([p], lr=0.5).step()
+        assert array.tolist() == [1, 2] and p.tolist() == [0, 0]
 
 
 def test_leaves_are_contiguous_whatever_they_were_made_of():
