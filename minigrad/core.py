@@ -326,12 +326,14 @@ def op(**attachments):
 
     def declare(forward):
         this = Op(forward, **attachments)
-        count, plain = len(this.arrays), len(this.defaults) == len(this.parameters) and not this.variadic
+        arrays, parameters, defaults = len(this.arrays), this.parameters, this.defaults
+        least, most = arrays + len(parameters) - len(defaults), -1 if this.variadic else arrays + len(parameters)
 
         @functools.wraps(forward)
         def function(*args, **kwargs):
-            if plain and not kwargs and len(args) == count:
-                return apply(this, args, this.defaults)
+            if least <= len(args) <= most and not kwargs:  # the usual call needs no sorting
+                given = dict(zip(parameters, args[arrays:]))
+                return apply(this, args[:arrays], {**defaults, **given} if given else defaults)
             return apply(this, *this.bind(args, kwargs))
 
         def composite(f):
