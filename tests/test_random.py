@@ -13,9 +13,10 @@ import minigrad as mg
     lambda g: g.normal((3,)), lambda g: g.uniform((3,), -1, 2), lambda g: g.integers(0, 1000, (3,)), lambda g: g.permutation(20),
     lambda g: np.array(g.counters(17)),
 ], ids=["normal", "uniform", "integers", "permutation", "counters"])  # fmt: skip
-def test_a_restored_state_goes_on_where_it_was(draw):
+@pytest.mark.parametrize("before", [2, 3])
+def test_a_restored_state_goes_on_where_it_was(draw, before):
     g = mg.Generator(5)
-    g.integers(0, 10, (3,))  # half a word of the stream is left over
+    g.integers(0, 10, (before,))  # small integers take half a word of the stream: of one word a half may be left over
     draw(g)
     state = json.loads(json.dumps(g.state()))  # goes into a checkpoint as text
     expected = [draw(g) for _ in range(3)]

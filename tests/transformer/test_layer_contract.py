@@ -301,6 +301,15 @@ def test_dropout_draws_anew_in_every_training_call():
     assert model(IDS, training=True).tolist() != model(IDS, training=True).tolist()
 
 
+def test_two_dropouts_share_no_random_number():
+    """Were the stream moved on by less than was used, one mask would be the other one shifted."""
+    layer = layers.Dropout(0.5)
+    first, second = (np.asarray(layer(np.ones(200), training=True)) for _ in range(2))
+    for shift in range(-199, 200):
+        a, b = (first[shift:], second[: 200 - shift]) if shift >= 0 else (first[:shift], second[-shift:])
+        assert len(a) < 20 or 0.05 < np.mean(a == b) < 0.95
+
+
 @pytest.mark.parametrize("wrong, words", [
     (np.zeros((1, L + 1), int), r"LanguageModel.*at most 5.*\(1, 6\)"), (np.zeros(3, int), r"LanguageModel.*\(B, T\).*\(3,\)"),
     (np.array([[0, V]]), r"embedding: ids\[0, 1\] is 11, outside 0 to 10"), (np.array([[0.0]]), "integers"), (np.array([[-1]]), "is -1"),
