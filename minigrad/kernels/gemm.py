@@ -33,7 +33,7 @@ else:
     VECTOR, ROWS = 16, 4
 FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 
-# Blocks: a panel of b (BLOCK_K) stays in the first cache, the block of a (BLOCK_M x BLOCK_K) in the second.
+# Blocks: a panel of a (ROWS x BLOCK_K) stays in the first cache, a block of b (BLOCK_K x BLOCK_N) in the second.
 BLOCK_M, BLOCK_N, BLOCK_K = 192, 512, 384
 UNROLL = 4  # steps of k in one turn of the innermost loop
 NO_PACKING = 2 * ROWS, 1 << 17  # with no more rows of a, and no larger b, packing b costs more than it saves
@@ -76,10 +76,6 @@ def _tile(rows, vectors):
             multiply_add = builder.module.globals.get(f"llvm.fmuladd.v{width}f{8 * size}") or ir.Function(
                 builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{8 * size}"
             )
-            byte_pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-            prefetch = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(
-                builder.module, ir.FunctionType(ir.VoidType(), [byte_pointer, i32, i32, i32]), "llvm.prefetch.p0"
-            )
             undefined = ir.Constant(vector, ir.Undefined)
             everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
 
@@ -89,7 +85,7 @@ def _tile(rows, vectors):
             def broadcast(base, offset):
                 one = builder.load(builder.bitcast(builder.gep(base, [offset]), scalar_pointer), align=size)
                 return builder.shuffle_vector(
-                    builder.insert_element(undefined, one, i32(0)), undefined, everywhere
+                    builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
                 )
 
             def steps(count, unrolled, state):
@@ -122,10 +118,6 @@ def _tile(rows, vectors):
                 builder.position_at_end(after)
                 return phis[1:]
 
-            for i in range(rows):  # c arrives in the cache, to be written, while the sums are made
-                for j in range(vectors):
-                    there = builder.gep(c_value, [builder.add(builder.mul(c_row, i64(i)), i64(j * width))])
-                    builder.call(prefetch, [builder.bitcast(there, byte_pointer), i32(1), i32(3), i32(1)])
             state = [a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * (rows * vectors)]
             turns = builder.sdiv(k, i64(UNROLL))
             state = steps(turns, UNROLL, state)
@@ -270,12 +262,13 @@ def multiplying(a_row):
     ):  # fmt: skip
         """c (m, n) = a b (+ plus if adds); panels are ROWS rows of a and 2 vectors of columns of b."""
         lane = lanes(a)
-        for j in range(0, n, 2 * lane):
-            columns = min(2 * lane, n - j)
-            b_at = at(b, j // (2 * lane) * b_panel)
-            for i in range(0, m, ROWS):
-                rows = min(ROWS, m - i)
-                height = ROWS if rows > 2 * FEW else FEW
+        for i in range(0, m, ROWS):
+            rows = min(ROWS, m - i)
+            height = ROWS if rows > 2 * FEW else FEW
+            # along the rows of c: what is written lies together, which matters more than that b comes from farther away
+            for j in range(0, n, 2 * lane):
+                columns = min(2 * lane, n - j)
+                b_at = at(b, j // (2 * lane) * b_panel)
                 for r in range(0, rows, height):
                     a_at = at(a, i // ROWS * a_panel + r * a_row)
                     c_at, plus_at = at(c, (i + r) * c_row + j), at(plus, (i + r) * plus_row + j)
