@@ -21,7 +21,6 @@ import numpy as np
 
 from . import settings
 from .errors import DtypeError, GradientError, ShapeError, received
-from .kernels import memory
 
 # ------------------------------------------------------------------------------------------------------- tensors
 

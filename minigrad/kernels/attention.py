@@ -15,8 +15,8 @@ import numpy as np
 
 from minigrad.kernels import reference
 from minigrad.kernels.compile import floats, helper, integers, kernel, run, scratch, shares
-from minigrad.kernels.memory import empty, zeros
 from minigrad.kernels.gemm import ROWS, VECTOR, lanes, multiply, multiplying, pack
+from minigrad.kernels.memory import empty, zeros
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, maximum, number, row, share
 from minigrad.kernels.vecmath import exp, log
