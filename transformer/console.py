@@ -59,7 +59,7 @@ class Report:
     def quote(self, text: str) -> None:
         """Text that a model wrote, behind a bar at the left, so that nobody takes it for ours."""
         for line in text.split("\n"):
-            self.say(f"  │ {line}", style="dim")
+            self.say(f"  │ {line}".rstrip(), style="dim")
 
     @contextlib.contextmanager
     def progress(self, done: int, total: int) -> Iterator[Update]:
