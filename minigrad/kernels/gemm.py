@@ -34,7 +34,7 @@ else:
 FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 
 # Blocks: a panel of a (ROWS x BLOCK_K) stays in the first cache, a block of b (BLOCK_K x BLOCK_N) in the second.
-BLOCK_M, BLOCK_N, BLOCK_K = 192, 512, 384
+BLOCK_M, BLOCK_N, BLOCK_K = 4 * ROWS, 512, 384
 UNROLL = 4  # steps of k in one turn of the innermost loop
 NO_PACKING = 2 * ROWS, 1 << 17  # with no more rows of a, and no larger b, packing b costs more than it saves
 
