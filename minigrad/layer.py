@@ -114,7 +114,9 @@ class Layer:
 
     def __call__(self, *inputs, training=False, **named):
         if not self.built:
-            self.ensure_built(inputs[0].shape)
+            if not inputs or not np.shape(inputs[0]):
+                raise ShapeError(f"{type(self).__name__}: the first call needs an input with axes. " + received(inputs=inputs))
+            self.ensure_built(np.shape(inputs[0]))
         if self._takes_training:
             named["training"] = training
         return self.call(*inputs, **named)
@@ -370,6 +372,9 @@ class Sequential(Layer):
 
     def __init__(self, layers):
         self.layers = list(layers)
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"Sequential: takes a list of layers. Received: {layer!r:.60}.")
 
     def call(self, x, training=False):
         for layer in self.layers:

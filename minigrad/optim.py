@@ -32,6 +32,9 @@ class Optimizer:
         unknown = [name for group in groups for name in group if name != "params" and name not in options]
         if unknown:
             raise ValueError(f"optimiser: unknown option {unknown[0]!r}; known: {', '.join(options)}.")
+        for group in [options, *groups]:
+            if not isinstance(group.get("lr", 0), int | float) or not group.get("lr", 0) >= 0:
+                raise ValueError(f"optimiser: lr is a number from 0. Received: {group['lr']!r}.")
         self.groups = [{**options, **group, "params": _tensors(group["params"])} for group in groups]
         count = len(self.parameters())
         if count == 0:

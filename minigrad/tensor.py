@@ -158,6 +158,7 @@ Tensor.zero_grad = lambda x: setattr(x, "grad", None)
 
 _FOR_NUMPY = {o.numpy: o.function for o in REGISTRY.values() if o.numpy is not None}
 _FOR_NUMPY[np.matmul] = ops.matmul
+_FOR_NUMPY.update({np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size})
 
 
 def _array_ufunc(self, ufunc, method, *inputs, **kwargs):

@@ -257,6 +257,10 @@ def test_copies_keep_types_and_go_their_own_way(duplicate):
 # ------------------------------------------------------------------------------------------------------------------ Dense
 
 
+def test_lists_are_inputs_too():
+    assert mg.Dense(4)([[1.0, 2.0]]).shape == (1, 4)
+
+
 def test_dense_is_its_formula():
     layer = mg.Dense(4, "relu")
     out = layer(X)

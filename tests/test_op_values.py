@@ -161,10 +161,11 @@ def test_a_number_alone_keeps_its_precision(dtype):
     assert mg.exp(1.0).dtype == np.float32  # a Python float is of the default dtype
 
 
-@pytest.mark.parametrize("name", "divide sqrt exp log sin cos tanh sigmoid erf softmax log_softmax layer_norm gelu mean".split())
+@pytest.mark.parametrize("name",
+    "divide sqrt exp log sin cos tanh sigmoid erf softmax log_softmax layer_norm gelu mean dropout".split())  # fmt: skip
 def test_integers_become_the_default_dtype_where_the_result_is_floating(name):
     function, ints = getattr(mg, name), np.array([[1, 2, 4]])
-    args = (ints, np.array([[2]])) if name == "divide" else (ints,)
+    args = {"divide": (ints, np.array([[2]])), "dropout": (ints, 0.5, 1)}.get(name, (ints,))
     assert function(*args).dtype == np.float32
     with mg.use_default_dtype("float64"):
         assert function(*args).dtype == np.float64

@@ -186,6 +186,13 @@ def test_nothing_to_learn_is_an_error(wrong):
         mg.optim.SGD(wrong)
 
 
+@pytest.mark.parametrize("lr", [-0.1, float("nan"), "fast", None])
+def test_a_rate_that_cannot_be_is_refused(lr):
+    for make in (lambda p: mg.optim.SGD([p], lr=lr), lambda p: mg.optim.AdamW([{"params": [p], "lr": lr}])):
+        with pytest.raises(ValueError, match="lr is a number from 0"):
+            make(mg.Parameter([1.0]))
+
+
 def test_only_leaves_can_be_learned():
     p = mg.Parameter([1.0])
     for wrong in (p * 2, np.ones(2), 3.0):

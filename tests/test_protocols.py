@@ -46,6 +46,11 @@ def test_numpy_scalars_do_not_widen_a_float32_tensor(make):
     assert make(Tensor(X, dtype="float32")).dtype == np.float32
 
 
+def test_numpy_may_ask_for_shape_and_size():
+    t = Tensor(X, requires_grad=True)
+    assert (np.shape(t), np.ndim(t), np.size(t)) == ((2, 3), 2, 6)
+
+
 def test_comparisons_give_boolean_tensors():
     t = Tensor(X)
     for out, expected in [(t > 1, X > 1), (t >= X, X >= X), (1 < t, X > 1), (t == t, X == X), (t != X, X != X), (X <= t, X <= X)]:

@@ -25,6 +25,13 @@ def _values(x):
     return x._data if isinstance(x, Tensor) else x
 
 
+def _check_axis(name, x, axis):
+    """Raises ShapeError where x has no such axis."""
+    check_rank(name, x, 1)
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"{name}: axis {axis} is out of range for {x.ndim} axes. " + received(x=x, axis=axis))
+
+
 def _rows_last(x, axis):
     """x with ``axis`` moved to the end, where the row kernels work."""
     return x if axis in (-1, x.ndim - 1) else np.moveaxis(x, axis, -1)
@@ -54,6 +61,8 @@ def _softmax_samples(rng):
 @op(reference=_softmax_reference, samples=_softmax_samples, errors=lambda: [
     ErrorSample((np.ones((2, 3)), np.ones((2, 3))), {}, DtypeError, "softmax.*boolean"),
     ErrorSample((np.float64(1.0),), {}, ShapeError, "softmax.*at least 1"),
+    ErrorSample((np.ones((2, 3)), np.ones((2, 4), bool)), {}, ShapeError, r"softmax.*mask.*\(2, 3\).*\(2, 4\)"),
+    ErrorSample((np.ones((2, 3)), None, 2), {}, ShapeError, r"softmax: axis 2 is out of range.*\(2, 3\)"),
 ], kinks="a row in which everything is masked is 0, and so is its gradient")  # fmt: skip
 def softmax(x, where=None, /, axis=-1):
     """exp(x) / sum(exp(x)) along an axis; what ``where`` forbids counts as -infinity and gets exactly 0.   (..., n) -> (..., n)
@@ -65,11 +74,14 @@ def softmax(x, where=None, /, axis=-1):
     array([0.25, 0.75])
     """
     x = np.asarray(x)
-    check_rank("softmax", x, 1)
+    _check_axis("softmax", x, axis)
     (x,) = promote((x,), floating=True)
     if where is not None:
         where = _boolean("softmax", where)
-        where = _rows_last(np.broadcast_to(where, x.shape), axis)
+        try:
+            where = _rows_last(np.broadcast_to(where, x.shape), axis)
+        except ValueError:
+            raise ShapeError("softmax: the mask must broadcast to the shape of x. " + received(x=x, mask=where)) from None
     y = kernels.softmax(_rows_last(x, axis), where)
     return y if axis in (-1, x.ndim - 1) else np.moveaxis(y, -1, axis)
 
@@ -104,7 +116,7 @@ def log_softmax(x, /, axis=-1):
     >>> np.exp(log_softmax(np.log(np.array([1.0, 3.0])))).round(4)
     array([0.25, 0.75])
     """
-    check_rank("log_softmax", x, 1)
+    _check_axis("log_softmax", x, axis)
     (x,) = promote((x,), floating=True)
     y = kernels.log_softmax(_rows_last(x, axis))
     return y if axis in (-1, x.ndim - 1) else np.moveaxis(y, -1, axis)
@@ -327,6 +339,7 @@ def dropout(x, /, rate, seed, offset=0):
     """
     if not 0 <= rate < 1:
         raise ValueError(f"dropout: rate must be at least 0 and below 1. Received: {rate}.")
+    (x,) = promote((x,), floating=True)
     return kernels.dropout(x, rate, seed, offset)
 
 

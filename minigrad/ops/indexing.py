@@ -85,5 +85,5 @@ def check_ids(name, ids, count, what):
 
 
 def check_rank(name, x, least, what="x"):
-    if x.ndim < least:
+    if getattr(x, "ndim", 0) < least:
         raise ShapeError(f"{name}: {what} needs at least {least} axes. " + received(**{what: x}))

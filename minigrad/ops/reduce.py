@@ -35,7 +35,10 @@ def axes_of(name, x, axis):
     for a in axes:
         if not -x.ndim <= a < x.ndim:
             raise ShapeError(f"{name}: axis {a} is out of range for {x.ndim} axes. " + received(x=x, axis=axis))
-    return tuple(a % x.ndim for a in axes)
+    axes = tuple(a % x.ndim for a in axes)
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"{name}: an axis is named twice. " + received(x=x, axis=axis))
+    return axes
 
 
 def _spread(g, name, x, axis, keepdims):
@@ -142,6 +145,8 @@ def var(x, axis=None, keepdims=False, correction=0):
     if correction == 0:
         return spread
     n = x.size // np.size(spread._data if isinstance(spread, Tensor) else spread)
+    if n <= correction:
+        raise ShapeError(f"var: a correction of {correction} needs more than {correction} elements. " + received(x=x, axis=axis))
     return multiply(spread, n / (n - correction))
 
 
