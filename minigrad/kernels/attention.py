@@ -94,7 +94,7 @@ def _working_memory(T, S, dq, dv, lane):
         return -(-n // width) * width * k
 
     keys = packed(S, dq) + packed(S, dv) + packed(dq, S) + packed(dv, S)
-    queries = QUERIES * (dq + dv + 3) + packed(dq, QUERIES) + packed(dv, QUERIES)
+    queries = QUERIES * (dq + dv + 4) + packed(dq, QUERIES) + packed(dv, QUERIES)
     return keys + queries + 2 * QUERIES * APART + ROWS * width
 
 
@@ -161,11 +161,16 @@ def _scattered(multiply, scores, b, width, c, c_row, query, queries, first, keys
 
 
 @helper
-def _exponentials(x, o, top, total):
-    """Scores x of one query become exponentials, less the largest score so far; its sum and its output o follow."""
-    largest = top
+def _largest(x, top):
+    """The largest of a query's scores x and of those before them."""
     for j in range(x.size):
-        largest = maximum(largest, x[j])
+        top = maximum(top, x[j])
+    return top
+
+
+@helper
+def _exponentials(x, o, top, total, largest):
+    """Scores x of one query become exponentials, less the largest so far; the sum and the output o before them follow."""
     base = constant(0, x) if largest == constant(-np.inf, x) else largest  # nothing but -inf: exponentials of 0
     shrunk = constant(0, x)
     if total > constant(0, x):
@@ -178,7 +183,7 @@ def _exponentials(x, o, top, total):
         e = exp(x[j] - base)
         x[j] = e
         new += e
-    return largest, total * shrunk + new
+    return total * shrunk + new
 
 
 @helper
@@ -232,8 +237,9 @@ def _attention(
     q_packed = at(v_packed, -(-dv // panel) * panel * S)  # (QUERIES, dq)
     scores = at(q_packed, QUERIES * dq)  # (QUERIES, KEYS)
     spare = at(scores, QUERIES * APART)
-    top = at(spare, ROWS * panel)  # of each query of the block, the largest score so far ...
-    total = at(top, QUERIES)  # ... and the sum of exponentials
+    # of each query of the block: the largest score before these keys, with them, and the sum of exponentials
+    top = at(spare, ROWS * panel)
+    largest, total = at(top, QUERIES), at(top, 2 * QUERIES)
     begin, end = share(t, nt, heads)
     for head in range(begin, end):
         q_head, k_head, v_head = _head(q, plan, 0, head, h), _head(k, plan, 1, head, h), _head(v, plan, 2, head, h)
@@ -249,10 +255,15 @@ def _attention(
             for first in range(0, min(S, query + queries) if causal else S, KEYS):
                 keys = min(KEYS, S - first)
                 _scores(multiply, q_packed, k_packed, dq, scores, query, queries, first, keys, causal, spare)
+                # two loops, because a row's exponentials wait for its largest score, but not for those of other rows
+                for r in range(queries):
+                    x = _padded(scores, r, max(0, _seen(causal, query + r, first, keys)), -np.inf)
+                    largest[r] = _largest(x, top[r])
                 for r in range(queries):
                     n = max(0, _seen(causal, query + r, first, keys))
-                    x, o = _padded(scores, r, n, -np.inf), row(out_at, r * out_row, dv)
-                    top[r], total[r] = _exponentials(x, o, top[r], total[r])
+                    x, o = row(scores, r * APART, -(-n // panel) * panel), row(out_at, r * out_row, dv)
+                    total[r] = _exponentials(x, o, top[r], total[r], largest[r])
+                    top[r] = largest[r]
                 _gathered(
                     multiply_scores, scores, v_packed, S, dv, out_at, out_row, query, queries, first, keys, causal,
                     spare,
