@@ -12,7 +12,7 @@ import numpy as np
 
 _SMALLEST = 1 << 16  # bytes; smaller arrays are cheap from where NumPy gets them
 _IDLE = 4096  # a block not used in so many requests goes back to the system, when a new one is needed
-_FREE = 2  # references to the memory of a block that nobody uses: the block's own, and that of the question itself
+_FREE = 3  # references to the memory of a block that nobody uses: the block's own, the asker's, and that of the question
 
 _local = threading.local()  # each Python thread has a shelf of its own: no lock, and no block for two
 
@@ -32,26 +32,26 @@ class _Shelf:
         self.blocks, self.requests = {}, 0  # size -> blocks
 
     def take(self, size):
-        """A block of at least ``size`` bytes that nobody uses: the first that is free, which as a rule is the warmest."""
+        """Memory of at least ``size`` bytes that nobody uses, and where to begin in it: the first that is free, the warmest."""
         self.requests += 1
         step = 1 << (size.bit_length() - 3)
         size = -(-size // step) * step  # four sizes to a doubling
         for block in self.blocks.get(size, ()):
-            if sys.getrefcount(block.memory) == _FREE:
+            memory = block.memory  # held before it is asked for: whoever interrupts us here finds it taken
+            if sys.getrefcount(memory) == _FREE:
                 break
         else:
             self.forget()
             block = _Block(size)
+            memory = block.memory
             self.blocks.setdefault(size, []).append(block)
         block.used = self.requests
-        return block
+        return memory, block.start
 
     def forget(self):
-        """Give back what has not been used for long."""
+        """Give back what has not been used for long; an array that still views it keeps it alive."""
         for size, blocks in self.blocks.items():
-            self.blocks[size] = [
-                block for block in blocks if sys.getrefcount(block.memory) > _FREE or block.used > self.requests - _IDLE
-            ]
+            self.blocks[size] = [block for block in blocks if block.used > self.requests - _IDLE]
 
 
 def empty(shape, dtype):
@@ -72,8 +72,7 @@ def empty(shape, dtype):
         shelf = _local.shelf
     except AttributeError:
         shelf = _local.shelf = _Shelf()
-    block = shelf.take(size)
-    return np.ndarray(shape, dtype, block.memory, block.start)
+    return np.ndarray(shape, dtype, *shelf.take(size))
 
 
 def empty_like(x):
