@@ -35,6 +35,7 @@ FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 
 # Blocks: a panel of a (ROWS x BLOCK_K) stays in the first cache, a block of b (BLOCK_K x BLOCK_N) in the second.
 BLOCK_M, BLOCK_N, BLOCK_K = 4 * ROWS, 512, 384
+CHUNK = 64  # columns of a product with few rows that stay together
 UNROLL = 4  # steps of k in one turn of the innermost loop
 NO_PACKING = 2 * ROWS, 1 << 17  # with no more rows of a, and no larger b, packing b costs more than it saves
 
@@ -373,7 +374,9 @@ def few_rows(
     has_bias: int,
 ):  # fmt: skip
     """c (M, N) = a b + bias for a few rows of contiguous a: b is read once, in the order in which it lies in memory."""
-    first, last = share(t, nt, N)
+    # Whole chunks for a thread: which columns are a vector's, and which are left over, must not depend on the threads.
+    first, last = share(t, nt, -(-N // CHUNK))
+    first, last = first * CHUNK, min(N, last * CHUNK)
     n = last - first
     if b_row == 1:
         for j in range(first, last):
@@ -449,7 +452,7 @@ def _multiply(a, b, c, bias):
         bias = np.ascontiguousarray(bias)
     if M <= FEW and a.ndim == 2 and item in b.strides:
         a, b_strides = np.ascontiguousarray(a), [stride // item for stride in b.strides]
-        run(few_rows, N, M * N * K // 4, a, b, c, bias, M, N, K, *b_strides, bias is not None)
+        run(few_rows, -(-N // CHUNK), M * N * K // 4, a, b, c, bias, M, N, K, *b_strides, bias is not None)
         return c
     offsets = _ONE if a.ndim == 2 else _offsets(a, b)
     batches = len(offsets)

@@ -136,7 +136,7 @@ def test_inputs_are_left_alone(rng):
 @pytest.mark.parametrize(
     "a_shape, b_shape", [
         ((13, 33), (33, 65)), ((65, 401), (401, 7)), ((5, 7), (7, 530)), ((3, 13, 7), (3, 7, 33)), ((3, 38), (38, 133)),
-        ((1, 7), (7, 61)),
+        ((1, 7), (7, 61)), ((2, 7), (7, 201)),
     ],
 )  # fmt: skip
 def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch, a_shape, b_shape, dtype):
@@ -187,7 +187,8 @@ def test_other_tile_sizes(cpu, tmp_path):
     name, features = SMALLER_CPUS[cpu]
     script = """
 import numpy as np
-from minigrad.kernels import gemm
+from minigrad import kernels
+from minigrad.kernels import gemm, reference
 print(gemm.VECTOR, gemm.ROWS)
 rng = np.random.default_rng(0)
 for dtype in (np.float32, np.float64):
@@ -196,6 +197,15 @@ for dtype in (np.float32, np.float64):
             for b in (rng.standard_normal((K, N)).astype(dtype), rng.standard_normal((N, K)).astype(dtype).T):
                 c = a.astype(np.float64) @ b
                 assert np.abs(gemm.matmul(a, b) - c).max() < 50 * K**0.5 * np.finfo(dtype).eps, (dtype, M, K, N)
+    q, k, v = (rng.standard_normal((2, 3, n, d)).astype(dtype) for n, d in ((65, 5), (33, 5), (33, 12)))
+    for causal in (True, False):
+        results, expected = [], []
+        for door, found in ((kernels.attention, results), (reference.attention, expected)):
+            out, lse = door(q, k, v, causal, 0.5)
+            gradient = kernels.attention_grad if found is results else reference.attention_grad
+            found += [out, lse, *gradient(np.ones_like(out), q, k, v, out, lse, causal, 0.5)]
+        for x, y in zip(results, expected):
+            assert np.abs(x - y).max() < 1e3 * np.finfo(dtype).eps, (dtype, causal)
 """
     environment = {**os.environ, "NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     environment |= {"MINIGRAD_CACHE_DIR": str(tmp_path), "MINIGRAD_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
