@@ -23,15 +23,15 @@ from numba.extending import intrinsic
 
 ARGUMENTS = 20  # int64s that a launch hands to a kernel after (share, shares)
 
-# A worker looks about 0.2 ms for the next job: longer than Python needs between two kernels of one training step.
-_LOOKS = 4000
+# A worker looks about 0.5 ms for the next job: longer than Python needs between two kernels of one training step.
+_LOOKS = 10_000
 # The caller looks about 30 us for the last share to be done, then naps, so that a worker that lost its core can have this one.
 _LOOKS_BEFORE_NAP = 600
 
-WORKERS = 63  # at most; more shares than 64 would not fit the flags below
+WORKERS = 63  # at most
 
 # Places in the memory that the threads share, in int64s; what different threads write lies on different cache lines.
-_TICKET, _DONE, _NAP, _CODE, _ASLEEP, _SIZE = 0, 8, 16, 17, 40, 40 + 8 * WORKERS
+_TICKET, _DONE, _NAP, _CODE, _SIZE = 0, 8, 16, 17, 40
 # The ticket is one number, so that taking a share is one atomic step: job number (32 bits), shares (16), next share (16).
 
 
@@ -191,7 +191,7 @@ class Pool:
         self.memory = memoryview(raw[first : first + _SIZE])  # begins on a cache line
         self.state = raw.ctypes.data + 8 * first
         self.memory[_NAP] = ctypes.cast(_sleeper(), ctypes.c_void_p).value
-        self.gates = []  # one per worker: closed while it has nothing to do
+        self.gates = []  # one per worker, which closes it behind itself before it looks for work; a launch opens it
 
     def run(self, code, shares, values):
         """Compute all shares of a kernel; the caller makes sure that it is the only one to launch."""
@@ -199,23 +199,20 @@ class Pool:
         for number in range(shares - 1):
             if number >= len(self.gates):
                 self._hire()
-            elif self.memory[_ASLEEP + 8 * number]:
-                self.memory[_ASLEEP + 8 * number] = 0
+            elif self.gates[number].locked():
                 self.gates[number].release()
         self.launch(self.state, shares)
 
     def _hire(self):
-        number, gate = len(self.gates), _thread.allocate_lock()
-        gate.acquire()
+        gate = _thread.allocate_lock()
         self.gates.append(gate)
 
         def live():
             while True:
+                gate.acquire()  # sleeps here, until the next launch if there was none while it worked
                 self.work(self.state)
-                self.memory[_ASLEEP + 8 * number] = 1  # a job published from here on may miss this worker, which costs nothing
-                gate.acquire()
 
-        threading.Thread(target=live, name=f"minigrad-{number + 1}", daemon=True).start()
+        threading.Thread(target=live, name=f"minigrad-{len(self.gates)}", daemon=True).start()
 
 
 _PACK = [struct.Struct(f"{n + 1}q") for n in range(ARGUMENTS + 1)]
