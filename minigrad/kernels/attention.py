@@ -170,7 +170,7 @@ def _largest(x, top):
 
 @helper
 def _exponentials(x, o, top, total, largest):
-    """Scores x of one query become exponentials, less the largest so far; the sum and the output o before them follow."""
+    """Scores x become exponentials, less the largest so far; the sum and the output o of those before them follow."""
     base = constant(0, x) if largest == constant(-np.inf, x) else largest  # nothing but -inf: exponentials of 0
     shrunk = constant(0, x)
     if total > constant(0, x):
@@ -218,9 +218,9 @@ def _padded(scores, r, n, value):
 
 
 @helper
-def _head(x, plan, which, head, h):
+def _head(x, strides, which, head, h):
     """Where a head of array number ``which`` begins."""
-    return at(x, head // h * plan[4 + 4 * which] + head % h * plan[5 + 4 * which])
+    return at(x, head // h * strides[4 * which] + head % h * strides[4 * which + 1])
 
 
 @kernel
@@ -228,9 +228,10 @@ def _attention(
     t: int, nt: int, q: floats, k: floats, v: floats, out: floats, lse: floats, plan: integers, work: floats,
     heads: int, h: int, T: int, S: int, dq: int, dv: int, causal: int, scale: float,
 ):  # fmt: skip
-    numbers, pack, multiply, multiply_scores = plan[0], plan[1], plan[2], plan[3]
-    q_row, q_column, k_row, k_column, v_row, v_column = plan[6], plan[7], plan[10], plan[11], plan[14], plan[15]
-    out_row = plan[18]
+    """Items are heads; ``plan`` is what `_run` writes: working memory a thread, addresses, strides of q, k, v, out."""
+    numbers, pack, multiply, multiply_scores, strides = plan[0], plan[1], plan[2], plan[3], at(plan, 4)
+    q_row, q_column, k_row, k_column = strides[2], strides[3], strides[6], strides[7]
+    v_row, v_column, out_row = strides[10], strides[11], strides[14]
     factor, panel = number(scale, q), 2 * lanes(q)
     k_packed = at(work, t * numbers)  # (dq, S)
     v_packed = at(k_packed, -(-S // panel) * panel * dq)  # (S, dv)
@@ -242,14 +243,15 @@ def _attention(
     largest, total = at(top, QUERIES), at(top, 2 * QUERIES)
     begin, end = share(t, nt, heads)
     for head in range(begin, end):
-        q_head, k_head, v_head = _head(q, plan, 0, head, h), _head(k, plan, 1, head, h), _head(v, plan, 2, head, h)
+        q_head, k_head = _head(q, strides, 0, head, h), _head(k, strides, 1, head, h)
+        v_head = _head(v, strides, 2, head, h)
         invoke(pack, (k_head, k_row, k_column, S, dq, panel, k_packed))
         invoke(pack, (v_head, v_column, v_row, dv, S, panel, v_packed))
         for query in range(0, T, QUERIES):
             queries = min(QUERIES, T - query)
             invoke(pack, (at(q_head, query * q_row), q_row, q_column, queries, dq, ROWS, q_packed))
             _multiply_by(row(q_packed, 0, -(-queries // ROWS) * ROWS * dq), factor)
-            out_at = at(_head(out, plan, 3, head, h), query * out_row)
+            out_at = at(_head(out, strides, 3, head, h), query * out_row)
             for r in range(queries):
                 top[r], total[r] = constant(-np.inf, q), constant(0, q)
             for first in range(0, min(S, query + queries) if causal else S, KEYS):
@@ -280,10 +282,12 @@ def _attention_grad(
     v_grad: floats, lse: floats, plan: integers, work: floats, heads: int, h: int, T: int, S: int, dq: int, dv: int,
     causal: int, scale: float,
 ):  # fmt: skip
-    numbers, pack, multiply, multiply_scores = plan[0], plan[1], plan[2], plan[3]
-    q_row, q_column, k_row, k_column, v_row, v_column = plan[6], plan[7], plan[10], plan[11], plan[14], plan[15]
-    out_row, out_column, g_row, g_column = plan[18], plan[19], plan[22], plan[23]
-    q_grad_row, k_grad_row, v_grad_row = plan[26], plan[30], plan[34]
+    """Items are heads; ``plan`` as of `_attention`, the strides of q, k, v, out, g and the three gradients."""
+    numbers, pack, multiply, multiply_scores, strides = plan[0], plan[1], plan[2], plan[3], at(plan, 4)
+    q_row, q_column, k_row, k_column = strides[2], strides[3], strides[6], strides[7]
+    v_row, v_column, out_row, out_column = strides[10], strides[11], strides[14], strides[15]
+    g_row, g_column = strides[18], strides[19]
+    q_grad_row, k_grad_row, v_grad_row = strides[22], strides[26], strides[30]
     factor, panel = number(scale, q), 2 * lanes(q)
     k_packed = at(work, t * numbers)  # (dq, S)
     v_packed = at(k_packed, -(-S // panel) * panel * dq)  # (dv, S)
@@ -298,14 +302,15 @@ def _attention_grad(
     delta = at(spare, ROWS * panel)  # sum(g out) of each query of the block
     begin, end = share(t, nt, heads)
     for head in range(begin, end):
-        q_head, k_head, v_head = _head(q, plan, 0, head, h), _head(k, plan, 1, head, h), _head(v, plan, 2, head, h)
+        q_head, k_head = _head(q, strides, 0, head, h), _head(k, strides, 1, head, h)
+        v_head = _head(v, strides, 2, head, h)
         invoke(pack, (k_head, k_row, k_column, S, dq, panel, k_packed))
         invoke(pack, (v_head, v_row, v_column, S, dv, panel, v_packed))
         invoke(pack, (k_head, k_column, k_row, dq, S, panel, k_packed_rows))
         for query in range(0, T, QUERIES):
             queries = min(QUERIES, T - query)
-            q_at, g_at = at(q_head, query * q_row), at(_head(g, plan, 4, head, h), query * g_row)
-            out_at = at(_head(out, plan, 3, head, h), query * out_row)
+            q_at, g_at = at(q_head, query * q_row), at(_head(g, strides, 4, head, h), query * g_row)
+            out_at = at(_head(out, strides, 3, head, h), query * out_row)
             invoke(pack, (q_at, q_row, q_column, queries, dq, ROWS, q_packed))
             _multiply_by(row(q_packed, 0, -(-queries // ROWS) * ROWS * dq), factor)
             invoke(pack, (g_at, g_row, g_column, queries, dv, ROWS, g_packed))
@@ -317,7 +322,7 @@ def _attention_grad(
                     total += g_at[r * g_row + j * g_column] * out_at[r * out_row + j * out_column]
                 delta[r] = total
             logs = at(lse, head * T + query)
-            q_grad_at = at(_head(q_grad, plan, 5, head, h), query * q_grad_row)
+            q_grad_at = at(_head(q_grad, strides, 5, head, h), query * q_grad_row)
             for first in range(0, min(S, query + queries) if causal else S, KEYS):
                 keys = min(KEYS, S - first)
                 _scores(multiply, q_packed, k_packed, dq, scores, query, queries, first, keys, causal, spare)
@@ -330,8 +335,8 @@ def _attention_grad(
                     multiply_scores, grads, k_packed_rows, S, dq, q_grad_at, q_grad_row, query, queries, first, keys,
                     causal, spare,
                 )  # fmt: skip
-                k_grad_at = at(_head(k_grad, plan, 6, head, h), first * k_grad_row)
-                v_grad_at = at(_head(v_grad, plan, 7, head, h), first * v_grad_row)
+                k_grad_at = at(_head(k_grad, strides, 6, head, h), first * k_grad_row)
+                v_grad_at = at(_head(v_grad, strides, 7, head, h), first * v_grad_row)
                 _scattered(
                     multiply, grads, q_packed_rows, dq, k_grad_at, k_grad_row, query, queries, first, keys, causal,
                     spare,

@@ -27,8 +27,8 @@ and ``booleans`` pointers of a fixed type; ``int`` an int64; ``float`` the bits 
 (which must be C-contiguous where the kernel reads rows), addresses, ints, floats, or None for a null pointer. The
 element type is that of the array handed to the first ``floats`` argument. The result must not depend on ``nt``:
 threads share independent outputs and nothing else. A function that kernels call is marked ``@helper``. A kernel calls
-another kernel's machine code with ``pool.invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an ``int``
-argument.
+another kernel's machine code with ``pool.invoke(address, (...))`` when it is handed ``other.address(dtype)`` as an
+``int`` argument.
 
 Why machine code behind addresses: a kernel as a C callback costs a fifth of the compile time of a Numba function with
 ``parallel=True``, and one pool of threads (``pool.py``) runs any of them.
@@ -123,8 +123,8 @@ def helper(function=None, *, fastmath=ROWS):
 def run(kernel, items, work, *arguments):
     """Run a kernel over ``items`` independent pieces that are together ``work`` elements of work.
 
-    Threads share the pieces when there is enough work. Where they are taken, because another Python thread is using them,
-    the calling thread does everything: the bits are the same.
+    Threads share the pieces when there is enough work. Where they are taken, because another Python thread is using
+    them, the calling thread does everything: the bits are the same.
     """
     if items < 1:
         return
@@ -221,7 +221,7 @@ def _own_pool():
 
 
 def _entry(function, arguments):
-    """A compiled function of int64s that gives the interpreter free; itself, without the dispatcher that looks at types."""
+    """A compiled function of int64s that gives the interpreter free, without the dispatcher that looks at types."""
     make = functools.partial(njit, types.void(*[types.int64] * arguments), nogil=True, error_model="numpy")
     dispatcher = _with_cache(make, function)
     _kept.append(dispatcher)
