@@ -78,7 +78,7 @@ def matmul(x, y):
     Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5), normal(rng, 5))), Sample((normal(rng, 3, 4), normal(rng, 4, 5))),
     Sample((strided(rng, 3, 4), normal(rng, 5, 4).T, normal(rng, 5)), note="strided"),
     Sample((normal(rng, 0, 4), normal(rng, 4, 5), normal(rng, 5)), note="0-size"),
-], reference=lambda x, w, b=None: x @ w + (0 if b is None else b), method=False, errors=lambda: [
+], reference=lambda x, w, b=None: np.matmul(x, w) + (0 if b is None else b), method=False, errors=lambda: [
     ErrorSample((np.ones((2, 3)), np.ones((4, 5))), {}, ShapeError, r"linear.*3 features.*4 rows.*\(2, 3\).*\(4, 5\)"),
     ErrorSample((np.ones((2, 4)), np.ones((4, 5)), np.ones(4)), {}, ShapeError, r"linear.*5 columns.*\(4,\)"),
 ])  # fmt: skip
