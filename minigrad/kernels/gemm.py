@@ -37,7 +37,7 @@ FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 BLOCK_M, BLOCK_N, BLOCK_K = 4 * ROWS, 512, 384
 CHUNK = 64  # columns of a product with few rows that stay together
 UNROLL = 4  # steps of k in one turn of the innermost loop
-NO_PACKING = 2 * ROWS, 1 << 17  # with no more rows of a, and no larger b, packing b costs more than it saves
+NO_PACKING = 2 * ROWS, 1024  # with no more rows of a, and no longer rows of b, packing b costs more than it saves
 
 
 # ---- vector code
@@ -348,7 +348,7 @@ def product(
             for p in range(0, K, BLOCK_K):
                 k = min(BLOCK_K, K - p)
                 b_at = at(b_start, p * b_row + j * b_column)
-                packs = M > NO_PACKING[0] or K * N > NO_PACKING[1] or b_column != 1
+                packs = M > NO_PACKING[0] or b_row > NO_PACKING[1] or b_column != 1
                 whole = 0 if packs else n // width * width
                 if whole < n:
                     end = at(b_at, whole * b_column)
