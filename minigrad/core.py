@@ -195,6 +195,10 @@ def as_array(value, dtype=None, copy=False):
         value = value._data
     if dtype is None and not isinstance(value, np.ndarray | np.generic):
         if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
+            if any(isinstance(item, Tensor) and item._requires_grad for item in value) and settings.is_grad_enabled():
+                raise GradientError(
+                    "tensor: a list of tensors that require a gradient would be detached silently; join them with stack or concatenate."
+                )
             value = [item._data if isinstance(item, Tensor) else item for item in value]
         try:
             array = np.array(value) if copy else np.asarray(value)
@@ -233,21 +237,24 @@ class Op:
     __slots__ = (
         "name", "forward", "function", "arrays", "variadic", "required", "defaults", "parameters",
         "rule", "rule_takes", "uses_out", "composite", "saves", "reference", "numpy", "samples", "errors", "kinks",
-        "linear", "method",
+        "linear", "method", "differentiable",
     )  # fmt: skip
 
     def __init__(self, forward, *, saves=False, reference=None, numpy=None, samples=None, errors=None, kinks="",
-                 linear=(), method=True):  # fmt: skip
-        self.name, self.forward = forward.__name__, forward
+                 linear=(), method=True, differentiable=True):  # fmt: skip
+        self.name, self.forward, self.differentiable = forward.__name__, forward, differentiable
         self.saves, self.reference, self.numpy = saves, reference, numpy
         self.samples, self.errors, self.kinks, self.linear, self.method = samples, errors, kinks, linear, method
         self.rule = self.composite = None
         self.rule_takes, self.uses_out = frozenset(), False
-        signature = inspect.signature(forward).parameters.values()
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in signature)
-        inputs = [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
-        rest = [p for p in signature if p not in inputs]
+        signature = inspect.signature(forward)
+        named = signature.parameters.values()
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in named)
+        inputs = [p for p in named if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+        rest = [p for p in named if p not in inputs]
         self.arrays = tuple(p.name for p in inputs)
+        if not inputs:
+            raise TypeError(f"{self.name}: an op's arrays stand before a slash, as in def {self.name}(x, /). Received: {signature}.")
         self.required = sum(p.default is p.empty for p in inputs)
         self.parameters = tuple(p.name for p in rest)
         self.defaults = {p.name: p.default for p in rest if p.default is not p.empty}
@@ -301,15 +308,16 @@ class Op:
         return f"<op {self.signature()}>"
 
 
-def op(**attachments):
+def op(forward=None, /, **attachments):
     """Declare an op: decorate its forward, which sees arrays only; then attach its rule by ``@name.vjp``.
 
     ``saves``: the forward returns ``(out, saved)``; only an op with a composite may save.
     ``reference``: the same function in NumPy; ``numpy``: the NumPy functions this op stands for;
     ``samples(rng)``, ``errors()``: inputs for the tests; ``kinks``: points without derivative and what we choose there;
-    ``linear``: the inputs in which the op is linear; ``method``: whether Tensor gets it as a method.
+    ``linear``: the inputs in which the op is linear; ``method``: whether Tensor gets it as a method;
+    ``differentiable=False``: it never has a rule, its result is a constant. Raises ValueError for a name of minigrad's own.
 
-    >>> @op()
+    >>> @op
     ... def double(x, /):
     ...     '''Twice x.   (...) -> (...)'''
     ...     return x * 2
@@ -339,12 +347,15 @@ def op(**attachments):
             this.composite = f
             return f
 
+        taken = REGISTRY.get(this.name)
+        if taken and taken.forward.__module__ != forward.__module__ and taken.forward.__module__.startswith("minigrad."):
+            raise ValueError(f"op: minigrad has an op called {this.name}; give yours another name.")
         this.function = function
         function.op, function.vjp, function.composite = this, this.vjp, composite
         REGISTRY[this.name] = this
         return function
 
-    return declare
+    return declare if forward is None else declare(forward)
 
 
 class Node:
@@ -379,6 +390,11 @@ def apply(op, inputs, params):
         elif isinstance(x, list | tuple):
             x = as_array(x)
         arrays.append(x)
+    if tracked and op.rule is None and op.differentiable and settings.is_grad_enabled():
+        raise GradientError(
+            f"{op.name}: has no rule, so no gradient can flow through it. Attach one with @{op.name}.vjp, or declare the op with "
+            "differentiable=False if its result is a constant."
+        )
     out = op.forward(*arrays, **params)
     saved = None
     if op.saves:
@@ -531,6 +547,8 @@ def _gradients(node, gradients, wanted, create_graph):
             out = wrap(out, node) if node.outputs == 1 else tuple([wrap(o, node, i) for i, o in enumerate(out)])
         with settings.enable_grad():
             results = op.rule(gradients[0] if node.outputs == 1 else tuple(gradients), out, *inputs, **extra)
+    if not isinstance(results, tuple | list):
+        raise GradientError(f"{op.name}: its rule must return a tuple, one gradient per input; one alone as (gradient,).")
     if len(results) != len(inputs):
         raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(inputs)} inputs.")
     return [_fit(op, x, g, create_graph) if want and g is not None else None for x, g, want in zip(inputs, results, wanted)]
@@ -568,13 +586,14 @@ def seed_of(output, gradient, who):
     if not output._requires_grad:
         raise GradientError(
             f"{who}: nothing to differentiate: this tensor was made without any input that requires a gradient, or under "
-            "no_grad, or was detached. " + received(tensor=output)
+            "no_grad, or was detached, or from frozen parameters only. " + received(tensor=output)
         )
     if gradient is None:
         if output.size != 1:
             raise GradientError(
-                f"{who}: only a tensor of size 1 has a gradient of its own; reduce it first, for example with .sum(), or pass "
-                "gradient= with its shape. " + received(tensor=output)
+                f"{who}: only a tensor of size 1 has a gradient of its own; reduce it first, for example with .sum()"
+                + (", or pass gradient= with its shape. " if who == "backward" else ". ")
+                + received(tensor=output)
             )
         return np.ones_like(output._data)
     seed = gradient if isinstance(gradient, Tensor) else as_array(gradient, output.dtype, copy=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import settings
 from .core import Tensor, alias, as_array, leaves_of, seed_of, walk, wrap
-from .errors import GradientError
+from .errors import DtypeError, GradientError, received
 
 
 def gradients(outputs, inputs, grad_outputs=None, retain_graph=False, create_graph=False, allow_unused=False):
@@ -37,11 +37,13 @@ def gradients(outputs, inputs, grad_outputs=None, retain_graph=False, create_gra
     return [g if g is None or isinstance(g, Tensor) else wrap(g) for g in found]
 
 
-def _leaves(args, argnums):
+def _leaves(who, args, argnums):
     """The arguments with fresh tracked Tensors at ``argnums``, joined to the caller's graph where there is one."""
     args = list(args)
     for i in argnums:
         x = args[i]
+        if as_array(x).dtype.kind != "f":
+            raise DtypeError(f"{who}: argument {i} must be floating, to move it by a little; write 3.0 for 3. " + received(argument=x))
         args[i] = alias(x) if isinstance(x, Tensor) and x.requires_grad else Tensor(x, requires_grad=True)
     return args
 
@@ -84,7 +86,7 @@ def value_and_grad(f, argnums=0):
     def function(*args, **kwargs):
         outer_grad = settings.is_grad_enabled()
         with settings.enable_grad():
-            args = _leaves(args, positions)
+            args = _leaves("grad", args, positions)
         value = _called(f, "grad", *args, **kwargs)
         fresh = [args[i] for i in positions]
         nested = _nested(outer_grad, value, fresh)
@@ -116,7 +118,7 @@ def vjp(f, *inputs):
     """
     outer_grad = settings.is_grad_enabled()
     with settings.enable_grad():
-        args = _leaves(inputs, range(len(inputs)))
+        args = _leaves("vjp", inputs, range(len(inputs)))
     out = _called(f, "vjp", *args)
     nested = _nested(outer_grad, out, args)
 
@@ -137,6 +139,8 @@ def jvp(f, inputs, tangents):
     >>> moved.tolist()
     [2.0, 2.0]
     """
+    if isinstance(inputs, Tensor) or isinstance(tangents, Tensor):
+        raise TypeError("jvp: takes a list of inputs and a list of tangents, one per input: jvp(f, [x], [t]).")
     out, pull = vjp(f, *inputs)
     nested = settings.is_grad_enabled() and (
         pull.nested or any(isinstance(t, Tensor) and t.requires_grad for t in tangents)

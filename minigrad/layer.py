@@ -100,6 +100,29 @@ class Layer:
         super().__init_subclass__(**kwargs)
         cls._takes_training = "training" in inspect.signature(cls.call).parameters
 
+    def __setattr__(self, name, value):
+        if isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer):
+            if isinstance(self.__dict__.get(name), Parameter | Buffer):
+                raise LayerError(
+                    f"{type(self).__name__}.{name}: is a {type(getattr(self, name)).__name__}, and would leave the layer if a plain tensor "
+                    f"took its place; change its values with {name}.assign(...)."
+                )
+            if value.is_leaf and value._requires_grad:
+                raise LayerError(
+                    f"{type(self).__name__}.{name}: a plain tensor that requires a gradient does not belong to the layer; make it a "
+                    "Parameter. " + received(**{name: value})
+                )
+        super().__setattr__(name, value)
+
+    def __repr__(self):
+        if not self.built:
+            return f"<{type(self).__name__}, not built>"
+        try:
+            learnable, fixed = (sum(t.size for t in ts) for ts in (self.parameters(), self.buffers()))
+        except LayerError:
+            return f"<{type(self).__name__}, not built>"
+        return f"<{type(self).__name__}: {learnable:,} learnable, {fixed:,} non-learnable>"
+
     @property
     def built(self):
         """Whether `build` has run; a layer without one is always built."""
@@ -370,11 +393,12 @@ class Sequential(Layer):
     (2, 1)
     """
 
-    def __init__(self, layers):
-        self.layers = list(layers)
+    def __init__(self, *layers):
+        one_list = len(layers) == 1 and isinstance(layers[0], list | tuple)
+        self.layers = list(layers[0] if one_list else layers)
         for layer in self.layers:
             if not isinstance(layer, Layer):
-                raise TypeError(f"Sequential: takes a list of layers. Received: {layer!r:.60}.")
+                raise TypeError(f"Sequential: takes layers, in a list or one by one. Received: {layer!r:.60}.")
 
     def call(self, x, training=False):
         for layer in self.layers:

@@ -1,6 +1,7 @@
 """Optimisers: they change learnable parameters that are not frozen and have a gradient, and nothing else."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,6 +27,8 @@ class Optimizer:
     """What optimisers share: parameter groups, each with its own options, and a step count."""
 
     def __init__(self, parameters, **options):
+        if not isinstance(parameters, Iterable):
+            raise TypeError(f"optimiser: takes a list of parameters, such as model.parameters(). Received: {parameters!r:.60}.")
         groups = list(parameters)
         if not groups or not isinstance(groups[0], dict):
             groups = [{"params": groups}]

@@ -94,6 +94,8 @@ def _repr(x):
 Tensor.__getitem__, Tensor.__setitem__, Tensor.__iter__, Tensor.__len__ = _getitem, _setitem, _iter, _len
 Tensor.__bool__, Tensor.__repr__ = _bool, _repr
 Tensor.__float__ = lambda x: float(x.item())
+Tensor.__round__ = lambda x, digits=None: round(x.item(), digits)
+Tensor.__format__ = lambda x, spec: format(x.item(), spec) if spec else repr(x)
 Tensor.__int__ = lambda x: int(x.item())
 Tensor.__index__ = lambda x: operator.index(x.item())
 Tensor.__reduce__ = lambda x: (_restored, (type(x), _recorded_is_an_error(x, "pickle")._data, x._requires_grad))
@@ -163,15 +165,18 @@ _FOR_NUMPY.update({np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.si
 
 def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
     if method != "__call__" or kwargs:
-        raise MinigradError(f"numpy.{ufunc.__name__}: on a Tensor only the plain call is supported, without {method} or {sorted(kwargs)}.")
+        extra = f".{method}" if method != "__call__" else f" with {' and '.join(f'{name}=' for name in kwargs)}"
+        raise MinigradError(
+            f"numpy.{ufunc.__name__}{extra}: not available for a Tensor, only the plain call is. Use a function of minigrad, or .numpy() "
+            "for a constant array."
+        )
     return _array_function(self, ufunc, (), inputs, {})
 
 
 def _array_function(self, function, types, args, kwargs):
     if function not in _FOR_NUMPY:
-        raise MinigradError(
-            f"numpy.{function.__name__}: not available for a Tensor. Use a function of minigrad, or .numpy() for a constant array."
-        )
+        name = f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}"
+        raise MinigradError(f"{name}: not available for a Tensor. Use a function of minigrad, or .numpy() for a constant array.")
     return _FOR_NUMPY[function](*args, **kwargs)
 
 

@@ -738,3 +738,70 @@ def test_repr_shows_values_dtype_and_origin():
     assert repr(x) == "tensor([1. , 2.5], dtype=float64, requires_grad=True)"
     assert repr((x * 2).sum()) == "tensor(7., dtype=float64, from sum)"
     assert repr(Tensor([1, 2])) == "tensor([1, 2])"
+
+
+def test_an_op_without_a_rule_lets_no_gradient_vanish():
+    try:
+
+        @mg.op
+        def cube_without_rule(x, /):
+            """x x x.   (...) -> (...)"""
+            return x**3
+
+        x = mg.tensor([2.0], requires_grad=True)
+        with pytest.raises(GradientError, match=r"cube_without_rule: has no rule.*@cube_without_rule.vjp"):
+            cube_without_rule(x)
+        with mg.no_grad():
+            assert cube_without_rule(x).tolist() == [8.0]
+        assert not mg.greater(x, 1.0).requires_grad  # declared to be a constant
+    finally:
+        del REGISTRY["cube_without_rule"]
+
+
+def test_declarations_that_cannot_be_meant_are_refused():
+    with pytest.raises(TypeError, match=r"before a slash, as in def no_slash\(x, /\)"):
+
+        @mg.op
+        def no_slash(x):
+            return x
+
+    with pytest.raises(ValueError, match="minigrad has an op called exp"):
+
+        @mg.op
+        def exp(x, /):
+            return x
+
+    assert REGISTRY["exp"].function is mg.exp
+
+
+def test_a_rule_that_forgets_the_comma_is_told_so():
+    try:
+
+        @mg.op
+        def twice(x, /):
+            """2 x.   (...) -> (...)"""
+            return x * 2
+
+        @twice.vjp
+        def _(g, _, x):
+            return g * 2
+
+        with pytest.raises(GradientError, match=r"twice: its rule must return a tuple.*\(gradient,\)"):
+            twice(mg.tensor([1.0], requires_grad=True)).backward()
+    finally:
+        del REGISTRY["twice"]
+
+
+def test_a_list_of_recorded_tensors_is_not_detached_silently():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(GradientError, match="stack"):
+        mg.tensor([x.sum(), x.mean()])
+    mg.stack([x, x * 3]).sum().backward()
+    assert x.grad.tolist() == [4.0, 4.0]
+    with mg.no_grad():
+        assert mg.tensor([x.sum(), x.mean()]).tolist() == [3.0, 1.5]
+
+
+def test_a_number_in_a_tensor_formats_and_rounds_like_a_number():
+    loss = mg.tensor(1.2345)
+    assert f"{loss:.2f} {round(loss, 1)} {loss}" == "1.23 1.2 tensor(1.2345)"

@@ -292,3 +292,26 @@ def test_initial_values_depend_on_the_seed_alone():
     assert np.array_equal(kernel(3), kernel(3)) and not np.array_equal(kernel(3), kernel(4))
     limit = (6 / 7) ** 0.5
     assert np.abs(kernel(3)).max() <= limit and np.abs(kernel(3)).max() > limit / 2
+
+
+def test_a_parameter_cannot_leave_its_layer_silently():
+    layer = mg.Dense(2).ensure_built((None, 3))
+    with pytest.raises(LayerError, match=r"Dense.kernel: is a Parameter.*kernel.assign"):
+        layer.kernel = layer.kernel * 2
+    with pytest.raises(LayerError, match="make it a Parameter"):
+        layer.extra = mg.tensor([1.0], requires_grad=True)
+    assert len(layer.parameters()) == 2
+    layer.kernel = mg.Parameter(np.zeros((3, 2)))  # one Parameter for another is fine
+    layer.seen = mg.tensor([1.0])  # and so is a constant
+
+
+def test_a_layer_says_what_it_is():
+    model = mg.Sequential(mg.Dense(4), mg.Dense(2))
+    assert repr(model) == "<Sequential, not built>"
+    model(np.ones((1, 3), np.float32))
+    assert repr(model) == "<Sequential: 26 learnable, 0 non-learnable>"
+
+
+def test_an_optimiser_given_a_layer_names_its_parameters():
+    with pytest.raises(TypeError, match=r"model.parameters\(\)"):
+        mg.optim.SGD(mg.Dense(2), lr=0.1)

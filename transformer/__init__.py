@@ -12,3 +12,4 @@ from .layers import (
     PositionalEmbedding,
 )
 from .models import LanguageModel, LanguageModelConfig
+from .summary import summary

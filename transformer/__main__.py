@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from transformer.config import SampleConfig, TrainConfig, nearest, parse
 from transformer.errors import UserError
@@ -50,6 +51,9 @@ def main(words: Sequence[str] | None = None) -> int:
         if not words or words[0] in ("-h", "--help", "help"):
             print(usage())
             return 0 if words else 2
+        if words[0] == "--version":
+            print(f"transformer {version('minigrad')}")
+            return 0
         if words[0] not in COMMANDS:
             hint = nearest(words[0], COMMANDS) or f"; there are {' and '.join(COMMANDS)}."
             raise UserError(f"There is no command {words[0]}{hint}", code=2)

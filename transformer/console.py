@@ -74,7 +74,7 @@ class Report:
             MofNCompleteColumn(),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeRemainingColumn(),
             TextColumn("left"),
         )
         with Progress(*columns, console=self.console, transient=True) as bar:

@@ -62,6 +62,8 @@ class LanguageModel(mg.Layer):
     """
 
     def __init__(self, config, seed=0):
+        if not isinstance(config, LanguageModelConfig):
+            raise TypeError(f"LanguageModel: takes a LanguageModelConfig. Received: {config!r:.60}.")
         self.config, self.generator = config, random.Generator(seed)
         # GPT-2's 0.02 at its width of 768; a narrow model needs larger numbers for its products to keep that size,
         # and what every block adds to the sum is smaller the more blocks there are

@@ -72,7 +72,7 @@ def loss_curve(
     axes.tick_params(colors=INK, length=3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.legend(loc="upper right", fontsize=9, labelcolor=INK, frameon=True, framealpha=1.0, edgecolor="none")
+    axes.legend(loc="upper right", fontsize=9, labelcolor=INK, frameon=False)
 
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)

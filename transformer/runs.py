@@ -65,7 +65,8 @@ class Run:
         """
         run = cls(folder)
         if not run.folder.is_dir():
-            raise UserError(f"There is no run at {run.folder}: the folder does not exist.")
+            why = "it is a file, not a folder" if run.folder.exists() else "the folder does not exist"
+            raise UserError(f"There is no run at {run.folder}: {why}.")
         if not (run.folder / CONFIG).is_file():
             raise UserError(f"{run.folder} is not the folder of a run: it has no {CONFIG}.")
         return run

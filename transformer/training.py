@@ -196,6 +196,7 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
         trainer.restore(old, steps[-1])
         if config.steps < trainer.step:
             raise UserError(f"--steps: {config.steps} is less than the {trainer.step} steps that this run has made.")
+    planned = old.read_json(runs.CONFIG)["training"]["steps"] if old else config.steps
     run = old or Run.create(config.out, config.preset)
     run.write_json(runs.CONFIG, {"model": dataclasses.asdict(trainer.model.config), "training": config.saved()})
     run.write_json(runs.CORPUS, corpus.record())
@@ -203,7 +204,7 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
 
     try:
         report.say(summary(trainer.model))
-        _introduce(corpus, trainer, run, report)
+        _introduce(corpus, trainer, planned, run, report)
         with report.busy("Fitting n-grams and compressing: the lines to pass"):
             lines = _lines_to_pass(corpus, run)
         held_out = tokenizer.encode(corpus.validation)
@@ -243,11 +244,11 @@ def _check_corpus(run: Run, corpus: Corpus) -> None:
         )
 
 
-def _introduce(corpus: Corpus, trainer: Trainer, run: Run, report: Report) -> None:
+def _introduce(corpus: Corpus, trainer: Trainer, planned: int, run: Run, report: Report) -> None:
     config = trainer.config
     report.say(
         f"Text: {corpus.name}, {corpus.characters:,} characters ({len(corpus.alphabet)} different) in "
-        f"{corpus.documents:,} documents; {len(corpus.validation):,} of them are for validation."
+        f"{corpus.documents:,} document{'s' * (corpus.documents != 1)}; {len(corpus.validation):,} characters are for validation."
     )
     report.say(
         f"Training: {config.steps:,} steps of {config.batch} windows of {config.block} characters, "
@@ -255,6 +256,11 @@ def _introduce(corpus: Corpus, trainer: Trainer, run: Run, report: Report) -> No
     )
     if trainer.step:
         report.say(f"Going on after step {trainer.step:,}.")
+        if planned != config.steps:
+            report.say(
+                f"It was planned for {planned:,} steps. With {flag('steps')} {config.steps:,} the learning rate takes another "
+                "way down, so the result is not the planned run's."
+            )
 
 
 def _lines_to_pass(corpus: Corpus, run: Run) -> dict[str, float]:

@@ -391,7 +391,7 @@ def _comparison(ufunc, sign):
     >>> {ufunc.__name__}(np.array([1.0, 2.0]), 2.0)
     {ufunc(np.array([1.0, 2.0]), 2.0)!r}
     """
-    return elementwise(numpy=ufunc, reference=ufunc, samples=binary())(compare)
+    return elementwise(numpy=ufunc, reference=ufunc, samples=binary(), differentiable=False)(compare)
 
 
 greater = _comparison(np.greater, ">")

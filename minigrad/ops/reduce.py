@@ -119,7 +119,7 @@ max = _extremum(np.maximum, "max")
 min = _extremum(np.minimum, "min")
 
 
-@op(numpy=np.argmax, reference=np.argmax, samples=lambda rng: [
+@op(differentiable=False, numpy=np.argmax, reference=np.argmax, samples=lambda rng: [
     Sample((normal(rng, 3, 4),)), Sample((normal(rng, 3, 4), 1)), Sample((strided(rng, 2, 3), 0)),
 ], errors=_axis_errors("argmax"))  # fmt: skip
 def argmax(x, /, axis=None):

@@ -157,3 +157,19 @@ def _(g, _, *xs, axis):
     ends = np.cumsum([0] + [x.shape[axis] for x in xs])
     before = (slice(None),) * axis
     return [getitem(g, (*before, slice(int(a), int(b)))) for a, b in zip(ends, ends[1:])]
+
+
+def stack(xs, axis=0):
+    """Tensors of one shape side by side along a new axis.   [(n), (n), (n)] -> (3, n)
+
+    Raises ShapeError where the shapes differ.
+
+    >>> import numpy as np
+    >>> stack([np.zeros(2), np.ones(2)])
+    array([[0., 0.],
+           [1., 1.]])
+    """
+    shapes = [np.shape(x) for x in xs]
+    if len(set(shapes)) > 1:
+        raise ShapeError(f"stack: all tensors must have the same shape. Received: {', '.join(map(str, shapes))}.")
+    return concatenate([expand_dims(x, axis) for x in xs], axis)  # (n) -> (1, n), then side by side

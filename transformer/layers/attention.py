@@ -39,7 +39,9 @@ class MultiHeadAttention(mg.Layer):
         self.output_kernel = mg.Parameter(self.output_initializer((h * dv, E)).reshape(h, dv, E))
         self.output_bias = mg.Parameter(zeros((E,))) if self.use_bias else None
 
-    def call(self, query, value, key=None, attention_mask=None, use_causal_mask=False):
+    def call(self, query, value=None, key=None, attention_mask=None, use_causal_mask=False):
+        if value is None:
+            raise TypeError("MultiHeadAttention: needs query and value; self-attention is layer(x, x).")
         key = value if key is None else key
         for name, x in (("query", query), ("value", value), ("key", key)):
             if x.ndim != 3 or x.shape[-1] != self.query_kernel.shape[0]:
