@@ -33,7 +33,7 @@ class TrainConfig:
     """Train a character-level GPT and save it in a run folder; without options, on Python's own documentation."""
 
     preset: str = option(
-        "small", "sizes to start from: tiny is a try, small takes minutes, base hours", choices=PRESETS, group="the run"
+        "small", "sizes to start from: tiny is a try, small takes minutes, base half an hour", choices=PRESETS, group="the run"
     )
     out: str | None = option(
         None, "run folder to make (otherwise runs/PRESET, numbered where that is taken)", metavar="FOLDER", saved=False
@@ -49,16 +49,16 @@ class TrainConfig:
     layers: int = option(4, "blocks on top of each other", tiny=2, base=6, at_least=1, group="the model")
     heads: int = option(4, "attention heads per block", at_least=1)
     width: int = option(128, "numbers per character, E; a multiple of the heads", tiny=64, base=256, at_least=1)
-    block: int = option(64, "characters the model looks back, T", tiny=32, base=256, at_least=2)
+    block: int = option(64, "characters the model looks back, T", tiny=32, base=128, at_least=2)
     dropout: float = option(0.0, "share of numbers dropped while training", base=0.1, at_least=0, below=1)
     tied: bool = option(True, "one table for reading and for predicting characters")
 
     steps: int = option(
-        3600, "steps of gradient descent", tiny=400, base=8000, at_least=1, group="training", resumable=True
+        3600, "steps of gradient descent", tiny=400, base=4000, at_least=1, group="training", resumable=True
     )
-    batch: int = option(12, "windows of text per step, B", tiny=16, base=8, at_least=1)
-    learning_rate: float = option(3e-3, "at its highest", tiny=5e-3, base=1.5e-3, above=0)
-    warmup: int = option(200, "steps until the learning rate is at its highest", tiny=40, base=300, at_least=0)
+    batch: int = option(12, "windows of text per step, B", tiny=16, base=16, at_least=1)
+    learning_rate: float = option(3e-3, "at its highest", tiny=5e-3, base=2e-3, above=0)
+    warmup: int = option(200, "steps until the learning rate is at its highest", tiny=40, base=200, at_least=0)
     final_rate: float = option(0.1, "the last learning rate, as a share of the highest", at_least=0, at_most=1)
     weight_decay: float = option(0.1, "pull of matrices towards zero", at_least=0)
     beta1: float = option(0.9, "memory of the gradient", at_least=0, below=1)
@@ -66,14 +66,14 @@ class TrainConfig:
     clip: float = option(1.0, "longest gradient that is not shortened", above=0)
 
     validate_every: int = option(
-        300, "steps between two looks at validation text", tiny=100, base=500, at_least=1, group="reports"
+        300, "steps between two looks at validation text", tiny=100, base=400, at_least=1, group="reports"
     )
     validation_windows: int = option(250, "windows of validation text in a look", base=100, at_least=1)
     sample_every: int = option(
         600, "steps between two samples of text", tiny=200, base=1000, at_least=1, resumable=True
     )
     sample_tokens: int = option(200, "characters in a sample", tiny=120, base=300, at_least=1, resumable=True)
-    checkpoint_every: int = option(600, "steps between two checkpoints", tiny=200, base=500, at_least=1, resumable=True)
+    checkpoint_every: int = option(600, "steps between two checkpoints", tiny=200, base=400, at_least=1, resumable=True)
     keep: int = option(2, "checkpoints to keep", at_least=1, resumable=True)
 
     def __post_init__(self) -> None:
