@@ -57,6 +57,7 @@ from numba.core.registry import cpu_target
 
 from minigrad import settings
 from minigrad.kernels import pool
+from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import Pool
 
 # What LLVM may assume about floating point. NaN and infinities always count: masks are -inf.
@@ -143,13 +144,7 @@ def shares(items, work):
 
 def launch(code, nt, values):
     """Call machine code once for each of ``nt`` shares, with int64 ``values`` after (share, nt)."""
-    shared = _pool()
-    if nt > 1 and _busy.acquire(blocking=False):
-        try:
-            return shared.run(code, nt, values)
-        finally:
-            _busy.release()
-    return _own_pool().run(code, 1, values)
+    (_shared or _pool()).run(code, nt, values)
 
 
 def address(array):
@@ -164,15 +159,8 @@ def address(array):
 
 
 def scratch(size):
-    """The address, a multiple of 64, of at least ``size`` bytes of working memory that belong to the calling thread.
-
-    The contents last until the next call.
-    """
-    buffer = getattr(_local, "buffer", None)
-    if buffer is None or buffer.size < size + 64:
-        buffer = _local.buffer = np.empty(size + 64, np.uint8)
-        _local.address = (address(buffer) + 63) // 64 * 64
-    return _local.address
+    """Working memory of at least ``size`` bytes that begins on a cache line, the caller's for as long as it holds the array."""
+    return empty((max(size, 1 << 16),), np.dtype(np.uint8))
 
 
 def _bits(number):
@@ -195,8 +183,6 @@ def _data_offset():
 _FLOAT64, _INT64 = struct.Struct("d"), struct.Struct("q")
 _DATA = _data_offset()
 _pointer_at = ctypes.c_size_t.from_address
-_local = threading.local()
-_busy = threading.Lock()  # the pool computes one job at a time; a second Python thread does its job alone
 _shared = None
 
 
@@ -206,18 +192,11 @@ def _pool():
     if _shared is None:
         with _compiling:
             if _shared is None:
-                shared = Pool(_entry(pool.launch, 2), _entry(pool.work, 1))
+                shared = Pool(_entry(pool.launch, pool.ARGUMENTS + 3), _entry(pool.work, 1))
                 if hasattr(os, "register_at_fork"):
                     os.register_at_fork(after_in_child=_after_fork)
                 _shared = shared
     return _shared
-
-
-def _own_pool():
-    """Memory for the jobs that the calling thread does alone."""
-    if not hasattr(_local, "pool"):
-        _local.pool = Pool(_shared.launch, _shared.work)
-    return _local.pool
 
 
 def _entry(function, arguments):
@@ -233,8 +212,8 @@ _kept = []  # what keeps machine code alive
 
 def _after_fork():
     # Workers do not survive a fork, and a lock may have been held by a thread that is gone.
-    global _shared, _busy, _compiling
-    _busy, _compiling = threading.Lock(), threading.RLock()
+    global _shared, _compiling
+    _compiling = threading.RLock()
     _shared = Pool(_shared.launch, _shared.work)
 
 

@@ -458,11 +458,11 @@ def _multiply(a, b, c, bias):
     batches = len(offsets)
     nt = shares(batches * M * N, batches * M * N * K // 16)
     code, pack_code, multiply_code = _code(a.dtype)
+    memory = scratch(nt * item * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR // item))
     values = [
         address(a), address(b), address(c), address(bias), address(offsets), batches, M, N, K,
         a.strides[-2] // item, a.strides[-1] // item, b.strides[-2] // item, b.strides[-1] // item,
-        scratch(nt * item * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR // item)),
-        bias is not None, pack_code, multiply_code,
+        address(memory), bias is not None, pack_code, multiply_code,
     ]  # fmt: skip
     launch(code, nt, values)
     return c

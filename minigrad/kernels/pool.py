@@ -10,8 +10,8 @@ Which thread computes a share never changes a bit of the result.
 """
 
 import _thread
+import contextlib
 import ctypes
-import struct
 import sys
 import threading
 
@@ -31,7 +31,7 @@ _LOOKS_BEFORE_NAP = 600
 WORKERS = 63  # at most
 
 # Places in the memory that the threads share, in int64s; what different threads write lies on different cache lines.
-_TICKET, _DONE, _NAP, _CODE, _SIZE = 0, 8, 16, 17, 40
+_TICKET, _DONE, _TAKEN, _NAP, _CODE, _SIZE = 0, 8, 16, 24, 25, 48
 # The ticket is one number, so that taking a share is one atomic step: job number (32 bits), shares (16), next share (16).
 
 
@@ -151,11 +151,37 @@ def _take(state):
     return True
 
 
-def launch(state, shares):
-    """What the calling thread does: publish the job, take shares, wait until all are done."""
-    if shares == 1:
-        _compute(state, 0, 1)
+def launch(state, code, shares, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):
+    """What the calling thread does: publish the job, take shares, wait until all are done.
+
+    One call from the interpreter, from the arguments to the result: a signal handler, or another Python thread, that launches
+    meanwhile finds the pool taken and computes its kernel alone.
+    """
+    if shares == 1 or not _swap(state + 8 * _TAKEN, 0, 1):
+        invoke(code, (np.int64(0), np.int64(1), a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))
         return
+    job = state + 8 * _CODE
+    _store(job, code)
+    _store(job + 8, a)
+    _store(job + 16, b)
+    _store(job + 24, c)
+    _store(job + 32, d)
+    _store(job + 40, e)
+    _store(job + 48, f)
+    _store(job + 56, g)
+    _store(job + 64, h)
+    _store(job + 72, i)
+    _store(job + 80, j)
+    _store(job + 88, k)
+    _store(job + 96, l)
+    _store(job + 104, m)
+    _store(job + 112, n)
+    _store(job + 120, o)
+    _store(job + 128, p)
+    _store(job + 136, q)
+    _store(job + 144, r)
+    _store(job + 152, s)
+    _store(job + 160, u)
     _store(state + 8 * _DONE, 0)
     number = (_load(state + 8 * _TICKET) >> 32) + 1
     _store(state + 8 * _TICKET, ((number & 0x7FFFFFFF) << 32) | (shares << 16))
@@ -168,6 +194,7 @@ def launch(state, shares):
             _nap(_load(state + 8 * _NAP))
         else:
             _pause()
+    _store(state + 8 * _TAKEN, 0)
 
 
 def work(state):
@@ -194,28 +221,28 @@ class Pool:
         self.gates = []  # one per worker, which closes it behind itself before it looks for work; a launch opens it
 
     def run(self, code, shares, values):
-        """Compute all shares of a kernel; the caller makes sure that it is the only one to launch."""
-        _PACK[len(values)].pack_into(self.memory, 8 * _CODE, code, *values)
+        """Compute all shares of a kernel, with the workers where they are not busy with another job."""
         for number in range(shares - 1):
             if number >= len(self.gates):
                 self._hire()
             elif self.gates[number].locked():
-                self.gates[number].release()
-        self.launch(self.state, shares)
+                with contextlib.suppress(RuntimeError):  # another thread opened it meanwhile
+                    self.gates[number].release()
+        self.launch(self.state, code, shares, *values, *_PADDING[len(values)])
 
     def _hire(self):
         gate = _thread.allocate_lock()
-        self.gates.append(gate)
 
         def live():
             while True:
                 gate.acquire()  # sleeps here, until the next launch if there was none while it worked
                 self.work(self.state)
 
-        threading.Thread(target=live, name=f"minigrad-{len(self.gates)}", daemon=True).start()
+        threading.Thread(target=live, name=f"minigrad-{len(self.gates) + 1}", daemon=True).start()
+        self.gates.append(gate)
 
 
-_PACK = [struct.Struct(f"{n + 1}q") for n in range(ARGUMENTS + 1)]
+_PADDING = [(0,) * (ARGUMENTS - n) for n in range(ARGUMENTS + 1)]
 
 
 def _sleeper():
