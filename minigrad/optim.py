@@ -74,7 +74,7 @@ class Optimizer:
         """Step count and arrays by name, ``<array>.<number of the parameter>``: all that is needed to go on."""
         state = {"steps": self.steps}
         for number, p in enumerate(self.parameters()):
-            state.update({f"{name}.{number}": array for name, array in self.state.get(id(p), {}).items()})
+            state.update({f"{name}.{number}": array.copy() for name, array in self.state.get(id(p), {}).items()})
         return state
 
     def load_state_dict(self, state):
@@ -170,7 +170,7 @@ def clip_scale(norm, max_norm):
     >>> clip_scale(4.0, 1.0) < 0.25, clip_scale(0.5, 1.0)
     (True, 1.0)
     """
-    return min(1.0, max_norm / (norm + 1e-6))
+    return min(max_norm / (norm + 1e-6), 1.0)  # in this order NaN stays NaN, and no gradient passes unclipped
 
 
 def clip_grad_norm_(parameters, max_norm):
@@ -184,7 +184,7 @@ def clip_grad_norm_(parameters, max_norm):
     with_gradient = [p for p in _tensors(parameters) if p.grad is not None]
     norm = kernels.grad_norm([p.grad._data for p in with_gradient])
     scale = clip_scale(norm, max_norm)
-    if scale < 1.0:
+    if not scale >= 1.0:  # NaN too
         for p in with_gradient:
             p.grad = wrap(p.grad._data * p.grad._data.dtype.type(scale))
     return norm

@@ -256,3 +256,21 @@ def test_a_quadratic_is_minimised(make):
         ((p - target) ** 2).sum().backward()
         optimiser.step()
     assert np.abs(p.numpy() - target).max() < 0.01
+
+
+def test_a_state_that_was_kept_is_not_changed_by_later_steps():
+    p = mg.Parameter([1.0, 2.0])
+    optimiser = mg.optim.AdamW([p], lr=0.1)
+    p.grad = mg.tensor([1.0, 1.0])
+    optimiser.step()
+    kept = optimiser.state_dict()
+    before = {name: np.array(value) for name, value in kept.items()}
+    optimiser.step()
+    assert all(np.array_equal(kept[name], before[name]) for name in kept)
+
+
+def test_no_gradient_passes_unclipped_beside_nan():
+    p = mg.Parameter([1.0, 2.0])
+    p.grad = mg.tensor([np.nan, 1e6])
+    mg.optim.AdamW([p], lr=0.1, global_clipnorm=1.0).step()
+    assert np.isnan(p.numpy()).all()

@@ -65,7 +65,7 @@ def loss_curve(
             annotation_clip=False,
         )
 
-    figure.text(0.075, 0.945, title, fontsize=13, fontweight="bold", color=INK)
+    figure.text(0.075, 0.945, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
     axes.set_xlabel("step", color=INK)
     axes.set_ylabel("bits per character", color=INK)
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")

@@ -42,7 +42,7 @@ class Run:
         """
         if folder is None:
             names = (Path("runs", f"{preset}-{number}" if number > 1 else preset) for number in range(1, 10**6))
-            run = cls(next(name for name in names if not name.exists()))
+            run = cls(next(name for name in names if not os.path.lexists(name)))
         else:
             run = cls(folder)
             if (run.folder / CONFIG).exists():
@@ -71,6 +71,32 @@ class Run:
             raise UserError(f"{run.folder} is not the folder of a run: it has no {CONFIG}.")
         return run
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from training in this folder meanwhile, where the system can; the end of a process lets go.
+
+        Raises `UserError` where one is at it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"Another process is training in {self.folder}: wait for it, or stop it.") from error
+            yield
+        finally:
+            os.close(handle)
+
+    def forget_result(self) -> None:
+        """Remove what says that the run is complete, when it goes on; its newest checkpoint holds the same weights."""
+        for name in (MODEL, RESULT, PLOT):
+            (self.folder / name).unlink(missing_ok=True)
+
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file."""
         write(self.folder / name, _json(value))
@@ -86,7 +112,7 @@ class Run:
     def checkpoints(self) -> list[int]:
         """The steps of the complete checkpoints, oldest first."""
         steps = (path.name.partition("-")[2] for path in self.folder.glob("checkpoint-*") if path.is_dir())
-        return sorted(int(step) for step in steps if step.isdigit())
+        return sorted(int(step) for step in steps if step.isascii() and step.isdecimal())
 
     def checkpoint(self, step: int) -> Path:
         """The folder of a checkpoint."""
@@ -174,7 +200,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(value, indent=2) + "\n").encode()  # ASCII: a file name may hold what UTF-8 cannot
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -198,27 +198,31 @@ def train(config: TrainConfig, given: set[str], report: Report) -> Run:
             raise UserError(f"--steps: {config.steps} is less than the {trainer.step} steps that this run has made.")
     planned = old.read_json(runs.CONFIG)["training"]["steps"] if old else config.steps
     run = old or Run.create(config.out, config.preset)
-    run.write_json(runs.CONFIG, {"model": dataclasses.asdict(trainer.model.config), "training": config.saved()})
-    run.write_json(runs.CORPUS, corpus.record())
-    runs.write(run.folder / runs.TOKENIZER, tokenizer.to_json().encode())
+    with run.alone():
+        run.write_json(runs.CONFIG, {"model": dataclasses.asdict(trainer.model.config), "training": config.saved()})
+        run.write_json(runs.CORPUS, corpus.record())
+        runs.write(run.folder / runs.TOKENIZER, tokenizer.to_json().encode())
 
-    try:
-        report.say(summary(trainer.model))
-        _introduce(corpus, trainer, planned, run, report)
-        with report.busy("Fitting n-grams and compressing: the lines to pass"):
-            lines = _lines_to_pass(corpus, run)
-        held_out = tokenizer.encode(corpus.validation)
-        _steps(trainer, tokenizer, held_out, run, report)
-        _finish(trainer, corpus, held_out, lines, run, report)
-    except Diverged as error:
-        steps = run.checkpoints()
-        last = f"The last good checkpoint is {run.checkpoint(steps[-1])}." if steps else "No checkpoint was made yet."
-        raise UserError(f"{error} {last} A new run with a smaller {flag('learning_rate')} often helps.") from error
-    except (UserError, KeyboardInterrupt) as error:
-        way = f"Go on with: {command('train', '--resume', run.folder)}"
-        code = error.code if isinstance(error, UserError) else 130
-        way = way if run.checkpoints() else "No checkpoint was made yet."
-        raise UserError(f"{str(error) or 'Stopped.'} {way}", code) from error
+        if trainer.step < config.steps:
+            run.forget_result()
+
+        try:
+            report.say(summary(trainer.model))
+            _introduce(corpus, trainer, planned, run, report)
+            with report.busy("Fitting n-grams and compressing: the lines to pass"):
+                lines = _lines_to_pass(corpus, run)
+            held_out = tokenizer.encode(corpus.validation)
+            _steps(trainer, tokenizer, held_out, run, report)
+            _finish(trainer, corpus, held_out, lines, run, report)
+        except Diverged as error:
+            steps = run.checkpoints()
+            last = f"The last good checkpoint is {run.checkpoint(steps[-1])}." if steps else "No checkpoint was made yet."
+            raise UserError(f"{error} {last} A new run with a smaller {flag('learning_rate')} often helps.") from error
+        except (UserError, KeyboardInterrupt) as error:
+            way = f"Go on with: {command('train', '--resume', run.folder)}"
+            code = error.code if isinstance(error, UserError) else 130
+            way = way if run.checkpoints() else "No checkpoint was made yet."
+            raise UserError(f"{str(error) or 'Stopped.'} {way}", code) from error
     return run
 
 

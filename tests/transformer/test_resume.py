@@ -1,12 +1,15 @@
 """A run that was stopped and went on is the run that never stopped: the same bits in weights and history."""
 
+import os
 import signal
 
+import numpy as np
 import pytest
 
 from transformer import runs
 from transformer.__main__ import main
 from transformer.data import BatchSampler
+from transformer.generation import load_run
 from transformer.runs import Run
 
 TEXT = "".join(f"{number} bottles of beer on the wall, {number} bottles of beer.\n" for number in range(80))
@@ -143,3 +146,47 @@ def test_a_relative_text_is_found_from_elsewhere(tmp_path, text, monkeypatch):
     assert main(["train", "--text", text.name, "--out", "run", *SIZES]) == 0
     monkeypatch.chdir("/")
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+
+
+def test_a_finished_run_that_goes_on_and_stops_is_sampled_from_where_it_stopped(tmp_path, text, stop_after):
+    folder = tmp_path / "run"
+    assert train(text, folder, "--steps", "4") == 0
+    stop_after(9)
+    assert main(["train", "--resume", str(folder), "--steps", "30"]) == 130
+    assert not (folder / runs.RESULT).exists() and not (folder / runs.PLOT).exists()
+    model, _ = load_run(folder)
+    newest, *_ = Run(folder).load_checkpoint(9)
+    assert all(np.array_equal(array, newest[name]) for name, array in model.state_dict().items())
+
+
+def test_going_on_for_another_number_of_steps_says_so(tmp_path, text, capsys):
+    assert train(text, tmp_path / "run", "--steps", "4") == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "6"]) == 0
+    assert "It was planned for 4 steps." in capsys.readouterr().out
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path, text, capsys):
+    pytest.importorskip("fcntl")
+    folder = tmp_path / "run"
+    assert train(text, folder, "--steps", "4") == 0
+    with Run(folder).alone():
+        assert main(["train", "--resume", str(folder), "--steps", "6"]) == 1
+    assert "Another process is training in" in capsys.readouterr().err
+    assert main(["train", "--resume", str(folder), "--steps", "6"]) == 0
+
+
+def test_a_file_name_that_is_no_text_can_be_learned(tmp_path):
+    path = tmp_path / os.fsdecode(b"t\xff.txt")
+    try:
+        path.write_text(TEXT)
+    except OSError:
+        pytest.skip("this file system takes only names that are text")
+    assert train(path, tmp_path / "run", "--steps", "4") == 0
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+
+
+def test_a_folder_with_a_strange_number_is_no_checkpoint(tmp_path, text):
+    assert train(text, tmp_path / "run", "--steps", "4") == 0
+    (tmp_path / "run" / "checkpoint-²").mkdir()
+    assert Run(tmp_path / "run").checkpoints() == [4]
