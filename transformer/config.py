@@ -33,7 +33,7 @@ class TrainConfig:
     """Train a character-level GPT and save it in a run folder; without options, on Python's own documentation."""
 
     preset: str = option(
-        "small", "sizes to start from: tiny is a try, small takes minutes, base half an hour", choices=PRESETS, group="the run"
+        "small", "sizes to start from: tiny is a try, small takes minutes, base about 40 minutes", choices=PRESETS, group="the run"
     )
     out: str | None = option(
         None, "run folder to make (otherwise runs/PRESET, numbered where that is taken)", metavar="FOLDER", saved=False
