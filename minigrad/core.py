@@ -237,12 +237,13 @@ class Op:
     __slots__ = (
         "name", "forward", "function", "arrays", "variadic", "required", "defaults", "parameters",
         "rule", "rule_takes", "uses_out", "composite", "saves", "reference", "numpy", "samples", "errors", "kinks",
-        "linear", "method", "differentiable",
+        "linear", "method", "differentiable", "composed", "broadcasts",
     )  # fmt: skip
 
     def __init__(self, forward, *, saves=False, reference=None, numpy=None, samples=None, errors=None, kinks="",
-                 linear=(), method=True, differentiable=True):  # fmt: skip
-        self.name, self.forward, self.differentiable = forward.__name__, forward, differentiable
+                 linear=(), method=True, differentiable=True, composed=False):  # fmt: skip
+        self.name, self.forward = forward.__name__, forward
+        self.differentiable, self.composed, self.broadcasts = differentiable, composed, False
         self.saves, self.reference, self.numpy = saves, reference, numpy
         self.samples, self.errors, self.kinks, self.linear, self.method = samples, errors, kinks, linear, method
         self.rule = self.composite = None
@@ -258,6 +259,11 @@ class Op:
         self.required = sum(p.default is p.empty for p in inputs)
         self.parameters = tuple(p.name for p in rest)
         self.defaults = {p.name: p.default for p in rest if p.default is not p.empty}
+
+    @property
+    def has_gradient(self):
+        """Whether gradients flow through: by a rule of its own, or by those of the ops it is composed of."""
+        return self.rule is not None or (self.composed and self.differentiable)
 
     def vjp(self, rule):
         """Attach the rule ``(g, out, *inputs, **parameters) -> one gradient per input, None where there is none``.
@@ -315,7 +321,8 @@ def op(forward=None, /, **attachments):
     ``reference``: the same function in NumPy; ``numpy``: the NumPy functions this op stands for;
     ``samples(rng)``, ``errors()``: inputs for the tests; ``kinks``: points without derivative and what we choose there;
     ``linear``: the inputs in which the op is linear; ``method``: whether Tensor gets it as a method;
-    ``differentiable=False``: it never has a rule, its result is a constant. Raises ValueError for a name of minigrad's own.
+    ``differentiable=False``: it never has a rule, its result is a constant; ``composed``: the forward is written in other ops,
+    sees Tensors as they are and needs no rule. Raises ValueError for a name of minigrad's own.
 
     >>> @op
     ... def double(x, /):
@@ -378,6 +385,8 @@ class Node:
 
 def apply(op, inputs, params):
     """Call ``op``: plain arrays in, plain array out; with Tensors the result is a Tensor, recorded where wanted."""
+    if op.composed:
+        return op.forward(*_as_arrays(inputs), **params)
     arrays, tensors, tracked = [], False, False
     for x in inputs:
         if isinstance(x, Tensor):
@@ -408,6 +417,12 @@ def apply(op, inputs, params):
     if out.__class__ is tuple:
         return tuple([wrap(o, node if o.dtype.kind == "f" else None, i) for i, o in enumerate(out)])
     return wrap(out, node if node is not None and out.dtype.kind == "f" else None)
+
+
+def _as_arrays(inputs):
+    """Lists as arrays; numbers too where they stand alone, while next to an array they stay numbers, which never promote."""
+    alone = not any(isinstance(x, Tensor | np.ndarray | list | tuple) for x in inputs)
+    return [as_array(x) if isinstance(x, list | tuple) or (alone and x is not None) else x for x in inputs]
 
 
 @op(method=False)

@@ -6,10 +6,11 @@ The differences here are written apart from `minigrad.gradcheck`, so that a faul
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad.core import REGISTRY, Tensor, apply
 
 OPS = list(REGISTRY.values())  # what the library declares; ops that tests declare come later
-WITH_RULE = [op for op in OPS if op.rule is not None]
+WITH_GRADIENT = [op for op in OPS if op.has_gradient]
 
 
 def samples(op):
@@ -34,6 +35,19 @@ def is_float(x):
     return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"
 
 
+def outputs(out):
+    """What an op returned, as a tuple, also where it is one array alone."""
+    return out if isinstance(out, tuple) else (out,)
+
+
+def joined(out):
+    """One array or Tensor for what an op returned: of several outputs the floating ones, flattened, one after the other."""
+    if not isinstance(out, tuple):
+        return out
+    floating = [o for o in out if o.dtype.kind == "f"] or list(out)
+    return mg.concatenate([mg.reshape(o, (-1,)) for o in floating])
+
+
 def mapped(value, change):
     """``value`` with ``change`` applied to every array in its tuples, lists and dicts."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -56,7 +70,10 @@ def as_tensors(value):
 
 
 class Call:
-    """One call of an op with its inputs sorted out: a function of the floating inputs alone, for the derivative tests."""
+    """One call of an op with its inputs sorted out: a function of the floating inputs alone, for the derivative tests.
+
+    Several outputs are joined to one.
+    """
 
     def __init__(self, op, sample, dtype=np.float64):
         self.op = op
@@ -69,7 +86,7 @@ class Call:
         inputs = list(self.inputs)
         for place, value in zip(self.places, values):
             inputs[place] = value
-        return apply(self.op, inputs, self.params)
+        return joined(apply(self.op, inputs, self.params))
 
     def leaves(self):
         return [Tensor(v, requires_grad=True) for v in self.values]

@@ -6,13 +6,13 @@ import pytest
 import minigrad as mg
 from minigrad import derivatives
 from minigrad.core import Tensor
-from tests.helpers import WITH_RULE, Call, assert_close, cases, difference, get_sample, jacobian_by_differences, samples
+from tests.helpers import WITH_GRADIENT, Call, assert_close, cases, difference, get_sample, jacobian_by_differences, samples
 
 TOLERANCE = 2e-8  # of finite differences in float64, relative to the largest entry
 SMALL = 60  # outputs up to which every row of the Jacobian is asked for; above it, random projections
 
-ruled = pytest.mark.parametrize("op, number", cases(WITH_RULE, lambda op, sample: Call(op, sample).places))
-FUSED = [op for op in WITH_RULE if op.composite is not None]
+ruled = pytest.mark.parametrize("op, number", cases(WITH_GRADIENT, lambda op, sample: Call(op, sample).places))
+FUSED = [op for op in WITH_GRADIENT if op.composite is not None]
 
 
 def pulled(call, values, g, create_graph=False):
@@ -92,7 +92,7 @@ def test_no_gradient_in_no_gradient_out(op, number):
         assert not d.numpy().any()
 
 
-@pytest.mark.parametrize("op, number", cases([op for op in WITH_RULE if op.linear]))
+@pytest.mark.parametrize("op, number", cases([op for op in WITH_GRADIENT if op.linear]))
 def test_adjoint_identity_of_linear_inputs(op, number):
     """<A x, y> = <x, A' y>, exactly but for rounding; and A 0 = 0."""
     call = Call(op, get_sample(op, number))
@@ -130,7 +130,7 @@ def test_gradient_with_a_graph_equals_the_one_without(op, number):
         assert_close(a.numpy(), b.numpy(), 1e-13)
 
 
-@pytest.mark.parametrize("op, number", cases(WITH_RULE, lambda op, sample: len(Call(op, sample).places) > 1))
+@pytest.mark.parametrize("op, number", cases(WITH_GRADIENT, lambda op, sample: len(Call(op, sample).places) > 1))
 def test_an_unwanted_input_gets_nothing_and_changes_nothing(op, number):
     call = Call(op, get_sample(op, number))
     g = call.cotangent()
@@ -144,7 +144,7 @@ def test_an_unwanted_input_gets_nothing_and_changes_nothing(op, number):
         assert leaves[kept].grad.numpy().tobytes() == everything[kept].numpy().tobytes()
 
 
-@pytest.mark.parametrize("op", [op for op in WITH_RULE if "wanted" in op.rule_takes], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [op for op in WITH_GRADIENT if "wanted" in op.rule_takes], ids=lambda op: op.name)
 def test_what_is_not_wanted_is_not_computed(op):
     call = Call(op, samples(op)[0])
     out, g = call(*call.values), call.cotangent()
@@ -157,7 +157,7 @@ def test_what_is_not_wanted_is_not_computed(op):
 
 @pytest.mark.parametrize("name", ["matrix_product", "linear", "multiply", "divide", "power", "layer_norm"])
 def test_rules_with_dear_gradients_ask_what_is_wanted(name):
-    assert "wanted" in {op.name: op for op in WITH_RULE}[name].rule_takes
+    assert "wanted" in {op.name: op for op in WITH_GRADIENT}[name].rule_takes
 
 
 # ------------------------------------------------------------------------------------------ points without a derivative
@@ -181,7 +181,7 @@ def test_kinks_have_the_derivative_that_is_written_down():
 
 def test_every_kink_is_tested_here_or_above():
     tested = {"relu", "abs", "sign", "maximum", "minimum", "max", "min", "power", "softmax", "scaled_dot_product_attention"}
-    assert {op.name for op in WITH_RULE if op.kinks} == tested
+    assert {op.name for op in WITH_GRADIENT if op.kinks} == tested
 
 
 def test_power_at_its_corners():

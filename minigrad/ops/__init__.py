@@ -1,56 +1,18 @@
-"""All ops, one file per kind. Importing this fills the registry."""
+"""All ops, one file per kind. Importing this fills the registry; every file begins with what it offers to users."""
 
-from .broadcasting import broadcast_to, sum_to
-from .elementwise import (
-    abs,
-    add,
-    astype,
-    cos,
-    divide,
-    equal,
-    erf,
-    exp,
-    greater,
-    greater_equal,
-    less,
-    less_equal,
-    log,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    power,
-    relu,
-    sigmoid,
-    sign,
-    sin,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    where,
-)
-from .fused import (
-    cross_entropy,
-    dropout,
-    embedding,
-    gelu,
-    layer_norm,
-    log_softmax,
-    scaled_dot_product_attention,
-    softmax,
-)
+from . import broadcasting, elementwise, fused, indexing, linalg, reduce, shape
+from .broadcasting import *  # noqa: F403
+from .broadcasting import sum_to
+from .elementwise import *  # noqa: F403
+from .fused import *  # noqa: F403
+from .indexing import *  # noqa: F403
 from .indexing import check_ids, getitem, plain_index, putitem
-from .linalg import linear, matmul, matrix_product
-from .reduce import argmax, logsumexp, max, mean, min, sum, var
-from .shape import concatenate, expand_dims, permute, reshape, squeeze, stack, swapaxes
+from .linalg import *  # noqa: F403
+from .linalg import matrix_product
+from .reduce import *  # noqa: F403
+from .shape import *  # noqa: F403
 
 __all__ = [  # what minigrad itself offers; the rest are parts for other rooms
-    "abs", "add", "argmax", "astype", "broadcast_to", "concatenate", "cos", "cross_entropy", "divide", "dropout",
-    "embedding", "equal", "erf", "exp", "expand_dims", "gelu", "greater", "greater_equal", "layer_norm", "less",
-    "less_equal", "linear", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum",
-    "multiply", "negative", "not_equal", "permute", "power", "relu", "reshape", "scaled_dot_product_attention",
-    "sigmoid", "sign", "sin", "softmax", "sqrt", "square", "squeeze", "stack", "subtract", "sum", "swapaxes", "tanh", "var",
-    "where",
+    *broadcasting.__all__, *elementwise.__all__, *fused.__all__, *indexing.__all__, *linalg.__all__, *reduce.__all__,
+    *shape.__all__,
 ]  # fmt: skip

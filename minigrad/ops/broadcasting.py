@@ -9,6 +9,8 @@ from ..core import Op, Tensor, as_array, op
 from ..errors import ShapeError, received
 from .samples import ErrorSample, Sample, normal, strided
 
+__all__ = ["broadcast_to"]
+
 
 @op(linear=(0,), method=False, samples=lambda rng: [
     Sample((normal(rng, 2, 3, 4), (3, 1))), Sample((normal(rng, 2, 3, 4), (4,))), Sample((normal(rng, 3), (3,))),
@@ -108,6 +110,7 @@ def elementwise(floating=False, mask=0, **attachments):
                 raise _cannot_broadcast(forward.__name__, xs) or error from None
 
         function = op(**attachments)(promoted)
+        function.op.broadcasts = True
 
         def vjp(rule):
             @functools.wraps(rule)

@@ -10,6 +10,12 @@ from ..kernels import memory, reference
 from .broadcasting import elementwise
 from .samples import ErrorSample, Sample, binary, normal, strided, unary
 
+__all__ = [
+    "abs", "add", "astype", "cos", "divide", "equal", "erf", "exp", "greater", "greater_equal", "less", "less_equal",
+    "log", "maximum", "minimum", "multiply", "negative", "not_equal", "power", "relu", "sigmoid", "sign", "sin",
+    "sqrt", "square", "subtract", "tanh", "where",
+]  # fmt: skip
+
 # ---------------------------------------------------------------------------------------------------- arithmetic
 
 

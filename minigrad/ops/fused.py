@@ -19,6 +19,11 @@ from .reduce import mean, sum
 from .samples import ErrorSample, Sample, normal, strided
 from .shape import swapaxes
 
+__all__ = [
+    "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "log_softmax", "scaled_dot_product_attention",
+    "softmax",
+]  # fmt: skip
+
 
 def _values(x):
     """The plain array of a Tensor: a constant in a composite, for what the result does not depend on."""

@@ -6,6 +6,8 @@ from ..core import Tensor, op
 from ..errors import DtypeError, ShapeError, received
 from .samples import ErrorSample, Sample, normal, strided
 
+__all__ = []
+
 
 def plain_index(index):
     """An index with the Tensors in it replaced by their arrays."""

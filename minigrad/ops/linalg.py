@@ -10,6 +10,10 @@ from .indexing import check_rank
 from .samples import ErrorSample, Sample, normal, strided
 from .shape import expand_dims, reshape, squeeze, swapaxes
 
+__all__ = [
+    "linear", "matmul",
+]  # fmt: skip
+
 
 def _matmul_samples(rng):
     yield Sample((normal(rng, 2, 3), normal(rng, 3, 4)))

@@ -9,6 +9,10 @@ from .elementwise import divide, equal, exp, log, multiply, square, subtract
 from .samples import ErrorSample, Sample, normal, strided
 from .shape import reshape
 
+__all__ = [
+    "argmax", "logsumexp", "max", "mean", "min", "sum", "var",
+]  # fmt: skip
+
 
 def _reductions(rng):
     yield Sample((normal(rng, 3, 4),))

@@ -6,6 +6,10 @@ from ..core import op
 from ..errors import ShapeError, received
 from .samples import ErrorSample, Sample, normal, strided
 
+__all__ = [
+    "concatenate", "expand_dims", "permute", "reshape", "squeeze", "stack", "swapaxes",
+]  # fmt: skip
+
 
 def _in_range(name, x, count, *axes):
     """The axes as they are; raises ShapeError for one that ``count`` axes do not have."""
