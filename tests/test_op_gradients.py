@@ -6,7 +6,16 @@ import pytest
 import minigrad as mg
 from minigrad import derivatives
 from minigrad.core import Tensor
-from tests.helpers import WITH_GRADIENT, Call, assert_close, cases, difference, get_sample, jacobian_by_differences, samples
+from tests.helpers import (
+    WITH_GRADIENT,
+    Call,
+    assert_close,
+    cases,
+    difference,
+    get_sample,
+    jacobian_by_differences,
+    samples,
+)
 
 TOLERANCE = 2e-8  # of finite differences in float64, relative to the largest entry
 SMALL = 60  # outputs up to which every row of the Jacobian is asked for; above it, random projections
