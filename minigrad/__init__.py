@@ -8,7 +8,8 @@ tensor([2., 4., 6.])
 """
 
 from . import autograd, errors, layer, optim, random, settings
-from .core import Tensor, op
+from .core import op
+from .creation import *  # noqa: F403
 from .derivatives import grad, jvp, value_and_grad, vjp
 from .gradcheck import finite_difference, gradcheck
 from .layer import Buffer, Dense, Layer, Parameter, Sequential
@@ -23,6 +24,6 @@ from .settings import (
     use_kernels,
     use_threads,
 )
-from .tensor import arange, asarray, from_numpy, full, one_hot, ones, ones_like, tensor, zeros, zeros_like
+from .tensor import Tensor
 
 __version__ = "0.1.0"

@@ -5,10 +5,10 @@ import operator
 import numpy as np
 
 from . import ops, settings
-from .core import REGISTRY, Tensor, as_array, wrap
+from .core import REGISTRY, Tensor
 from .errors import GradientError, MinigradError, received
 
-__all__ = ["Tensor", "asarray", "from_numpy", "full", "ones", "ones_like", "one_hot", "tensor", "zeros", "zeros_like", "arange"]
+__all__ = ["Tensor"]
 
 # ------------------------------------------------------------------------------------------------------ operators
 
@@ -155,6 +155,7 @@ Tensor.mT = property(lambda x: ops.swapaxes(x, -1, -2), doc="The last two axes e
 Tensor.tolist = lambda x: x._data.tolist()
 Tensor.clone = lambda x: ops.add(x, 0)
 Tensor.zero_grad = lambda x: setattr(x, "grad", None)
+Tensor.device = property(lambda x: "cpu", doc="Where the elements are: always the CPU.")
 
 # ---------------------------------------------------------------------------------------------- NumPy's protocols
 
@@ -187,106 +188,3 @@ def _array(self, dtype=None, copy=None):
 
 
 Tensor.__array_ufunc__, Tensor.__array_function__, Tensor.__array__ = _array_ufunc, _array_function, _array
-
-# ------------------------------------------------------------------------------------------------------- creation
-
-
-def tensor(data, requires_grad=False, dtype=None):
-    """A Tensor with a copy of ``data``: numbers, nested lists or an array.   (...) -> (...)
-
-    >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
-    (2, 2)
-    """
-    return Tensor(data, requires_grad, dtype)
-
-
-def from_numpy(array):
-    """A Tensor that shares the memory of ``array``: changing the array changes the tensor.   (...) -> (...)
-
-    >>> from_numpy(np.arange(3.0)).dtype
-    dtype('float64')
-    """
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy: needs a NumPy array; tensor() takes anything. Received: {type(array).__name__}.")
-    return wrap(as_array(array))
-
-
-def asarray(data, dtype=None):
-    """``data`` as a Tensor, without a copy where that is possible.   (...) -> (...)
-
-    >>> asarray([1, 2]).dtype
-    dtype('int64')
-    """
-    return data if isinstance(data, Tensor) and dtype in (None, data.dtype) else wrap(as_array(data, dtype))
-
-
-def full(shape, value, dtype=None, requires_grad=False):
-    """A tensor of one value.   -> shape
-
-    >>> full((2,), 7.0)
-    tensor([7., 7.])
-    """
-    made = wrap(np.full(shape, as_array(value, dtype)))
-    made.requires_grad = requires_grad
-    return made
-
-
-def zeros(*shape, dtype=None, requires_grad=False):
-    """Zeros of the default dtype; the shape as a tuple or as numbers.   -> shape
-
-    >>> zeros(2, 3).shape
-    (2, 3)
-    """
-    return full(_shape(shape), 0.0, dtype, requires_grad)
-
-
-def ones(*shape, dtype=None, requires_grad=False):
-    """Ones of the default dtype; the shape as a tuple or as numbers.   -> shape
-
-    >>> ones((2,))
-    tensor([1., 1.])
-    """
-    return full(_shape(shape), 1.0, dtype, requires_grad)
-
-
-def zeros_like(x):
-    """Zeros with the shape and dtype of ``x``.   (...) -> (...)
-
-    >>> zeros_like(tensor([1.0, 2.0]))
-    tensor([0., 0.])
-    """
-    return wrap(np.zeros(x.shape, x.dtype))
-
-
-def ones_like(x):
-    """Ones with the shape and dtype of ``x``.   (...) -> (...)
-
-    >>> ones_like(tensor([1.0, 2.0]))
-    tensor([1., 1.])
-    """
-    return wrap(np.ones(x.shape, x.dtype))
-
-
-def arange(*bounds, dtype=None):
-    """Numbers from start to before stop.   -> (n)
-
-    >>> arange(3)
-    tensor([0, 1, 2])
-    """
-    floating = any(isinstance(b, float) for b in bounds)
-    return wrap(as_array(list(np.arange(*bounds).tolist()), dtype) if floating else np.arange(*bounds, dtype=dtype))
-
-
-def one_hot(ids, count, dtype=None):
-    """A row per id with 1 at the id's place and 0 elsewhere.   (...) -> (..., count)
-
-    >>> one_hot(np.array([1, 0]), 3)
-    tensor([[0., 1., 0.],
-            [1., 0., 0.]])
-    """
-    ids = ops.check_ids("one_hot", as_array(ids), count, "ids")
-    return wrap(as_array(np.eye(count), dtype or settings.default_dtype())[ids])  # (count, count)[...] -> (..., count)
-
-
-def _shape(shape):
-    return shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape

@@ -22,6 +22,7 @@ MINIGRAD = """
     core
     ops
     tensor
+    creation
     derivatives
     autograd gradcheck draw
     layer
