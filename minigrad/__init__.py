@@ -11,6 +11,7 @@ from . import autograd, errors, layer, optim, random, settings
 from .core import op
 from .creation import *  # noqa: F403
 from .derivatives import grad, jvp, value_and_grad, vjp
+from .draw import draw
 from .gradcheck import finite_difference, gradcheck
 from .layer import Buffer, Dense, Layer, Parameter, Sequential
 from .ops import *  # noqa: F403
