@@ -19,7 +19,7 @@ import weakref
 
 import numpy as np
 
-from . import settings
+from . import journal, settings
 from .errors import DtypeError, GradientError, ShapeError, received
 
 # ------------------------------------------------------------------------------------------------------- tensors
@@ -116,9 +116,16 @@ class Tensor:
         value = as_array(value)
         if value.shape != self._data.shape:
             raise ShapeError("assign: the new value must have the tensor's shape. " + received(tensor=self, value=value))
+        journal.note(self)
         self._data = np.array(value, self._data.dtype, order="C")
         self._mark_changed()
         return self
+
+    def _state(self):
+        return self._data, self._changed
+
+    def _set_state(self, state):
+        self._data, self._changed = state
 
     def _writable(self):
         """The array, in C order, for a change in place by its owner; first a copy if anybody else still looks at it."""

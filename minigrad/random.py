@@ -2,8 +2,11 @@
 
 import contextlib
 import contextvars
+import threading
 
 import numpy as np
+
+from . import journal
 
 
 class Generator:
@@ -19,7 +22,12 @@ class Generator:
 
     def __init__(self, seed=0):
         self.seed, self.drawn = int(seed), 0  # drawn: how many numbers of the counter stream were handed out
-        self._numpy = np.random.Generator(np.random.Philox(self.seed))
+        self._stream = np.random.Generator(np.random.Philox(self.seed))
+
+    @property
+    def _numpy(self):
+        journal.note(self)
+        return self._stream
 
     def normal(self, shape, mean=0.0, std=1.0):
         """Normal numbers, float64.   -> shape"""
@@ -39,12 +47,13 @@ class Generator:
 
     def counters(self, count):
         """Reserve ``count`` numbers of the counter stream, for `dropout`; returns (seed, offset)."""
+        journal.note(self)
         offset, self.drawn = self.drawn, self.drawn + count
         return self.seed, offset
 
     def state(self):
         """Everything needed to go on from here, made of numbers and strings."""
-        inner = self._numpy.bit_generator.state
+        inner = self._stream.bit_generator.state
         return {
             "seed": self.seed,
             "drawn": self.drawn,
@@ -56,9 +65,10 @@ class Generator:
 
     def set_state(self, state):
         """Go on from where `state` was taken."""
+        journal.note(self)
         self.seed, self.drawn = int(state["seed"]), int(state["drawn"])
         position, has, integer = state["rest"]
-        self._numpy.bit_generator.state = {
+        self._stream.bit_generator.state = {
             "bit_generator": "Philox",
             "state": {"counter": np.array(state["counter"], np.uint64), "key": np.array(state["key"], np.uint64)},
             "buffer": np.array(state["buffer"], np.uint64),
@@ -68,10 +78,27 @@ class Generator:
         }
 
 
-_default = Generator(0)
-_current = contextvars.ContextVar("generator", default=_default)
+    _state, _set_state = state, set_state
 
-current = _current.get
+
+class _Defaults(threading.local):
+    """A default generator for every thread, so that threads neither wait for each other nor take each other's numbers."""
+
+    def __init__(self):
+        self.generator = Generator(0)
+
+
+_defaults = _Defaults()
+_current = contextvars.ContextVar("generator", default=None)
+
+
+def current():
+    """The generator that draws where none is named: that of the innermost `using`, else the thread's own, seeded with 0.
+
+    >>> current() is current()
+    True
+    """
+    return _current.get() or _defaults.generator
 
 
 @contextlib.contextmanager
@@ -90,8 +117,8 @@ def using(generator):
 
 
 def manual_seed(seed):
-    """Start the default generator again from ``seed``.
+    """Start the default generator of this thread again from ``seed``.
 
     >>> manual_seed(1)
     """
-    _default.__init__(seed)
+    _defaults.generator.set_state(Generator(seed).state())

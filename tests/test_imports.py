@@ -17,14 +17,15 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up: a module may import what stands on a line above its own, and its own line's.
 MINIGRAD = """
     errors
-    settings random
+    settings journal
+    random
     kernels
     core
     ops
     tensor
     creation
     derivatives
-    autograd gradcheck draw
+    autograd gradcheck draw einops
     layer
     optim storage
 """
