@@ -27,8 +27,8 @@ def draw(output, format="text", names=None, limit=200):
     """The graph behind ``output`` as a picture: ops with their shapes, leaves, and values and gradients where small.
 
     ``format``: ``"text"`` (a tree, the output on top), ``"svg"``, ``"dot"`` (Graphviz) or ``"mermaid"``. ``names`` maps names
-    to leaves, or is a Layer. Only the ``limit`` youngest ops are drawn; the picture says how many are left out. A gradient is shown where it
-    is kept: on leaves after ``backward(retain_graph=True)``, on results after `retain_grad`.
+    to leaves, or is a Layer. Only the ``limit`` youngest ops are drawn; the picture says how many are left out. A gradient is
+    shown where it is kept: on leaves after ``backward(retain_graph=True)``, on results after `retain_grad`.
     Raises TypeError for anything but a Tensor, ValueError for another format, GradientError for a graph that was freed.
 
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
