@@ -10,7 +10,7 @@ tensor([2., 4., 6.])
 from . import autograd, errors, layer, optim, random, settings
 from .core import op
 from .creation import *  # noqa: F403
-from .derivatives import grad, jvp, value_and_grad, vjp
+from .derivatives import checkpoint, elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .draw import draw
 from .gradcheck import finite_difference, gradcheck
 from .layer import Buffer, Dense, Layer, Parameter, Sequential

@@ -446,14 +446,17 @@ def _(g, _, x):
 # ---------------------------------------------------------------------------------------------------------- walk
 
 
-def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False):
+def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, oldest=None):
     """Carry ``seeds`` back from ``outputs``.
 
     Without targets: a list of (leaf, gradient) for every leaf that is reached. With targets: the list of their
-    gradients, None where nothing arrives; nothing beyond what leads to a target is computed.
+    gradients, None where nothing arrives; nothing beyond what leads to a target is computed. Nodes older than ``oldest``
+    are left alone: what they made counts as a leaf.
     Gradients are Tensors with ``create_graph``, else plain arrays.
     """
-    order = _reachable(outputs, -1 if targets is None else min((_age(x) for x in targets), default=-1))
+    if oldest is None:  # what is older than every target cannot lead to one
+        oldest = -1 if targets is None else min((_age(x) for x in targets), default=-1)
+    order = _reachable(outputs, oldest)
     places = {} if targets is None else {_place(x): None for x in targets}
     leading = None if targets is None else _leading_to(order, places)
     arrived, own, leaves, found = {}, set(), {}, {}  # gradients by place; places the walk may add to in place; results
@@ -515,7 +518,7 @@ def _age(x):
 def _reachable(outputs, oldest):
     """The nodes behind ``outputs``, youngest first; raises where a value that is needed is gone or has changed.
 
-    Nodes older than ``oldest`` are left out: what is older than every target cannot lead to one.
+    Nodes older than ``oldest`` are left out.
     """
     seen, stack = {}, [x._node for x in outputs if x._node is not None]
     while stack:
@@ -540,9 +543,22 @@ def _reachable(outputs, oldest):
     return [seen[age] for age in sorted(seen, reverse=True)]
 
 
-def leaves_of(output):
-    """The ids of the leaves that ``output`` was computed from and to which gradients flow."""
-    return {id(x) for node in _reachable([output], -1) for x in node.inputs if isinstance(x, Tensor) and x._node is None}
+def tick():
+    """The time now: nodes made before are older, nodes made later younger."""
+    return next(_clock)
+
+
+def is_older(x, time):
+    """Whether ``x`` was there at ``time``: the result of an older node, or a leaf, whose age nobody knows."""
+    return _age(x) < time
+
+
+def sources(outputs, time=0):
+    """The tensors from which ``outputs`` were computed since ``time``: leaves and results of older nodes, each once."""
+    found = {}
+    for node in _reachable(outputs, time):
+        found.update({_place(x): x for x in node.inputs if isinstance(x, Tensor) and is_older(x, time)})
+    return list(found.values())
 
 
 def _leading_to(order, places):
