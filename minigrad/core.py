@@ -231,7 +231,7 @@ def _holds_arrays(value):
 
 REGISTRY = {}  # name -> Op, in the order of declaration
 
-SYNONYMS = {"dim": "axis", "keepdim": "keepdims", "dims": "axes", "input": "x", "other": "y"}
+SYNONYMS = {"dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes", "input": "x", "other": "y"}
 
 
 class Op:

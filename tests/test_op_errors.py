@@ -13,7 +13,7 @@ BROADCASTING = [op for op in OPS if isinstance(op.numpy, np.ufunc) and op.numpy.
 NAME = {"matrix_product": "matmul"}  # the public function behind which the op stands
 
 # What every op can be given wrongly besides shapes that do not broadcast; the others take anything.
-TAKES_ANYTHING = {op.name for op in OPS if op.broadcasts} | {"alias", "sum_to", "putitem"}
+TAKES_ANYTHING = {op.name for op in OPS if op.broadcasts} | {"alias", "sum_to", "putitem", "recurrence"}
 
 
 @pytest.mark.parametrize("op, number", ERRORS)

@@ -62,7 +62,7 @@ def test_comparisons_give_boolean_tensors():
 
 def test_what_numpy_has_and_we_do_not_says_what_to_do():
     t = Tensor(X)
-    for call in (lambda: np.cumsum(t), lambda: np.linalg.norm(t), lambda: np.add.accumulate(t), lambda: np.add(t, t, where=X > 1)):
+    for call in (lambda: np.percentile(t, 5), lambda: np.linalg.norm(t), lambda: np.add.accumulate(t), lambda: np.add(t, t, where=X > 1)):
         with pytest.raises(MinigradError, match="numpy"):
             call()
     array = X.copy()
@@ -131,7 +131,7 @@ def test_methods_carry_the_names_people_type():
     assert_close(t.sum(dim=0, keepdim=True).numpy(), X.sum(0, keepdims=True), 1e-15)
     assert_close(t.var(axis=1, correction=1).numpy(), X.var(1, ddof=1), 1e-14)
     assert_close(t.mean().numpy(), X.mean(), 1e-15)
-    assert_close(t.logsumexp().numpy(), np.log(np.exp(X).sum(-1)), 1e-14)
+    assert_close(t.logsumexp(-1).numpy(), np.log(np.exp(X).sum(-1)), 1e-14)
     assert t.float().dtype == np.float32 and t.float().double().dtype == np.float64 and t.to("float32").dtype == np.float32
     t.clone().sum().backward()
     assert t.grad.tolist() == np.ones((2, 3)).tolist()

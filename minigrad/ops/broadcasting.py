@@ -65,6 +65,11 @@ def _(g, _, x, shape):
     return (sum_to(g, x.shape),)
 
 
+def values(x):
+    """The array behind a Tensor, anything else as it is: for constants of a rule."""
+    return x._data if isinstance(x, Tensor) else x
+
+
 def promote(xs, floating):
     """The arrays among ``xs`` in one dtype: floats promote among themselves, integers never widen a float.
 
