@@ -188,12 +188,13 @@ def test_kinks_have_the_derivative_that_is_written_down():
     assert slope(lambda x: mg.min(x, 0), [[1.0, 2.0], [1.0, 0.0]]) == [[[0.5, 0], [0.5, 1]]]
     assert slope(mg.median, [4.0, 1.0, 4.0, 4.0, 9.0, 4.0]) == [[0.25, 0, 0.25, 0.25, 0, 0.25]]
     assert slope(mg.std, [2.0, 2.0]) == slope(mg.logsumexp, [-np.inf, -np.inf]) == slope(mg.logsumexp, [np.inf, 0.0]) == [[0, 0]]
-    assert slope(mg.logcumsumexp, [-np.inf, 0.0, np.inf, 1.0]) == [[0, 1, 0, 0]]
+    assert slope(mg.logcumsumexp, [-np.inf, 0.0]) == [[0, 1]] and slope(mg.logcumsumexp, [0.0, np.inf, 1.0]) == [[1, 0, 0]]
+    assert slope(mg.unique, [4.0, 1.0, 4.0]) == [[0.5, 1, 0.5]]
 
 
 def test_every_kink_is_tested_here_or_above():
     tested = {"relu", "abs", "sign", "maximum", "minimum", "max", "min", "power", "softmax", "scaled_dot_product_attention"}
-    tested |= {"median", "std", "logsumexp", "logcumsumexp"}
+    tested |= {"median", "std", "logsumexp", "logcumsumexp", "unique"}
     assert {op.name for op in WITH_GRADIENT if op.kinks} == tested
 
 

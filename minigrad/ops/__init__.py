@@ -1,6 +1,6 @@
 """All ops, one file per kind. Importing this fills the registry; every file begins with what it offers to users."""
 
-from . import broadcasting, elementwise, fused, indexing, linalg, reduce, scan, shape
+from . import broadcasting, elementwise, fused, indexing, linalg, reduce, scan, shape, sorting
 from .broadcasting import *  # noqa: F403
 from .broadcasting import sum_to
 from .elementwise import *  # noqa: F403
@@ -12,8 +12,9 @@ from .linalg import matrix_product
 from .reduce import *  # noqa: F403
 from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .sorting import *  # noqa: F403
 
 __all__ = [  # what minigrad itself offers; the rest are parts for other rooms
     *broadcasting.__all__, *elementwise.__all__, *fused.__all__, *indexing.__all__, *linalg.__all__, *reduce.__all__,
-    *scan.__all__, *shape.__all__,
+    *scan.__all__, *shape.__all__, *sorting.__all__,
 ]  # fmt: skip
