@@ -12,7 +12,7 @@ from .core import op
 from .creation import *  # noqa: F403
 from .derivatives import checkpoint, elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .draw import draw
-from .gradcheck import finite_difference, gradcheck
+from .gradcheck import finite_difference, gradcheck, gradgradcheck, jvpcheck
 from .layer import Buffer, Dense, Layer, Parameter, Sequential
 from .ops import *  # noqa: F403
 from .random import Generator, manual_seed
@@ -25,6 +25,7 @@ from .settings import (
     use_kernels,
     use_threads,
 )
+from .storage import load, save
 from .tensor import Tensor
 
 __version__ = "0.1.0"

@@ -25,8 +25,16 @@ class LayerError(MinigradError, ValueError):
     """A layer that was built, called or loaded in a way that cannot work."""
 
 
+class StorageError(MinigradError, ValueError):
+    """A file that cannot be read, or values that cannot be written."""
+
+
 class GradcheckError(MinigradError, AssertionError):
     """An analytic gradient that differs from finite differences."""
+
+
+class Inconclusive(GradcheckError):
+    """A difference quotient that is too uncertain to say anything about the gradient, as near a kink: no pass."""
 
 
 def describe(value):

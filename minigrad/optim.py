@@ -1,51 +1,122 @@
-"""Optimisers: they change learnable parameters that are not frozen and have a gradient, and nothing else."""
+"""Optimisers: they change learnable parameters that are not frozen and have a gradient, and nothing else.
+
+    optimiser = AdamW(model.parameters(), lr=1e-3)
+    for step in range(steps):
+        optimiser.lr = warmup_cosine(step, 100, steps, 1e-3)    # a schedule is a function of the step
+        optimiser.zero_grad()
+        loss(model).backward()
+        optimiser.step()
+
+Every optimiser is its formula: `update` gets an array ``p``, to be changed in place, its gradient ``g``, and a dict ``state`` that
+lasts from step to step and holds ``step``, the number of this parameter's steps: 1 at the first. A parameter without a
+gradient, or a frozen one, is passed over: neither it nor its state changes by one bit, and it goes on from there later.
+What all optimisers take: ``weight_decay``, a pull towards zero; ``maximize``, to climb instead of to descend; and groups, a list of
+dicts such as ``{"params": [...], "lr": 0.1}``, with options of their own.
+
+NaN and infinite gradients are neither hidden nor repaired: what they touch becomes NaN sooner or later. To stop before,
+``clip_grad_norm_(parameters, max_norm, error_if_nonfinite=True)`` raises while nothing is lost yet.
+"""
 
 import math
+import numbers
 from collections.abc import Iterable
 
 import numpy as np
 
 from . import kernels
-from .core import Tensor, wrap
-from .errors import GradientError, LayerError, received
-from .layer import Buffer
+from .core import Tensor, as_array, wrap
+from .errors import DtypeError, GradientError, LayerError, ShapeError, received
+from .layer import Buffer, Parameter
+
+__all__ = [
+    "SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop", "clip_grad_norm_", "clip_grad_value_",
+    "cosine", "exponential", "linear", "steps_down", "warmup_cosine",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------- what is learned
 
 
 def _tensors(parameters):
     """A list of distinct learnable leaves; raises for anything that gradient descent must not change."""
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"optimiser: takes a list of parameters, such as model.parameters(). Received: {parameters!r:.60}.")
     found = {}
-    for p in parameters:
+    for p in [parameters] if isinstance(parameters, Tensor) else parameters:
         if isinstance(p, Buffer):
             raise GradientError("optimiser: a Buffer is not learnable; only its own layer changes it. " + received(buffer=p))
         if not isinstance(p, Tensor) or not p.is_leaf:
             raise GradientError("optimiser: takes leaf tensors, such as layer.parameters(). " + received(parameter=p))
+        if p.dtype.kind != "f":
+            raise DtypeError("optimiser: only floating numbers can be moved by a little. " + received(parameter=p))
+        if not isinstance(p, Parameter) and not p.requires_grad:
+            raise GradientError(
+                "optimiser: this tensor does not require a gradient, so it would never move; make it a Parameter, or with "
+                "requires_grad=True. " + received(parameter=p)
+            )
         found[id(p)] = p
     return list(found.values())
 
 
-class Optimizer:
-    """What optimisers share: parameter groups, each with its own options, and a step count."""
+_FLAGS = ("amsgrad", "centered", "maximize", "nesterov")
+_SHARES = ("alpha", "betas")  # of the old value in a running average
 
-    def __init__(self, parameters, **options):
-        if not isinstance(parameters, Iterable):
-            raise TypeError(f"optimiser: takes a list of parameters, such as model.parameters(). Received: {parameters!r:.60}.")
-        groups = list(parameters)
-        if not groups or not isinstance(groups[0], dict):
-            groups = [{"params": groups}]
-        unknown = [name for group in groups for name in group if name != "params" and name not in options]
-        if unknown:
-            raise ValueError(f"optimiser: unknown option {unknown[0]!r}; known: {', '.join(options)}.")
-        for group in [options, *groups]:
-            if not isinstance(group.get("lr", 0), int | float) or not group.get("lr", 0) >= 0:
-                raise ValueError(f"optimiser: lr is a number from 0. Received: {group['lr']!r}.")
-        self.groups = [{**options, **group, "params": _tensors(group["params"])} for group in groups]
+
+def _checked(name, value):
+    """An option as a Python number, which never promotes an array; raises ValueError for one that cannot be."""
+    if name in _FLAGS:
+        return bool(value)
+    if name == "betas":
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            raise ValueError(f"optimiser: betas are two numbers from 0 to below 1. Received: {value!r}.")
+        return tuple(_checked("each of betas", beta) for beta in value)
+    share = name in ("alpha", "each of betas")
+    if not isinstance(value, numbers.Real) or not 0 <= value < (1 if share else math.inf):
+        raise ValueError(f"optimiser: {name} is a number from 0{' to below 1' if share else ''}. Received: {value!r}.")
+    return float(value)
+
+
+class Optimizer:
+    """What optimisers share: groups of parameters with their options, the state of every parameter, and the step.
+
+    An optimiser of your own: name its options in ``__init__`` and write ``update``.
+
+    >>> class SignDescent(Optimizer):
+    ...     def __init__(self, parameters, lr):
+    ...         super().__init__(parameters, lr=lr)
+    ...     def update(self, p, g, state, lr):
+    ...         p -= lr * np.sign(g)
+    >>> p = Parameter([1.0, 2.0])
+    >>> (p * p).sum().backward()
+    >>> SignDescent([p], lr=0.5).step()
+    >>> p.tolist()
+    [0.5, 1.5]
+    """
+
+    arrays = ()  # what a state may hold besides "step"
+    decoupled = False  # whether weight decay shrinks the parameter itself, or is part of the gradient (L2)
+
+    def __init__(self, parameters, weight_decay=0.0, maximize=False, **options):
+        options.update(weight_decay=weight_decay, maximize=maximize)
+        if isinstance(parameters, Iterable) and not isinstance(parameters, Tensor):
+            parameters = list(parameters)
+        in_groups = isinstance(parameters, list) and any(isinstance(item, dict) for item in parameters)
+        self.groups = []
+        for group in parameters if in_groups else [{"params": parameters}]:
+            if not isinstance(group, dict) or "params" not in group:
+                raise TypeError('optimiser: every group is a dict with "params", a list of parameters. ' + received(group=group))
+            unknown = [name for name in group if name != "params" and name not in options]
+            if unknown:
+                raise ValueError(f"optimiser: unknown option {unknown[0]!r}; known: {', '.join(options)}.")
+            given = {name: _checked(name, group.get(name, default)) for name, default in options.items()}
+            self.groups.append({"params": _tensors(group["params"]), **given})
         count = len(self.parameters())
         if count == 0:
             raise LayerError("optimiser: no parameters to learn. Received: [].")
         if len(_tensors(self.parameters())) < count:
             raise LayerError("optimiser: a parameter is in two groups, and would be moved twice a step. Name it in one of them.")
         self.steps = 0
-        self.state = {}  # id of a parameter -> its arrays
+        self.state = {}  # number of a parameter -> its state
 
     @property
     def lr(self):
@@ -55,7 +126,7 @@ class Optimizer:
     @lr.setter
     def lr(self, value):
         for group in self.groups:
-            group["lr"] = value
+            group["lr"] = _checked("lr", value)
 
     def parameters(self):
         """All parameters, group after group."""
@@ -66,102 +137,264 @@ class Optimizer:
         for p in self.parameters():
             p.grad = None
 
-    def _moving(self, group):
-        """The parameters of a group that this step changes: not frozen, with a gradient."""
-        return [p for p in group["params"] if p._requires_grad and p.grad is not None]
+    def step(self):
+        """Change every parameter once that is not frozen and has a gradient."""
+        self.steps += 1
+        for p, g, state, options in self._moving():
+            self._move(p, g, state, **options)
+
+    def update(self, p, g, state, **options):
+        """The formula: change ``p`` in place."""
+        raise NotImplementedError(f"{type(self).__name__}: write update(self, p, g, state, lr, ...).")
+
+    def _moving(self):
+        """Parameter, gradient, state and options of everything that this step changes."""
+        number = -1
+        for group in self.groups:
+            options = {name: value for name, value in group.items() if name != "params"}
+            for p in group["params"]:
+                number += 1
+                if p._requires_grad and p.grad is not None:
+                    g = as_array(p.grad, p.dtype)
+                    if g.shape != p.shape:
+                        raise ShapeError("optimiser: a gradient has the shape of its parameter. " + received(parameter=p, gradient=g))
+                    yield p, g, self.state.setdefault(number, {"step": 0}), options
+
+    def _move(self, p, g, state, weight_decay, maximize, **options):
+        data = p._writable()
+        state["step"] += 1
+        g = -g if maximize else g
+        if weight_decay and self.decoupled:
+            data *= 1 - options["lr"] * weight_decay
+        elif weight_decay:
+            g = g + weight_decay * data
+        self.update(data, g, state, **options)
+        p._mark_changed()
 
     def state_dict(self):
-        """Step count and arrays by name, ``<array>.<number of the parameter>``: all that is needed to go on."""
+        """Counts and arrays by name, ``<name>.<number of the parameter>``: with the options, all that is needed to go on."""
         state = {"steps": self.steps}
-        for number, p in enumerate(self.parameters()):
-            state.update({f"{name}.{number}": array.copy() for name, array in self.state.get(id(p), {}).items()})
+        for number, own in sorted(self.state.items()):
+            state.update({f"{name}.{number}": value if name == "step" else np.array(value) for name, value in own.items()})
         return state
 
     def load_state_dict(self, state):
-        """Go on from a `state_dict`; raises LayerError where it does not fit the parameters."""
-        parameters = self.parameters()
-        restored = {}
-        for key, array in state.items():
+        """Go on from a `state_dict`, bit for bit; raises LayerError where it does not fit the parameters, and changes nothing then."""
+        parameters, restored = self.parameters(), {}
+        if "steps" not in state:
+            raise LayerError(f"load_state_dict: an optimiser's state counts its steps. Received: {', '.join(state) or 'nothing'}.")
+        for key, value in state.items():
             if key == "steps":
                 continue
             name, _, number = key.rpartition(".")
-            if not number.isdecimal() or int(number) >= len(parameters) or parameters[int(number)].shape != array.shape:
-                raise LayerError(f"load_state_dict: {key} does not fit the optimiser's parameters. " + received(array=array))
-            p = parameters[int(number)]
-            restored.setdefault(id(p), {})[name] = np.array(array, p.dtype, order="C")
+            p = parameters[int(number)] if number.isdecimal() and int(number) < len(parameters) else None
+            shape = () if name == "step" or p is None else p.shape
+            if p is None or name not in ("step", *self.arrays) or np.shape(value) != shape:
+                raise LayerError(
+                    f"load_state_dict: {key} does not fit the parameters of this {type(self).__name__}. " + received(value=value)
+                )
+            restored.setdefault(int(number), {})[name] = int(value) if name == "step" else np.array(value, p.dtype, order="C")
+        lost = [number for number, own in restored.items() if "step" not in own]
+        if lost:
+            raise LayerError(f"load_state_dict: step.{lost[0]} is missing beside the arrays of parameter {lost[0]}.")
         self.steps, self.state = int(state["steps"]), restored
 
 
-class SGD(Optimizer):
-    """Gradient descent: p -= lr * (velocity or gradient); velocity = momentum * velocity + gradient.
+# --------------------------------------------------------------------------------------------------------------- formulas
 
-    >>> p = Tensor([1.0], requires_grad=True)
+
+class SGD(Optimizer):
+    """Gradient descent: p -= lr g, or with momentum p -= lr velocity, velocity = momentum velocity + (1 - dampening) g.
+
+    The first velocity is g. ``nesterov`` looks ahead: p -= lr (g + momentum velocity) (Sutskever et al. 2013).
+
+    >>> p = Parameter([1.0])
     >>> (p * p).sum().backward()
     >>> SGD([p], lr=0.25).step()
     >>> p.item()
     0.5
     """
 
-    def __init__(self, parameters, lr=1e-2, momentum=0.0):
-        super().__init__(parameters, lr=lr, momentum=momentum)
+    arrays = ("velocity",)
+
+    def __init__(self, parameters, lr=1e-2, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False):
+        super().__init__(parameters, weight_decay, maximize, lr=lr, momentum=momentum, dampening=dampening, nesterov=nesterov)
+        if any(group["nesterov"] and (group["dampening"] or not group["momentum"]) for group in self.groups):
+            raise ValueError(f"SGD: nesterov needs momentum, and no dampening. Received: momentum {momentum}, dampening {dampening}.")
+
+    def update(self, p, g, state, lr, momentum, dampening, nesterov):
+        """See the class."""
+        if momentum:
+            old = state.get("velocity")
+            state["velocity"] = velocity = np.array(g) if old is None else momentum * old + (1 - dampening) * g
+            g = g + momentum * velocity if nesterov else velocity
+        p -= lr * g
+
+
+class Adam(Optimizer):
+    """Steps in units of each number's own gradient size (Kingma and Ba 2015), all parameters in one kernel.
+
+    m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
+    ``weight_decay`` is part of the gradient here; `AdamW` is what one wants. ``amsgrad`` divides by the largest v so far (Reddi et
+    al. 2018). ``global_clipnorm`` scales all gradients together to at most that norm; the norm is in ``grad_norm``.
+
+    >>> p = Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> Adam([p], lr=0.1).step()
+    >>> round(p.item(), 4)
+    0.9
+    """
+
+    arrays = ("m", "v", "top")
+
+    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False,
+                 global_clipnorm=None):  # fmt: skip
+        super().__init__(parameters, weight_decay, maximize, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
+        self.global_clipnorm, self.grad_norm = global_clipnorm, None
+
+    def update(self, p, g, state, lr, betas, eps, amsgrad):
+        """See the class."""
+        (b1, b2), t = betas, state["step"]
+        state["m"] = m = b1 * state.get("m", 0.0) + (1 - b1) * g
+        state["v"] = v = b2 * state.get("v", 0.0) + (1 - b2) * g * g
+        if amsgrad:
+            state["top"] = v = np.maximum(state.get("top", v), v)
+        p -= lr / (1 - b1**t) * m / (np.sqrt(v / (1 - b2**t)) + eps)
 
     def step(self):
-        """Change every parameter once."""
+        """Change every parameter once that is not frozen and has a gradient; what has the same rates in one launch."""
         self.steps += 1
-        for group in self.groups:
-            for p in self._moving(group):
-                move = p.grad._data
-                if group["momentum"]:
-                    state = self.state.setdefault(id(p), {"velocity": np.zeros(p.shape, p.dtype)})
-                    state["velocity"] = move = group["momentum"] * state["velocity"] + move
-                data = p._writable()
-                data -= group["lr"] * move
-                p._mark_changed()
+        moving = list(self._moving())
+        scale = 1.0
+        if self.global_clipnorm is not None:
+            self.grad_norm = kernels.grad_norm([g for _, g, _, _ in moving])
+            scale = clip_scale(self.grad_norm, self.global_clipnorm)
+        together = {}
+        for p, g, state, options in moving:
+            decay = options["weight_decay"]
+            if options["amsgrad"] or (decay and not self.decoupled):
+                self._move(p, g if scale == 1.0 else g * scale, state, **options)
+            else:
+                state["step"] += 1
+                rates = (options["lr"], options["betas"], options["eps"], state["step"], -scale if options["maximize"] else scale)
+                together.setdefault(rates, []).append((p, g, state, decay))
+        for rates, entries in together.items():
+            self._launch(entries, *rates)
+
+    @staticmethod
+    def _launch(entries, lr, betas, eps, step, scale):
+        """`update` for many parameters at once."""
+        for p, _, state, _ in entries:
+            for name in ("m", "v"):
+                state[name] = np.asarray(state[name]) if name in state else np.zeros(p.shape, p.dtype)
+        kernels.adamw(
+            [p._writable() for p, _, _, _ in entries], [g for _, g, _, _ in entries],
+            [state["m"] for _, _, state, _ in entries], [state["v"] for _, _, state, _ in entries],
+            lr, *betas, eps, [decay for _, _, _, decay in entries], step, scale,
+        )  # fmt: skip
+        for p, _, _, _ in entries:
+            p._mark_changed()
 
 
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay, all parameters in one kernel (Loshchilov and Hutter 2019).
+class AdamW(Adam):
+    """Adam with weight decay of its own (Loshchilov and Hutter 2019): p -= lr weight_decay p, and then Adam's step.
 
-    p -= lr decay p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
-    ``global_clipnorm`` scales all gradients together to at most that norm, inside the kernel; the norm is in ``grad_norm``.
-
-    >>> p = Tensor([1.0], requires_grad=True)
+    >>> p = Parameter([1.0])
     >>> (p * p).sum().backward()
     >>> AdamW([p], lr=0.1, weight_decay=0.0).step()
     >>> round(p.item(), 4)
     0.9
     """
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, global_clipnorm=None):
-        super().__init__(parameters, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
-        self.global_clipnorm, self.grad_norm = global_clipnorm, None
+    decoupled = True
 
-    def step(self):
-        """Change every parameter once."""
-        self.steps += 1
-        scale = 1.0
-        if self.global_clipnorm is not None:
-            self.grad_norm = kernels.grad_norm([p.grad._data for group in self.groups for p in self._moving(group)])
-            scale = clip_scale(self.grad_norm, self.global_clipnorm)
-        together = {}  # groups with the same rates go into one launch
-        for group in self.groups:
-            together.setdefault((group["lr"], group["betas"], group["eps"]), []).append(group)
-        for (lr, betas, eps), groups in together.items():
-            moving = [(p, group["weight_decay"]) for group in groups for p in self._moving(group)]
-            if not moving:
-                continue
-            states = [self._moments(p) for p, _ in moving]
-            kernels.adamw(
-                [p._writable() for p, _ in moving], [p.grad._data for p, _ in moving], [s["m"] for s in states], [s["v"] for s in states],
-                lr, *betas, eps, [decay for _, decay in moving], self.steps, scale,
-            )  # fmt: skip
-            for p, _ in moving:
-                p._mark_changed()
+    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, maximize=False,
+                 global_clipnorm=None):  # fmt: skip
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize, global_clipnorm)
 
-    def _moments(self, p):
-        if id(p) not in self.state:
-            self.state[id(p)] = {"m": np.zeros(p.shape, p.dtype), "v": np.zeros(p.shape, p.dtype)}
-        return self.state[id(p)]
+
+class RMSprop(Optimizer):
+    """Steps divided by the root of the running mean of g^2 (Tieleman and Hinton 2012, lecture 6.5).
+
+    v = alpha v + (1 - alpha) g^2;  p -= lr g / (sqrt(v) + eps). ``centered`` takes the variance, v - mean^2, in place of v (Graves
+    2013); with ``momentum``: velocity = momentum velocity + g / (sqrt(v) + eps), p -= lr velocity.
+
+    >>> p = Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> RMSprop([p], lr=0.01).step()
+    >>> round(p.item(), 4)
+    0.9
+    """
+
+    arrays = ("v", "mean", "velocity")
+
+    def __init__(self, parameters, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False, maximize=False):
+        super().__init__(parameters, weight_decay, maximize, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered)
+
+    def update(self, p, g, state, lr, alpha, eps, momentum, centered):
+        """See the class."""
+        state["v"] = v = alpha * state.get("v", 0.0) + (1 - alpha) * g * g
+        if centered:
+            state["mean"] = mean = alpha * state.get("mean", 0.0) + (1 - alpha) * g
+            v = np.maximum(v - mean * mean, 0.0)  # rounding can take a variance of 0 below it
+        move = g / (np.sqrt(v) + eps)
+        if momentum:
+            state["velocity"] = move = momentum * state.get("velocity", 0.0) + move
+        p -= lr * move
+
+
+class Adagrad(Optimizer):
+    """Steps divided by the root of the sum of all g^2 so far (Duchi et al. 2011): what seldom moves, moves far.
+
+    total += g^2;  p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(total) + eps).
+
+    >>> p = Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> Adagrad([p], lr=0.5).step()
+    >>> p.item()
+    0.5
+    """
+
+    arrays = ("total",)
+
+    def __init__(self, parameters, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, maximize=False):
+        super().__init__(
+            parameters, weight_decay, maximize, lr=lr, lr_decay=lr_decay, initial_accumulator_value=initial_accumulator_value, eps=eps
+        )
+
+    def update(self, p, g, state, lr, lr_decay, initial_accumulator_value, eps):
+        """See the class."""
+        state["total"] = total = state.get("total", initial_accumulator_value) + g * g
+        p -= lr / (1 + (state["step"] - 1) * lr_decay) * g / (np.sqrt(total) + eps)
+
+
+class Lion(Optimizer):
+    """Steps of one size, in the direction of a sign (Chen et al. 2023); one array of state instead of Adam's two.
+
+    p -= lr sign(b1 m + (1 - b1) g);  m = b2 m + (1 - b2) g; weight decay as in `AdamW`. Takes a rate 3 to 10 times smaller than
+    AdamW's, and a weight decay as many times larger.
+
+    >>> p = Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> Lion([p], lr=0.25).step()
+    >>> p.item()
+    0.75
+    """
+
+    arrays = ("m",)
+    decoupled = True
+
+    def __init__(self, parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, maximize=False):
+        super().__init__(parameters, weight_decay, maximize, lr=lr, betas=betas)
+
+    def update(self, p, g, state, lr, betas):
+        """See the class."""
+        (b1, b2), m = betas, state.get("m", 0.0)
+        p -= lr * np.sign(b1 * m + (1 - b1) * g)
+        state["m"] = b2 * m + (1 - b2) * g
+
+
+# --------------------------------------------------------------------------------------------------------------- clipping
 
 
 def clip_scale(norm, max_norm):
@@ -173,16 +406,22 @@ def clip_scale(norm, max_norm):
     return min(max_norm / (norm + 1e-6), 1.0)  # in this order NaN stays NaN, and no gradient passes unclipped
 
 
-def clip_grad_norm_(parameters, max_norm):
+def clip_grad_norm_(parameters, max_norm, error_if_nonfinite=False):
     """Scale all gradients together so that their norm is at most ``max_norm``; returns the norm before.
 
-    >>> p = Tensor([3.0, 4.0], requires_grad=True)
+    With ``error_if_nonfinite`` raises GradientError where a gradient is NaN or infinite, and changes nothing.
+
+    >>> p = Parameter([3.0, 4.0])
     >>> (p * p).sum().backward()
     >>> clip_grad_norm_([p], 1.0), round(float((p.grad * p.grad).sum()), 3)
     (10.0, 1.0)
     """
     with_gradient = [p for p in _tensors(parameters) if p.grad is not None]
     norm = kernels.grad_norm([p.grad._data for p in with_gradient])
+    if error_if_nonfinite and not math.isfinite(norm):
+        bad = next((p for p in with_gradient if not np.isfinite(p.grad._data).all()), None)
+        where = "their squares are too large to be added up" if bad is None else f"one of shape {bad.shape} holds NaN or infinity"
+        raise GradientError(f"clip_grad_norm_: the norm of the gradients is {norm}: {where}. Received: {len(with_gradient)} gradients.")
     scale = clip_scale(norm, max_norm)
     if not scale >= 1.0:  # NaN too
         for p in with_gradient:
@@ -190,13 +429,71 @@ def clip_grad_norm_(parameters, max_norm):
     return norm
 
 
+def clip_grad_value_(parameters, clip_value):
+    """Bring every number of every gradient into -clip_value .. clip_value.
+
+    >>> p = Parameter([3.0, 4.0])
+    >>> (p * p).sum().backward()
+    >>> clip_grad_value_([p], 7.0)
+    >>> p.grad.tolist()
+    [6.0, 7.0]
+    """
+    for p in _tensors(parameters):
+        if p.grad is not None:
+            p.grad = wrap(np.clip(p.grad._data, -clip_value, clip_value))
+
+
+# -------------------------------------------------------------------------------------------------------------- schedules
+#
+# A schedule is a function of the step, which counts from 0, and gives a learning rate: ``optimiser.lr = cosine(step, 1000, 0.1)``.
+
+
+def linear(step, steps, peak, floor=0.0):
+    """From ``peak`` straight down to ``floor`` over ``steps`` steps, and there it stays.
+
+    >>> [linear(s, 4, 1.0) for s in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
+    return floor + (peak - floor) * (1 - _progress(step, steps))
+
+
+def cosine(step, steps, peak, floor=0.0):
+    """From ``peak`` down to ``floor`` over ``steps`` steps along half a cosine, and there it stays (Loshchilov and Hutter 2017).
+
+    >>> [round(cosine(s, 4, 1.0), 3) for s in range(6)]
+    [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
+    """
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * _progress(step, steps)))
+
+
 def warmup_cosine(step, warmup, steps, peak, floor=0.0):
-    """Learning rate of step 0, 1, ...: linear up to ``peak`` over ``warmup`` steps, then half a cosine down to ``floor``.
+    """Linear up to ``peak`` over ``warmup`` steps, then half a cosine down to ``floor``, which step ``steps`` reaches.
 
     >>> [round(warmup_cosine(s, 2, 6, 1.0, 0.1), 3) for s in range(6)]
     [0.5, 1.0, 1.0, 0.868, 0.55, 0.232]
     """
     if step < warmup:
         return peak * (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return cosine(step - warmup, steps - warmup, peak, floor)
+
+
+def exponential(step, peak, factor):
+    """``peak``, times ``factor`` after every step.
+
+    >>> [exponential(s, 1.0, 0.5) for s in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
+    return peak * factor**step
+
+
+def steps_down(step, peak, every, factor=0.1):
+    """``peak``, times ``factor`` after every ``every`` steps.
+
+    >>> [steps_down(s, 1.0, 2, 0.5) for s in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+    return peak * factor ** (step // every)
+
+
+def _progress(step, steps):
+    return min(1.0, step / max(1, steps))

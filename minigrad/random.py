@@ -78,6 +78,14 @@ class Generator:
         }
 
 
+    def state_dict(self):
+        """`state` as arrays, for a file."""
+        return {name: np.array(value, np.uint64) for name, value in self.state().items()}
+
+    def load_state_dict(self, state):
+        """Go on from a `state_dict`."""
+        self.set_state({name: np.asarray(value).tolist() for name, value in state.items()})
+
     _state, _set_state = state, set_state
 
 

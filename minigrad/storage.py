@@ -1,0 +1,173 @@
+"""Arrays in files: written all of it or not at all, read without executing anything."""
+
+import contextlib
+import json
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .core import Tensor
+from .errors import LayerError, StorageError, received
+from .layer import Buffer, Layer
+
+__all__ = ["load", "save"]
+
+UNFINISHED = ".unfinished"  # ends the temporary names
+_BUFFERS = "buffers"  # what in a file says which of its arrays are Buffers: their names, as JSON
+
+
+def save(path, state):
+    """Write arrays by name to a file that ends in ``.safetensors`` (wants the extra ``train``) or ``.npz``.
+
+    ``state`` is a layer, an optimiser, a generator, or a dict of arrays, Tensors and numbers that may hold dicts, layers,
+    optimisers and generators in turn: ``save("run.npz", {"model": model, "optimiser": optimiser, "epoch": 7})``. In the file their
+    names are joined by ``/``, as in ``model/layers.0.kernel``. The frozen switches are not part of a state.
+
+    The file is written under another name and renamed once it is on the disk, so whatever happens, what was there before is
+    there still. Raises StorageError for another ending and for names with ``/``, OSError where the system refuses.
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/numbers.npz"
+    >>> save(path, {"x": np.array([1.0, 2.0]), "best": {"loss": 0.5}})
+    >>> load(path)
+    {'x': array([1., 2.]), 'best': {'loss': array(0.5)}}
+    """
+    path, (write_as, _) = Path(path), _format(path)
+    arrays = dict(_named(state, ""))
+    buffers = list(state.named_buffers()) if isinstance(state, Layer) else None
+    write(path, lambda file: write_as(file, arrays, buffers))
+
+
+def load(path, into=None):
+    """The arrays of a file by name, in dicts as `save` was given them; NumPy arrays, whatever they were.
+
+    With ``into``, a layer, an optimiser or a generator: its arrays take these values, in their own dtypes, and it is returned. Which are
+    frozen does not change.
+    Raises FileNotFoundError where there is no file, StorageError for one that is damaged, cut short or of another
+    format, LayerError where names, shapes, or Parameters and Buffers do not match; nothing has changed then.
+
+    >>> import tempfile
+    >>> from minigrad import Dense
+    >>> path = tempfile.mkdtemp() + "/dense.npz"
+    >>> layer = Dense(2).ensure_built((None, 3))
+    >>> save(path, layer)
+    >>> twin = load(path, into=Dense(2).ensure_built((None, 3)))
+    >>> bool((twin.kernel.numpy() == layer.kernel.numpy()).all())
+    True
+    """
+    path, (_, read_as) = Path(path), _format(path)
+    if not path.exists():
+        raise FileNotFoundError(f"load: there is no file {path}.")
+    try:
+        arrays, buffers = read_as(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the parsers make of garbage
+        raise StorageError(f"load: {path} is damaged or cut short, or is no {path.suffix} file: {error}") from error
+    if isinstance(into, Layer) and buffers is not None:
+        for name, tensor in into.named_tensors().items():
+            if name in arrays and isinstance(tensor, Buffer) != (name in buffers):
+                kinds = ("Parameter", "Buffer")
+                raise LayerError(
+                    f"load: {name} is a {kinds[isinstance(tensor, Buffer)]} of {type(into).__name__}, and a {kinds[name in buffers]} "
+                    f"in {path}. " + received(array=arrays[name])
+                )
+    if into is not None:
+        try:
+            into.load_state_dict(arrays)
+        except LayerError as error:
+            raise LayerError(f"load: {path} does not fit. {error}") from error
+        return into
+    nested = {}
+    for name, array in arrays.items():
+        *folders, last = name.split("/")
+        inner = nested
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+        inner[last] = array
+    return nested
+
+
+def write(path, fill):
+    """Have ``fill(file)`` write a file, all of it or not at all: under a temporary name, on the disk, then renamed."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
+    try:
+        with open(unfinished, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def _named(state, prefix):
+    """Every array in ``state`` with its whole name."""
+    state = state.state_dict() if hasattr(state, "state_dict") else state
+    if not isinstance(state, dict):
+        raise TypeError(f"save: takes a layer, an optimiser, a generator or a dict of arrays. Received: {state!r:.60}.")
+    for name, value in state.items():
+        if not isinstance(name, str) or not name or "/" in name:
+            raise StorageError(f"save: every name is a text without /, which stands between the names of dicts. Received: {name!r}.")
+        if isinstance(value, dict) or hasattr(value, "state_dict"):
+            yield from _named(value, f"{prefix}{name}/")
+            continue
+        array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+        if isinstance(value, list | tuple) or array.dtype.kind not in "fiub":
+            raise StorageError(f"save: {prefix}{name} must be an array, a Tensor or a number. " + received(value=value))
+        yield prefix + name, np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
+# --------------------------------------------------------------------------------------------------------------- formats
+
+
+def _write_npz(file, arrays, buffers):
+    if buffers is not None:
+        arrays = {**arrays, f"__{_BUFFERS}__": np.array(json.dumps(buffers))}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _read_npz(path):
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    buffers = arrays.pop(f"__{_BUFFERS}__", None)
+    return arrays, None if buffers is None else json.loads(str(buffers))
+
+
+def _write_safetensors(file, arrays, buffers):
+    file.write(_safetensors().numpy.save(arrays, None if buffers is None else {_BUFFERS: json.dumps(buffers)}))
+
+
+def _read_safetensors(path):
+    with _safetensors().safe_open(path, "numpy") as file:
+        metadata = file.metadata() or {}
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return arrays, json.loads(metadata[_BUFFERS]) if _BUFFERS in metadata else None
+
+
+def _safetensors():
+    try:
+        import safetensors.numpy
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            "safetensors files need the library of that name: pip install 'minigrad[train]', or let the name end in .npz."
+        ) from error
+    return safetensors
+
+
+_FORMATS = {".safetensors": (_write_safetensors, _read_safetensors), ".npz": (_write_npz, _read_npz)}
+
+
+def _format(path):
+    try:
+        return _FORMATS[Path(path).suffix]
+    except KeyError:
+        raise StorageError(f"save and load: the name of a file ends in {' or '.join(_FORMATS)}. Received: {str(path)!r}.") from None
