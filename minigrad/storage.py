@@ -136,8 +136,11 @@ def _write_npz(file, arrays, buffers):
 
 
 def _read_npz(path):
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
     buffers = arrays.pop(f"__{_BUFFERS}__", None)
     return arrays, None if buffers is None else json.loads(str(buffers))
 
