@@ -403,7 +403,7 @@ def apply(op, inputs, params):
         elif isinstance(x, np.generic):
             # next to an array a NumPy scalar is a number, which never promotes; alone it keeps its dtype
             x = x.item() if any(isinstance(other, np.ndarray | Tensor) for other in inputs) else np.asarray(x)
-        elif isinstance(x, list | tuple):
+        elif isinstance(x, list | tuple) or (len(inputs) == 1 and isinstance(x, int | float)):
             x = as_array(x)
         arrays.append(x)
     if tracked and op.rule is None and op.differentiable and settings.is_grad_enabled():

@@ -1,5 +1,7 @@
 """Ops that make one number of many. ``axis`` is None (all), one axis or a tuple; ``keepdims`` keeps axes of length 1."""
 
+import math
+
 import numpy as np
 
 from ..core import op
@@ -57,7 +59,7 @@ def _filled_axes(name, x, axis):
 
 def _count(name, x, axis):
     """How many elements each result is made of."""
-    return int(np.prod([x.shape[a] for a in axes_of(name, x, axis)], dtype=int))
+    return math.prod([x.shape[a] for a in axes_of(name, x, axis)])
 
 
 def _kept(g, name, x, axis, keepdims):
@@ -84,7 +86,7 @@ def sum(x, /, axis=None, keepdims=False):
     >>> sum(np.ones((2, 3)), axis=0)
     array([2., 2., 2.])
     """
-    return np.sum(x, axis=axes_of("sum", x, axis), keepdims=keepdims)
+    return np.add.reduce(x, axis=axes_of("sum", x, axis), keepdims=keepdims)
 
 
 @sum.vjp
@@ -104,7 +106,7 @@ def mean(x, /, axis=None, keepdims=False):
     """
     axes = _filled_axes("mean", x, axis)
     (x,) = promote((x,), floating=True)
-    return np.mean(x, axis=axes, keepdims=keepdims)
+    return np.add.reduce(x, axis=axes, keepdims=keepdims) / float(_count("mean", x, axis))
 
 
 @mean.vjp

@@ -141,7 +141,8 @@ def logcumsumexp(x, /, axis=None):
     array([1000.    , 1000.6931])
     """
     x, axis = row("logcumsumexp", x, axis)
-    return np.logaddexp.accumulate(*promote((x,), floating=True), axis=axis)
+    with np.errstate(invalid="ignore"):  # NaN gives NaN
+        return np.logaddexp.accumulate(*promote((x,), floating=True), axis=axis)
 
 
 @logcumsumexp.vjp

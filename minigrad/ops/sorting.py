@@ -91,8 +91,8 @@ def _top_by_sorting(x, k, axis=-1, largest=True):
     Sample((normal(rng, 3, 4), 3), {"largest": False}, note="smallest"), Sample((normal(rng, 3, 4), 0), note="0-size"),
     Sample((normal(rng, 0, 3), 2), note="0 rows"),
 ], errors=lambda: [
-    ErrorSample((np.ones((2, 3)), 4), {}, ShapeError, r"topk: axis -1 has 3 elements, not 4.*\(2, 3\)"),
-    ErrorSample((np.ones((2, 3)), -1), {}, ShapeError, r"topk: .*not -1.*\(2, 3\)"),
+    ErrorSample((np.ones((2, 3)), 4), {}, ShapeError, r"topk: k is .* to 3, the length of axis -1.*\(2, 3\).*k 4"),
+    ErrorSample((np.ones((2, 3)), 2.0), {}, ShapeError, r"topk: k is a whole number.*\(2, 3\).*k 2\.0"),
     ErrorSample((np.ones((2, 3)), 1, 2), {}, ShapeError, r"topk: axis 2 is out of range.*\(2, 3\)"),
 ])  # fmt: skip
 def topk(x, /, k, axis=-1, largest=True):
@@ -105,8 +105,9 @@ def topk(x, /, k, axis=-1, largest=True):
     (array([4., 3.]), array([2, 0]))
     """
     number = one_axis("topk", x, axis)
-    if not 0 <= k <= x.shape[number]:
-        raise ShapeError(f"topk: axis {axis} has {x.shape[number]} elements, not {k}. " + received(x=x, k=k))
+    if not (isinstance(k, int | np.integer) and 0 <= k <= x.shape[number]):
+        most = f"the length of axis {axis}"
+        raise ShapeError(f"topk: k is a whole number from 0 to {x.shape[number]}, {most}. " + received(x=x, k=k))
     places = getitem(argsort(x, number, largest), (*(slice(None),) * number, slice(k)))  # (.. n ..) -> (.. k ..)
     return _pick(x, places, number), places
 
