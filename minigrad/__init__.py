@@ -17,6 +17,7 @@ from .layer import Buffer, Dense, Layer, Parameter, Sequential
 from .ops import *  # noqa: F403
 from .random import Generator, manual_seed
 from .settings import (
+    detect_anomaly,
     enable_grad,
     is_grad_enabled,
     no_grad,

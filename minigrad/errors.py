@@ -21,6 +21,10 @@ class GradientError(MinigradError, RuntimeError):
     """A gradient that cannot be computed, or would be wrong."""
 
 
+class AnomalyError(GradientError):
+    """A NaN or an infinity that `detect_anomaly` found, forward or backward."""
+
+
 class LayerError(MinigradError, ValueError):
     """A layer that was built, called or loaded in a way that cannot work."""
 

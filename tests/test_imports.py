@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up: a module may import what stands on a line above its own, and its own line's.
 MINIGRAD = """
     errors
-    settings journal
+    anomaly settings journal
     random
     kernels
     core
@@ -25,9 +25,11 @@ MINIGRAD = """
     tensor
     creation
     derivatives
-    autograd gradcheck draw einops
+    autograd draw einops differences
     layer
-    optim storage
+    optim storage gradcheck
+    checks stubs
+    __main__
 """
 TRANSFORMER = """
     errors
