@@ -231,26 +231,30 @@ def _holds_arrays(value):
 
 REGISTRY = {}  # name -> Op, in the order of declaration
 
-SYNONYMS = {"dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes", "input": "x", "other": "y"}
+SYNONYMS = {
+    "dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes", "input": "x", "other": "y", "start_dim": "start_axis",
+    "end_dim": "end_axis", "dim1": "axis1", "dim2": "axis2", "dimension": "axis", "diagonal": "k", "shifts": "shift", "sizes": "shape",
+    "chunks": "n", "indices_or_sections": "n", "constant_values": "value", "src": "values",
+}  # fmt: skip
 
 
 class Op:
     """One operation: its forward on arrays, its rule, and what tests and documentation need to know of it.
 
     Made by the `op` decorator. In the forward's signature the arrays stand before the slash, the parameters after it.
-    A forward that takes ``*xs`` gets a sequence of arrays as its one argument.
+    A forward that takes ``*xs`` gets a sequence of arrays as its one argument, or one by one where declared ``separate``.
     """
 
     __slots__ = (
         "name", "forward", "function", "arrays", "variadic", "required", "defaults", "parameters",
         "rule", "rule_takes", "uses_out", "composite", "saves", "reference", "numpy", "samples", "errors", "kinks",
-        "linear", "method", "differentiable", "composed", "broadcasts",
+        "linear", "method", "differentiable", "composed", "separate", "broadcasts",
     )  # fmt: skip
 
     def __init__(self, forward, *, saves=False, reference=None, numpy=None, samples=None, errors=None, kinks="",
-                 linear=(), method=True, differentiable=True, composed=False):  # fmt: skip
+                 linear=(), method=True, differentiable=True, composed=False, separate=False):  # fmt: skip
         self.name, self.forward = forward.__name__, forward
-        self.differentiable, self.composed, self.broadcasts = differentiable, composed, False
+        self.differentiable, self.composed, self.separate, self.broadcasts = differentiable, composed, separate, False
         self.saves, self.reference, self.numpy = saves, reference, numpy
         self.samples, self.errors, self.kinks, self.linear, self.method = samples, errors, kinks, linear, method
         self.rule = self.composite = None
@@ -289,6 +293,8 @@ class Op:
         kwargs = {name if name in self.arrays or name in self.parameters else SYNONYMS.get(name, name): value
                   for name, value in kwargs.items()}  # fmt: skip
         if self.variadic:
+            if self.separate:
+                args = (args,)
             if not args or not isinstance(args[0], list | tuple):
                 raise TypeError(f"{self.name}: takes a list of tensors first. Received: {len(args)} arguments.")
             inputs, args = tuple(args[0]), args[1:]
@@ -329,7 +335,8 @@ def op(forward=None, /, **attachments):
     ``samples(rng)``, ``errors()``: inputs for the tests; ``kinks``: points without derivative and what we choose there;
     ``linear``: the inputs in which the op is linear; ``method``: whether Tensor gets it as a method;
     ``differentiable=False``: it never has a rule, its result is a constant; ``composed``: the forward is written in other ops,
-    sees Tensors as they are and needs no rule. Raises ValueError for a name of minigrad's own.
+    sees Tensors as they are and needs no rule; ``separate``: the arrays of ``*xs`` are given one by one, not in a list.
+    Raises ValueError for a name of minigrad's own.
 
     >>> @op
     ... def double(x, /):
