@@ -5,9 +5,12 @@ import numpy as np
 from ..errors import ShapeError, received
 
 
-def axes_of(name, x, axis):
-    """``axis`` as a tuple of numbers from 0, None as all of them; raises ShapeError naming what is out of range."""
-    ndim = np.ndim(x)
+def axes_of(name, x, axis, ndim=None):
+    """``axis`` as a tuple of numbers from 0, None as all of them; raises ShapeError naming what is out of range.
+
+    ``ndim``: how many axes there are to choose from, where they are not those of x.
+    """
+    ndim = np.ndim(x) if ndim is None else ndim
     axes = range(ndim) if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     for a in axes:
         if not isinstance(a, int | np.integer):
@@ -23,6 +26,6 @@ def axes_of(name, x, axis):
 def one_axis(name, x, axis):
     """The number of one axis, from 0; raises ShapeError where it is out of range, or more than one."""
     axes = axes_of(name, x, axis)
-    if isinstance(axis, tuple | list):
-        raise ShapeError(f"{name}: takes one axis, or None for all elements in a row. " + received(x=x, axis=axis))
+    if axis is None or isinstance(axis, tuple | list):
+        raise ShapeError(f"{name}: takes one axis. " + received(x=x, axis=axis))
     return axes[0]
