@@ -18,8 +18,9 @@ import sys
 import weakref
 
 import numpy as np
+from numpy import ndarray
 
-from . import journal, settings
+from . import anomaly, journal, settings
 from .errors import DtypeError, GradientError, ShapeError, received
 
 # ------------------------------------------------------------------------------------------------------- tensors
@@ -39,12 +40,13 @@ class Tensor:
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("_data", "_requires_grad", "_node", "_index", "_changed", "grad", "__weakref__")
+    __slots__ = ("_data", "_requires_grad", "_node", "_place", "_changed", "_hooks", "grad", "__weakref__")
 
     def __init__(self, data, requires_grad=False, dtype=None):
         self._data = as_array(data, dtype, copy=True)
         self._requires_grad = False
-        self._node, self._index, self._changed, self.grad = None, 0, 0, None
+        self._node = self._place = self._hooks = self.grad = None
+        self._changed = 0
         if requires_grad:
             self.requires_grad = True
 
@@ -54,6 +56,7 @@ class Tensor:
     dtype = property(lambda self: self._data.dtype, doc="Element type, a NumPy dtype.")
     is_leaf = property(lambda self: self._node is None, doc="True where no recorded op made this tensor.")
     grad_fn = property(lambda self: self._node, doc="The node that made this tensor, None for a leaf.")
+    _index = property(lambda self: self._place[1] if isinstance(self._place, tuple) else 0, doc="Which output of its node it is.")
 
     @property
     def requires_grad(self):
@@ -73,6 +76,15 @@ class Tensor:
                 ".astype('float32'). " + received(tensor=self)
             )
         self._requires_grad = bool(flag)
+
+    def requires_grad_(self, flag=True):
+        """Switch `requires_grad` of a leaf, and return the tensor itself.
+
+        >>> Tensor([1.0]).requires_grad_()
+        tensor([1.], requires_grad=True)
+        """
+        self.requires_grad = flag
+        return self
 
     def numpy(self):
         """The values as a read-only array that shares memory; it never changes afterwards.
@@ -137,7 +149,7 @@ class Tensor:
         self._changed = next(_clock)
 
     def retain_grad(self):
-        """Keep the gradient of this inner tensor in ``.grad`` at the next backward.
+        """Keep the gradient of this inner tensor in ``.grad`` at the next backward, as its hooks leave it.
 
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
         >>> y = x * 3
@@ -146,18 +158,49 @@ class Tensor:
         >>> y.grad
         tensor([ 6., 12.])
         """
-        if not self._requires_grad:
-            raise GradientError("retain_grad: no gradient flows to this tensor. " + received(tensor=self))
-        if self._node is None:
+        if self._node is None and self._requires_grad:
             return
         reference = weakref.ref(self)
 
         def keep(gradient):
             tensor = reference()
             if tensor is not None:
-                tensor.grad = gradient if isinstance(gradient, Tensor) else wrap(gradient)
+                tensor.grad = gradient
 
-        self._node.hooks = (*self._node.hooks, (self._index, keep))
+        self._own_hooks("retain_grad")[_RETAIN] = keep
+
+    def register_hook(self, hook):
+        """Call ``hook(gradient)`` in every walk when the whole gradient of this tensor has arrived; a Tensor it returns replaces it.
+
+        Hooks run in the order of registration, each on what the one before it left; `retain_grad`, ``.grad`` and `grad()` see
+        the last. With ``create_graph`` the replacement is recorded, so that higher derivatives are those of what the hook
+        did. Returns a handle with ``remove()``; as a context manager it removes at the end. A hook that holds its own tensor
+        keeps it alive in a cycle until it is removed, or until the graph is freed.
+        Raises GradientError where no gradient flows; at the walk, GradientError for a replacement that is no Tensor,
+        ShapeError and DtypeError for another shape or dtype.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda gradient: gradient * 10)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([20., 40.])
+        >>> handle.remove()
+        """
+        if not callable(hook):
+            raise TypeError(f"register_hook: a hook is a function of the gradient. Received: {hook!r:.60}.")
+        hooks, key = self._own_hooks("register_hook"), object()
+        hooks[key] = hook
+        return HookHandle(hooks, key)
+
+    def _own_hooks(self, who):
+        """The hooks on this tensor's gradient, a dict: kept by the leaf, and by the node for what it made."""
+        if not self._requires_grad:
+            raise GradientError(f"{who}: no gradient flows to this tensor. " + received(tensor=self))
+        if self._node is None:
+            self._hooks = self._hooks or {}
+            return self._hooks
+        self._node.hooks = self._node.hooks or {}
+        return self._node.hooks.setdefault(self._index, {})
 
     def backward(self, gradient=None, retain_graph=False, create_graph=False):
         """Add the gradient of this tensor with respect to every leaf to the leaf's ``.grad``.
@@ -183,12 +226,34 @@ class Tensor:
                 leaf.grad = wrap(leaf.grad._data + g)
 
 
-def wrap(data, node=None, index=0):
-    """A Tensor around ``data`` without a copy: a constant, or output ``index`` of ``node``."""
+_RETAIN = "retain_grad"  # the key of the hook that keeps the gradient: it comes last
+
+
+class HookHandle:
+    """What `Tensor.register_hook` returns: ``remove()`` takes the hook away, as leaving a ``with`` block does."""
+
+    __slots__ = ("_hooks", "_key")
+
+    def __init__(self, hooks, key):
+        self._hooks, self._key = hooks, key
+
+    def remove(self):
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.remove()
+
+
+def wrap(data, node=None, place=None):
+    """A Tensor around ``data`` without a copy: a constant, or what ``node`` made; its gradient is collected at ``place``."""
     tensor = Tensor.__new__(Tensor)
-    tensor._data = data if data.__class__ is np.ndarray else np.asarray(data)
+    tensor._data = data if data.__class__ is ndarray else np.asarray(data)
     tensor._requires_grad = node is not None
-    tensor._node, tensor._index, tensor._changed, tensor.grad = node, index, 0, None
+    tensor._node, tensor._place, tensor._changed = node, place or node, 0
+    tensor._hooks = tensor.grad = None
     return tensor
 
 
@@ -320,6 +385,10 @@ class Op:
             raise TypeError(f"{self.name}: missing {' and '.join(missing)}. Signature: {self.signature()}.")
         return inputs, params
 
+    def names_of(self, inputs):
+        """A name for each input of a call."""
+        return [f"{self.arrays[0]}[{i}]" for i in range(len(inputs))] if self.variadic else self.arrays
+
     def signature(self):
         return f"{self.name}{inspect.signature(self.forward)}".replace(", /", "")
 
@@ -359,9 +428,10 @@ def op(forward=None, /, **attachments):
 
         @functools.wraps(forward)
         def function(*args, **kwargs):
-            if least <= len(args) <= most and not kwargs:  # the usual call needs no sorting
-                given = dict(zip(parameters, args[arrays:]))
-                return apply(this, args[:arrays], {**defaults, **given} if given else defaults)
+            if not kwargs and least <= len(args) <= most:  # the usual call needs no sorting
+                if len(args) <= arrays:
+                    return apply(this, args, defaults)
+                return apply(this, args[:arrays], {**defaults, **dict(zip(parameters, args[arrays:]))})
             return apply(this, *this.bind(args, kwargs))
 
         def composite(f):
@@ -382,16 +452,28 @@ def op(forward=None, /, **attachments):
 class Node:
     """One recorded call: the op, its inputs (a Tensor where a gradient is wanted, else the plain array), what its rule needs."""
 
-    __slots__ = ("op", "inputs", "params", "out", "outputs", "saved", "age", "hooks")
+    __slots__ = ("op", "inputs", "params", "out", "saved", "several", "age", "hooks", "site")
 
     def __init__(self, op, inputs, params, out, saved):
-        self.op, self.inputs, self.params, self.saved = op, inputs, params, saved
-        self.out, self.outputs = out if op.uses_out else None, len(out) if out.__class__ is tuple else 1
-        self.age, self.hooks = next(_clock), ()
+        self.op, self.inputs, self.params, self.out, self.saved = op, inputs, params, out if op.uses_out else None, saved
+        self.several, self.age = len(out) if out.__class__ is tuple else 0, next(_clock)
+        self.hooks = self.site = None
+
+    outputs = property(lambda self: self.several or 1, doc="How many results the op gave.")
+
+    def places(self):
+        """Where the gradients of the outputs are collected: at the node itself, or for one output of several at a pair."""
+        return [(self, i) for i in range(self.several)] or [self]
+
+    def wrap(self, out):
+        """The results as Tensors; only floating ones carry a gradient."""
+        if out.__class__ is tuple:
+            return tuple([wrap(o, self, (self, i)) if o.dtype.kind == "f" else wrap(o) for i, o in enumerate(out)])
+        return wrap(out, self if out.dtype.kind == "f" else None)
 
     def release(self):
         """Forget the values; a later walk through here raises."""
-        self.inputs = self.out = self.saved = None
+        self.inputs = self.out = self.saved = self.hooks = None
 
     def __repr__(self):
         return f"<{self.op.name} node>"
@@ -401,36 +483,66 @@ def apply(op, inputs, params):
     """Call ``op``: plain arrays in, plain array out; with Tensors the result is a Tensor, recorded where wanted."""
     if op.composed:
         return op.forward(*_as_arrays(inputs), **params)
-    arrays, tensors, tracked = [], False, False
+    if settings.anomaly():
+        return _watched(op, inputs, params)
+    arrays, kept, tensors, tracked = [], [], False, False  # what the forward sees, what a node would keep
     for x in inputs:
+        a = x
         if isinstance(x, Tensor):
-            tensors = True
-            tracked = tracked or x._requires_grad
-            x = x._data
-        elif isinstance(x, np.generic):
-            # next to an array a NumPy scalar is a number, which never promotes; alone it keeps its dtype
-            x = x.item() if any(isinstance(other, np.ndarray | Tensor) for other in inputs) else np.asarray(x)
-        elif isinstance(x, list | tuple) or (len(inputs) == 1 and isinstance(x, int | float)):
-            x = as_array(x)
-        arrays.append(x)
-    if tracked and op.rule is None and op.differentiable and settings.is_grad_enabled():
+            tensors, a = True, x._data
+            if x._requires_grad:
+                tracked = True
+            else:
+                x = a
+        elif x.__class__ is not ndarray:
+            a = x = _plain(x, inputs)
+        arrays.append(a)
+        kept.append(x)
+    recorded = tracked and op.differentiable and settings.is_grad_enabled()
+    if recorded and op.rule is None:
         raise GradientError(
             f"{op.name}: has no rule, so no gradient can flow through it. Attach one with @{op.name}.vjp, or declare the op with "
             "differentiable=False if its result is a constant."
         )
-    out = op.forward(*arrays, **params)
-    saved = None
+    out, saved = op.forward(*arrays, **params), None
     if op.saves:
         out, saved = out
     if not tensors:
-        return out if out.__class__ in (np.ndarray, tuple) else np.asarray(out)
-    node = None
-    if tracked and op.rule is not None and settings.is_grad_enabled():
-        kept = tuple([x if isinstance(x, Tensor) and x._requires_grad else a for x, a in zip(inputs, arrays)])
-        node = Node(op, kept, params, out, saved)
-    if out.__class__ is tuple:
-        return tuple([wrap(o, node if o.dtype.kind == "f" else None, i) for i, o in enumerate(out)])
-    return wrap(out, node if node is not None and out.dtype.kind == "f" else None)
+        return out if out.__class__ is ndarray or out.__class__ is tuple else np.asarray(out)
+    if recorded:
+        return Node(op, kept, params, out, saved).wrap(out)
+    return tuple([wrap(o) for o in out]) if out.__class__ is tuple else wrap(out)
+
+
+def _watched(op, inputs, params):
+    """`apply` in anomaly mode: it looks at what goes in and what comes out; the node remembers the line of user code."""
+    site = settings.anomaly()
+    site = anomaly.here() if site is True else site  # in a rule it is the site of the op whose rule runs
+    arrays = [_values(x) for x in inputs]
+    names = op.names_of(inputs)
+    sums = anomaly.checksums(arrays)
+    with settings.use_anomaly(False), np.errstate(all="ignore"):
+        result = apply(op, inputs, params)
+    outputs = result if isinstance(result, tuple) else (result,)
+    anomaly.check_unchanged(op.name, names, arrays, sums, site, "by its own forward")
+    anomaly.check_forward(op.name, names, arrays, params, [_values(out) for out in outputs], site)
+    for out in outputs:
+        if isinstance(out, Tensor) and out._node is not None:
+            out._node.site = (site, sums)
+    return result
+
+
+def _values(x):
+    return x._data if isinstance(x, Tensor) else x
+
+
+def _plain(x, inputs):
+    """An input that is neither Tensor nor array, as forwards want to see it: lists as arrays, numbers as numbers."""
+    if isinstance(x, np.generic):
+        # next to an array a NumPy scalar is a number, which never promotes; alone it keeps its dtype
+        return x.item() if any(isinstance(other, np.ndarray | Tensor) for other in inputs) else np.asarray(x)
+    alone = len(inputs) == 1 and isinstance(x, int | float)
+    return as_array(x) if alone or isinstance(x, list | tuple) else x
 
 
 def _as_arrays(inputs):
@@ -461,49 +573,62 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
     are left alone: what they made counts as a leaf.
     Gradients are Tensors with ``create_graph``, else plain arrays.
     """
-    if oldest is None:  # what is older than every target cannot lead to one
-        oldest = -1 if targets is None else min((_age(x) for x in targets), default=-1)
+    whole = oldest is None
+    if whole:  # what is older than every target cannot lead to one
+        oldest = -1 if targets is None else min([_age(x) for x in targets], default=-1)
     order = _reachable(outputs, oldest)
-    places = {} if targets is None else {_place(x): None for x in targets}
+    places = () if targets is None else set(map(_place, targets))
     leading = None if targets is None else _leading_to(order, places)
-    arrived, own, leaves, found = {}, set(), {}, {}  # gradients by place; places the walk may add to in place; results
+    watched = settings.anomaly()
+    arrived, own, found = {}, set(), {}  # gradients by place; places the walk may add to in place; what targets inside got
 
-    def give(x, gradient):
-        place = _place(x)
-        if x._node is None:
-            leaves[place] = x
-        if place not in arrived:
-            arrived[place] = gradient
-        elif place in own:
-            arrived[place] += gradient
-        elif create_graph:
-            arrived[place] = arrived[place] + gradient
-        else:
-            arrived[place] = np.asarray(arrived[place] + gradient)
-            own.add(place)
+    def arrive(tensors, gradients):
+        for x, g in zip(tensors, gradients):
+            if g is None:
+                continue
+            place = x._place or x
+            if place not in arrived:
+                arrived[place] = g
+            elif place in own:
+                arrived[place] += g
+            elif create_graph:
+                arrived[place] = arrived[place] + g
+            else:
+                arrived[place] = np.asarray(arrived[place] + g)
+                own.add(place)
 
-    for x, seed in zip(outputs, seeds):
-        if x._requires_grad:
-            give(x, _seed(seed, create_graph))
+    if watched:
+        for seed in seeds:
+            anomaly.check_seed(_values(seed))
+    arrive(outputs, [_seed(seed, create_graph) if x._requires_grad else None for x, seed in zip(outputs, seeds)])
     for node in order:
-        gradients = [arrived.pop((node.age, i), None) for i in range(node.outputs)]
-        for index, hook in node.hooks:
-            if gradients[index] is not None:
-                hook(gradients[index])
+        if not node.several:
+            g = arrived.pop(node, None)
+            nothing = g is None
+        else:
+            g = tuple([arrived.pop(place, None) for place in node.places()])
+            nothing = all([d is None for d in g])
+        if node.hooks:
+            g = _hooked_outputs(node, g, create_graph)
         if places:
-            found.update({(node.age, i): g for i, g in enumerate(gradients) if (node.age, i) in places})
-        if not (leading is None or node.age in leading) or all([g is None for g in gradients]):
+            found.update({place: d for place, d in zip(node.places(), g if node.several else (g,)) if place in places})
+        if leading is not None and node not in leading:
             continue
-        wanted = [isinstance(x, Tensor) for x in node.inputs]
-        if leading is not None:
-            wanted = [want and (_place(x) in places or _age(x) in leading) for x, want in zip(node.inputs, wanted)]
-        for x, gradient in zip(node.inputs, _gradients(node, gradients, wanted, create_graph)):
-            if gradient is not None:
-                give(x, gradient)
+        if not nothing:
+            wanted = [isinstance(x, Tensor) for x in node.inputs]
+            if leading is not None:
+                wanted = [want and (_place(x) in places or x._node in leading) for x, want in zip(node.inputs, wanted)]
+            arrive(node.inputs, (_watched_gradients if watched else _gradients)(node, g, wanted, create_graph))
         if not retain_graph:
             node.release()
+    if whole:  # a part of a walk leaves the hooks of leaves to the whole
+        for leaf in arrived:  # nodes have given theirs on, so what is left is at leaves
+            if leaf._hooks:
+                arrived[leaf] = _hooked(leaf._hooks, arrived[leaf], create_graph)
+            if watched:
+                anomaly.check_arrived(f"a leaf of shape {leaf.shape}", _values(arrived[leaf]))
     if targets is None:
-        return [(leaf, arrived[place]) for place, leaf in leaves.items()]
+        return list(arrived.items())
     return [found.get(place, arrived.get(place)) for place in map(_place, targets)]
 
 
@@ -515,11 +640,38 @@ def _seed(seed, create_graph):
 
 def _place(x):
     """Where the gradient of ``x`` is collected: an output of a node, or the leaf itself."""
-    return id(x) if x._node is None else (x._node.age, x._index)
+    return x._place or x
 
 
 def _age(x):
     return -1 if x._node is None else x._node.age
+
+
+def _hooked(hooks, gradient, create_graph):
+    """What the hooks on a place make of the gradient that has arrived there."""
+    with settings.use_grad(create_graph):
+        for _, hook in sorted(hooks.items(), key=lambda item: item[0] is _RETAIN):  # in their order, but that one last
+            given = gradient if isinstance(gradient, Tensor) else wrap(gradient)
+            result = hook(given)
+            if result is None or result is given:
+                continue
+            if not isinstance(result, Tensor):
+                raise GradientError(f"hook: must return a Tensor to replace the gradient, or None. Received: {type(result).__name__}.")
+            if result.shape != given.shape:
+                raise ShapeError("hook: the replacement must have the gradient's shape. " + received(gradient=given, replacement=result))
+            if result.dtype != given.dtype:
+                raise DtypeError("hook: the replacement must have the gradient's dtype. " + received(gradient=given, replacement=result))
+            gradient = result if create_graph else result._data
+    return gradient
+
+
+def _hooked_outputs(node, g, create_graph):
+    """`_hooked` for every output of a node that has hooks and to which a gradient has come."""
+    given = [
+        d if d is None or i not in node.hooks else _hooked(node.hooks[i], d, create_graph)
+        for i, d in enumerate(g if node.several else (g,))
+    ]
+    return tuple(given) if node.several else given[0]
 
 
 def _reachable(outputs, oldest):
@@ -569,50 +721,73 @@ def sources(outputs, time=0):
 
 
 def _leading_to(order, places):
-    """Ages of the nodes from which one of ``places`` can be reached."""
+    """The nodes from which one of ``places`` can be reached."""
     leading = set()
     for node in reversed(order):
-        if any(isinstance(x, Tensor) and (_place(x) in places or _age(x) in leading) for x in node.inputs):
-            leading.add(node.age)
+        if any(isinstance(x, Tensor) and (_place(x) in places or x._node in leading) for x in node.inputs):
+            leading.add(node)
     return leading
 
 
-def _gradients(node, gradients, wanted, create_graph):
+def _gradients(node, g, wanted, create_graph):
     """Call the node's rule; check and convert what it returns: one gradient per input in the input's shape and dtype."""
     op, inputs, out, extra = node.op, node.inputs, node.out, node.params
     if op.rule_takes:
-        extra = {**extra, **{name: wanted if name == "wanted" else node.saved for name in op.rule_takes}}
+        extra = dict(extra)
+        if "wanted" in op.rule_takes:
+            extra["wanted"] = wanted
+        if "saved" in op.rule_takes:
+            extra["saved"] = node.saved
     if not create_graph:
-        arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
-        results = op.rule(gradients[0] if node.outputs == 1 else tuple(gradients), out, *arrays, **extra)
+        results = op.rule(g, out, *[x._data if isinstance(x, Tensor) else x for x in inputs], **extra)
     elif op.composite is not None:
-        results = _composite_gradients(node, gradients, wanted)
+        results = _composite_gradients(node, g, wanted)
     else:
         if out is not None:
-            out = wrap(out, node) if node.outputs == 1 else tuple([wrap(o, node, i) for i, o in enumerate(out)])
+            out = node.wrap(out)
         with settings.enable_grad():
-            results = op.rule(gradients[0] if node.outputs == 1 else tuple(gradients), out, *inputs, **extra)
-    if not isinstance(results, tuple | list):
+            results = op.rule(g, out, *inputs, **extra)
+    if results.__class__ is not tuple and not isinstance(results, list):
         raise GradientError(f"{op.name}: its rule must return a tuple, one gradient per input; one alone as (gradient,).")
     if len(results) != len(inputs):
         raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(inputs)} inputs.")
-    return [_fit(op, x, g, create_graph) if want and g is not None else None for x, g, want in zip(inputs, results, wanted)]
+    return [_fit(op, x._data, d, create_graph) if want and d is not None else None for x, d, want in zip(inputs, results, wanted)]
 
 
-def _fit(op, x, gradient, create_graph):
-    """The gradient in the dtype of ``x``, after checking that it can be one."""
-    like = x._data
+def _watched_gradients(node, g, wanted, create_graph):
+    """`_gradients` in anomaly mode: it looks at what arrives and at what the rule makes of it."""
+    op, inputs = node.op, [_values(x) for x in node.inputs]
+    names = op.names_of(inputs)
+    site, sums = node.site or ("  (recorded outside of anomaly mode)", None)
+    if sums is not None:
+        anomaly.check_unchanged(op.name, names, inputs, sums, site, "between forward and backward")
+    arrived = [_values(d) for d in (g if node.several else (g,)) if d is not None]
+    for d in arrived:
+        anomaly.check_arrived(f"the output of {op.name}", d, site)
+    rule = site._replace(during=f"in the backward of {op.name}") if create_graph and sums is not None else False
+    with settings.use_anomaly(rule), np.errstate(all="ignore"):
+        gradients = _gradients(node, g, wanted, create_graph)
+    anomaly.check_backward(op.name, names, inputs, arrived[0], [None if d is None else _values(d) for d in gradients], site)
+    return gradients
+
+
+def _fit(op, like, gradient, create_graph):
+    """The gradient in the shape and dtype of ``like``, after checking that it can be one."""
     if create_graph and not isinstance(gradient, Tensor):
         raise GradientError(
             f"{op.name}: its rule left the graph (it returned a plain array for Tensors), so a higher derivative would be "
             "silently wrong. Write the rule with minigrad's functions, or give the op a composite."
         )
     if gradient.shape != like.shape:
-        raise GradientError(f"{op.name}: its rule returned a gradient of shape {gradient.shape} for an input of shape {like.shape}.")
+        if not op.broadcasts:
+            raise GradientError(
+                f"{op.name}: its rule returned a gradient of shape {gradient.shape} for an input of shape {like.shape}."
+            )
+        gradient = REGISTRY["sum_to"].function(gradient, like.shape)  # its rule is written as if nothing had been broadcast
     return gradient if gradient.dtype == like.dtype else gradient.astype(like.dtype)
 
 
-def _composite_gradients(node, gradients, wanted):
+def _composite_gradients(node, g, wanted):
     """Gradients of a fused op with a graph: differentiate the same mathematics in terms of other ops.
 
     Every input stands behind an alias of its own, so that ``f(x, x)`` has two places for two gradients.
@@ -621,8 +796,9 @@ def _composite_gradients(node, gradients, wanted):
         inputs = [alias(x) if want else x for x, want in zip(node.inputs, wanted)]
         outputs = node.op.composite(*inputs, **node.params)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    pairs = [(o, g) for o, g in zip(outputs, gradients) if g is not None and isinstance(o, Tensor) and o._requires_grad]
-    found = iter(walk([o for o, _ in pairs], [g for _, g in pairs], [x for x, want in zip(inputs, wanted) if want], True, True))
+    given = g if node.several else (g,)
+    pairs = [(o, d) for o, d in zip(outputs, given) if d is not None and isinstance(o, Tensor) and o._requires_grad]
+    found = iter(walk([o for o, _ in pairs], [d for _, d in pairs], [x for x, want in zip(inputs, wanted) if want], True, True))
     return [next(found) if want else None for want in wanted]
 
 
@@ -640,7 +816,9 @@ def seed_of(output, gradient, who):
                 + (", or pass gradient= with its shape. " if who == "backward" else ". ")
                 + received(tensor=output)
             )
-        return np.ones_like(output._data)
+        one = np.empty(output.shape, output.dtype)
+        one.fill(1)
+        return one
     seed = gradient if isinstance(gradient, Tensor) else as_array(gradient, output.dtype, copy=True)
     if seed.shape != output.shape:
         raise ShapeError(f"{who}: gradient must have the shape of the output. " + received(output=output, gradient=seed))

@@ -345,8 +345,8 @@ def checkpoint(f):
         if not outputs:
             return result
         arrays = [out._data for out in outputs]
-        node = Node(_CHECKPOINT, inputs, {}, arrays[0] if len(arrays) == 1 else tuple(arrays), run)
-        made = {id(out): wrap(array, node, i) for i, (out, array) in enumerate(zip(outputs, arrays))}
+        made = Node(_CHECKPOINT, inputs, {}, tuple(arrays), run).wrap(tuple(arrays))
+        made = {id(out): again for out, again in zip(outputs, made)}
         return _map(lambda x: made.get(id(x), x), result)
 
     return function

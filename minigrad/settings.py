@@ -4,30 +4,28 @@ Each switch is one context variable with a getter; its setter is a context manag
 Environment variables are read once, at the first use.
 """
 
-import contextlib
 import contextvars
 import functools
+import inspect
 import os
 
 import numpy as np
 
 _grad = contextvars.ContextVar("grad", default=True)
+_anomaly = contextvars.ContextVar("anomaly", default=False)
 _kernels = contextvars.ContextVar("kernels", default=None)
 _threads = contextvars.ContextVar("threads", default=None)
 _default_dtype = contextvars.ContextVar("default_dtype", default=np.dtype(np.float32))
 
 is_grad_enabled = _grad.get
+anomaly = _anomaly.get  # False, True, or inside a rule the place in user code that its op was called from
 
 
-class _Switch(contextlib.ContextDecorator):
+class _Switch:
     """Give a context variable a value inside a ``with`` block or a decorated function."""
 
     def __init__(self, variable, value):
         self.variable, self.value, self.tokens = variable, value, []
-
-    def _recreate_cm(self):
-        # a decorated function gets a fresh object per call, so that threads and recursion do not share tokens
-        return _Switch(self.variable, self.value)
 
     def __enter__(self):
         self.tokens.append(self.variable.set(self.value))
@@ -36,9 +34,77 @@ class _Switch(contextlib.ContextDecorator):
     def __exit__(self, *exception):
         self.variable.reset(self.tokens.pop())
 
+    def __call__(self, function):
+        """``function`` with the value while its code runs: each call has a switch of its own, for threads and recursion."""
+        variable, value = self.variable, self.value
+        if not callable(function) or inspect.isclass(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{variable.name}: this decorates functions, generators and coroutines. Received: {function!r:.60}.")
 
-def no_grad():
-    """Record nothing inside: results are constants.
+        @functools.wraps(function)
+        def switched(*args, **kwargs):
+            with _Switch(variable, value):
+                return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        def generator(*args, **kwargs):
+            inner = function(*args, **kwargs)
+            resume, given = inner.send, None
+            while True:
+                with _Switch(variable, value):  # on only while the generator's own code runs, off while it waits at a yield
+                    try:
+                        made = resume(given)
+                    except StopIteration as end:
+                        return end.value
+                try:
+                    resume, given = inner.send, (yield made)
+                except GeneratorExit:
+                    with _Switch(variable, value):
+                        inner.close()
+                    raise
+                except BaseException as error:  # thrown in by whoever runs the generator: its code may catch it
+                    resume, given = inner.throw, error
+
+        @functools.wraps(function)
+        async def coroutine(*args, **kwargs):
+            with _Switch(variable, value):
+                return await function(*args, **kwargs)
+
+        if inspect.isgeneratorfunction(function):
+            return generator
+        return coroutine if inspect.iscoroutinefunction(function) else switched
+
+
+class _SwitchAtOnce(_Switch):
+    """A switch that is on from the moment it is made, and goes back at the end of the ``with`` block, if there is one."""
+
+    def __init__(self, variable, value):
+        super().__init__(variable, value)
+        self.before = variable.get()
+        variable.set(value)
+
+    def __enter__(self):
+        self.variable.set(self.value)
+        return self
+
+    def __exit__(self, *exception):
+        self.variable.set(self.before)
+
+    def __call__(self, function):
+        self.variable.set(self.before)
+        return super().__call__(function)
+
+
+def _switch(function, variable, value):
+    """A switch; or ``function`` under it, for decorators that are written without parentheses."""
+    switch = _Switch(variable, value)
+    return switch if function is None else switch(function)
+
+
+def no_grad(function=None):
+    """Record nothing inside: results are constants. For ``with``, and as decorator with or without parentheses.
+
+    Each thread and each asyncio task has a mode of its own; a new thread records. A decorated generator has the mode while its own
+    code runs, not between its values.
 
     >>> import minigrad as mg
     >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
@@ -47,10 +113,10 @@ def no_grad():
     >>> y.requires_grad
     False
     """
-    return _Switch(_grad, False)
+    return _switch(function, _grad, False)
 
 
-def enable_grad():
+def enable_grad(function=None):
     """Record inside, also within ``no_grad``.
 
     >>> import minigrad as mg
@@ -58,18 +124,59 @@ def enable_grad():
     ...     mg.is_grad_enabled()
     True
     """
-    return _Switch(_grad, True)
+    return _switch(function, _grad, True)
 
 
 def set_grad_enabled(mode):
-    """Record inside if ``mode`` is true.
+    """Record from now on if ``mode`` is true, else not; in a ``with`` statement only inside its block.
+
+    As in PyTorch it takes effect at once, for this thread, also without ``with``.
 
     >>> import minigrad as mg
     >>> with mg.set_grad_enabled(False):
     ...     mg.is_grad_enabled()
     False
+    >>> mg.is_grad_enabled()
+    True
     """
-    return _Switch(_grad, bool(mode))
+    return _SwitchAtOnce(_grad, bool(mode))
+
+
+def use_grad(mode):
+    """`set_grad_enabled` that waits for its ``with`` block: what the engine uses."""
+    return _Switch(_grad, mode)
+
+
+def detect_anomaly(function=None):
+    """Find the first NaN or infinity inside, forward or backward, and show the line of user code that made it.
+
+    Every op called inside looks at its results and remembers the line that called it. AnomalyError names the op, forward or
+    backward, the first bad index, the shapes, and that line; where a layer of ours lies between, also the line in the layer.
+
+    * A NaN is reported at the first op out of which it comes: that op made it, or it came in with data or from before
+      anomaly mode. ``nan_to_num(x)`` and ``isnan(x)`` of data with NaN are fine.
+    * An infinity is reported where an op makes it of finite numbers. One that comes in, like the -inf of a mask, is let
+      through, and so is what ops make of it, until that is NaN.
+    * Backward, every rule must make finite gradients of finite ones, and so must sums and hooks.
+
+    It also catches arrays that are changed in place, which would make a gradient silently wrong: by the forward of a
+    user-defined op, or by the user between forward and backward (an op's node keeps the array it was given, not a copy).
+    Several times slower; without it nothing is checked and nothing is kept.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 0.0], requires_grad=True)
+    >>> with mg.detect_anomaly():
+    ...     mg.sqrt(x).sum().backward()
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.AnomalyError: sqrt, backward: inf at index (1,) (1 of 2 elements are not finite) of the gradient for x; ...
+    """
+    return _switch(function, _anomaly, True)
+
+
+def use_anomaly(state):
+    """Anomaly mode off, or on with a place in user code to be named: what the engine uses."""
+    return _Switch(_anomaly, state)
 
 
 def kernels():

@@ -9,6 +9,7 @@ import sys
 import threading
 
 import numpy as np
+from numpy import ndarray
 
 _SMALLEST = 1 << 16  # bytes; smaller arrays are cheap from where NumPy gets them
 _IDLE = 4096  # a block not used in so many requests goes back to the system, when a new one is needed
@@ -89,6 +90,6 @@ def zeros(shape, dtype):
 
 def apply(ufunc, x, y):
     """``ufunc(x, y)``, of large arrays in memory that is used again.   (...), (...) -> (...)"""
-    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and x.shape == y.shape and x.nbytes >= _SMALLEST and x.dtype == y.dtype:
+    if isinstance(x, ndarray) and x.nbytes >= _SMALLEST and isinstance(y, ndarray) and x.shape == y.shape and x.dtype == y.dtype:
         return ufunc(x, y, out=empty_like(x))
     return ufunc(x, y)

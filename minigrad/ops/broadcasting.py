@@ -3,9 +3,10 @@
 import functools
 
 import numpy as np
+from numpy import ndarray
 
 from .. import kernels, settings
-from ..core import Op, Tensor, as_array, op
+from ..core import Tensor, as_array, op
 from ..errors import ShapeError, received
 from .samples import ErrorSample, Sample, normal, strided
 
@@ -51,6 +52,10 @@ def broadcast_to(x, /, shape):
     array([[1., 2.],
            [1., 2.]])
     """
+    if x.ndim == 0:  # what np.broadcast_to does, in a tenth of its time
+        repeated = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        repeated.flags.writeable = False
+        return repeated
     try:
         return np.broadcast_to(x, shape)
     except ValueError:
@@ -77,7 +82,7 @@ def promote(xs, floating):
     """
     first = None
     for x in xs:
-        if x.__class__ is np.ndarray:
+        if x.__class__ is ndarray:
             if first is None:
                 first = x.dtype
             elif x.dtype is not first:
@@ -110,25 +115,12 @@ def elementwise(floating=False, mask=0, **attachments):
         @functools.wraps(forward)
         def promoted(*xs, **params):
             try:
-                return forward(*xs[:mask], *promote(xs[mask:], floating), **params)
+                return forward(*((*xs[:mask], *promote(xs[mask:], floating)) if mask else promote(xs, floating)), **params)
             except ValueError as error:
                 raise _cannot_broadcast(forward.__name__, xs) or error from None
 
         function = op(**attachments)(promoted)
         function.op.broadcasts = True
-
-        def vjp(rule):
-            @functools.wraps(rule)
-            def summed(g, out, *xs, **params):
-                gradients = rule(g, out, *xs, **params)
-                return [
-                    d if d is None or not isinstance(x, np.ndarray | Tensor) or d.shape == x.shape else sum_to(d, x.shape)
-                    for x, d in zip(xs, gradients)
-                ]
-
-            return Op.vjp(function.op, summed)
-
-        function.vjp = vjp
         return function
 
     return declare

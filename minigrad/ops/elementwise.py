@@ -7,7 +7,7 @@ import numpy as np
 from ..core import op
 from ..errors import DtypeError, received
 from ..kernels import memory, reference
-from .broadcasting import elementwise
+from .broadcasting import elementwise, values
 from .samples import ErrorSample, Sample, binary, normal, strided, unary
 
 __all__ = [
@@ -324,7 +324,29 @@ def relu(x, /):
 
 @relu.vjp
 def _(g, _, x):
-    return (where(greater(x, 0), g, 0.0),)
+    return (where_positive(g, values(x)),)
+
+
+_BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+
+
+@elementwise(reference=lambda g, x: np.where(x > 0, g, 0), linear=(0,), method=False, samples=binary())
+def where_positive(g, x, /):
+    """g where x > 0, else 0: how relu passes a gradient on.   (...), (...) -> (...)
+
+    >>> import numpy as np
+    >>> where_positive(np.array([5.0, 6.0]), np.array([-1.0, 2.0]))
+    array([0., 6.])
+    """
+    bits = _BITS.get(g.dtype) if isinstance(g, np.ndarray) else None
+    if bits is None:
+        return np.where(x > 0, g, 0)
+    return np.multiply(g.view(bits), x > 0).view(g.dtype)  # bits times 0 or 1: faster than where, and stops NaN and inf too
+
+
+@where_positive.vjp
+def _(d, _, g, x, wanted):
+    return where_positive(d, values(x)) if wanted[0] else None, multiply(d, 0.0) if wanted[1] else None
 
 
 @elementwise(numpy=np.maximum, reference=np.maximum, samples=binary(), kinks="where x = y each gets half of the gradient")

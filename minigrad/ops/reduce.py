@@ -72,7 +72,7 @@ def _kept(g, name, x, axis, keepdims):
 
 def _spread(g, name, x, axis, keepdims):
     """``g`` with the reduced axes put back and repeated to the shape of x."""
-    return broadcast_to(_kept(g, name, x, axis, keepdims), x.shape)
+    return broadcast_to(g if axis is None else _kept(g, name, x, axis, keepdims), x.shape)
 
 
 # -------------------------------------------------------------------------------------------------- sums and products
@@ -86,7 +86,7 @@ def sum(x, /, axis=None, keepdims=False):
     >>> sum(np.ones((2, 3)), axis=0)
     array([2., 2., 2.])
     """
-    return np.add.reduce(x, axis=axes_of("sum", x, axis), keepdims=keepdims)
+    return np.add.reduce(x, None if axis is None else axes_of("sum", x, axis), keepdims=keepdims)
 
 
 @sum.vjp
