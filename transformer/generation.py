@@ -101,7 +101,7 @@ def load_run(folder: str | Path) -> tuple[LanguageModel, CharTokenizer]:
         weights = run.checkpoint(steps[-1]) / runs.MODEL
     try:
         model = LanguageModel(LanguageModelConfig(**run.read_json(runs.CONFIG)["model"]))
-        model.load_state_dict(runs.read_safetensors(weights))
+        model.load_state_dict(runs.load(weights))
         fits = model.config.vocab_size == tokenizer.vocab_size
     except UserError:
         raise

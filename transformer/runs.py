@@ -12,18 +12,19 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minigrad import storage
+from minigrad.storage import UNFINISHED
 from transformer.errors import UserError, extra
 
 CONFIG, MODEL, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 HISTORY, CORPUS, RESULT, BASELINES, PLOT = "history.csv", "corpus.json", "result.json", "baselines.json", "loss.png"
 OPTIMISER, STATE = "optimiser.safetensors", "state.json"
-UNFINISHED = ".unfinished"  # ends the temporary names
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -128,8 +129,8 @@ class Run:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             try:
-                write(unfinished / MODEL, to_safetensors(model))
-                write(unfinished / OPTIMISER, to_safetensors(optimiser))
+                save(unfinished / MODEL, model)
+                save(unfinished / OPTIMISER, optimiser)
                 write(unfinished / HISTORY, _csv(history))
                 write(unfinished / STATE, _json(state))
                 unfinished.rename(target)
@@ -150,8 +151,8 @@ class Run:
         folder = self.checkpoint(step)
         try:
             return (
-                read_safetensors(folder / MODEL),
-                read_safetensors(folder / OPTIMISER),
+                load(folder / MODEL),
+                load(folder / OPTIMISER),
                 read_json(folder / STATE),
                 read_history(folder / HISTORY),
             )
@@ -174,19 +175,26 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, all of it or not at all: under a temporary name, on the disk, then renamed."""
-    unfinished = path.with_name(path.name + UNFINISHED)
+    """Write a file, all of it or not at all."""
     with writing(path):
-        try:
-            with open(unfinished, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
-            raise
+        storage.write(path, lambda file: file.write(content))
+
+
+def save(path: Path, arrays: Arrays) -> None:
+    """Write arrays by name, all of them or nothing."""
+    with extra("train"):
+        import safetensors  # noqa: F401
+    with writing(path):
+        storage.save(path, arrays)
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file; `UserError` where it is missing or damaged."""
+    with extra("train"):
+        import safetensors  # noqa: F401
+    with reading(path):
+        arrays: dict[str, np.ndarray] = storage.load(path)
+        return arrays
 
 
 def _sync_folder(folder: Path) -> None:
@@ -212,9 +220,11 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _reading(path: Path, read: Callable[[bytes], Any]) -> Any:
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with reading a file into a sentence with the path and the reason."""
     try:
-        return read(path.read_bytes())
+        yield
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing.") from error
     except OSError as error:
@@ -225,15 +235,11 @@ def _reading(path: Path, read: Callable[[bytes], Any]) -> Any:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; `UserError` where it is missing or damaged."""
-
-    def parse(content: bytes) -> dict[str, Any]:
-        value = json.loads(content)
+    with reading(path):
+        value = json.loads(path.read_bytes())
         if not isinstance(value, dict):
             raise ValueError
         return value
-
-    result: dict[str, Any] = _reading(path, parse)
-    return result
 
 
 def read_history(path: Path) -> list[dict[str, int | float | None]]:
@@ -242,32 +248,6 @@ def read_history(path: Path) -> list[dict[str, int | float | None]]:
     def number(name: str, word: str) -> int | float | None:
         return None if word == "" else int(word) if name == "step" else float(word)
 
-    def parse(content: bytes) -> list[dict[str, int | float | None]]:
-        rows = csv.DictReader(io.StringIO(content.decode()))
+    with reading(path):
+        rows = csv.DictReader(io.StringIO(path.read_bytes().decode()))
         return [{name: number(name, word) for name, word in row.items()} for row in rows]
-
-    history: list[dict[str, int | float | None]] = _reading(path, parse)
-    return history
-
-
-def to_safetensors(arrays: Arrays) -> bytes:
-    """Arrays by name, as the bytes of a safetensors file."""
-    with extra("train"):
-        from safetensors.numpy import save
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-
-
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file; `UserError` where it is missing or damaged."""
-    with extra("train"):
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-    def parse(content: bytes) -> dict[str, np.ndarray]:
-        try:
-            return load(content)
-        except SafetensorError as error:
-            raise ValueError from error
-
-    arrays: dict[str, np.ndarray] = _reading(path, parse)
-    return arrays

@@ -326,7 +326,7 @@ def _finish(
     with report.busy("Judging the model on the whole validation text"):
         bits = validation_bits(trainer.model, held_out, config.batch)
     speed = trainer.step * config.batch * config.block / trainer.seconds
-    runs.write(run.folder / runs.MODEL, runs.to_safetensors(trainer.model.state_dict()))
+    runs.save(run.folder / runs.MODEL, trainer.model.state_dict())
     run.write_history(trainer.history)
     run.write_json(
         runs.RESULT,

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from minigrad import storage
 from transformer import runs
 from transformer.__main__ import main
 from transformer.errors import UserError
@@ -149,7 +150,7 @@ def test_a_folder_that_may_not_be_written(tmp_path, text, capsys, monkeypatch):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return usual(path, mode, *more)
 
-    monkeypatch.setattr(runs, "open", refuse, raising=False)
+    monkeypatch.setattr(storage, "open", refuse, raising=False)
     assert train(text, tmp_path / "run") == 1
     assert "Permission denied" in sentence(capsys)
 
