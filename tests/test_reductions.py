@@ -175,6 +175,18 @@ def test_equal_elements_keep_their_order():
     assert mg.topk(x, 2)[1].tolist() == [0, 2] and mg.topk(x, 2, largest=False)[1].tolist() == [1, 3]
 
 
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_topk_is_the_beginning_of_the_sorted_row_also_with_equal_elements(largest, axis):
+    rng = np.random.default_rng(6)
+    for x in (rng.integers(0, 30, (8, 9)) / 2, rng.standard_normal((8, 9)), np.where(rng.random((8, 9)) < 0.1, NAN, 1.0)):
+        order = mg.argsort(x, axis, descending=largest)
+        for k in range(x.shape[axis] + 1):
+            values, places = mg.topk(x, k, axis, largest)
+            assert np.array_equal(places, np.take(order, range(k), axis))
+            assert np.array_equal(values, np.take_along_axis(x, places, axis), equal_nan=True)
+
+
 def test_nan_is_the_largest():
     x = np.array([NAN, 3.0, 1.0])
     assert np.array_equal(mg.sort(x)[0], [1, 3, NAN], equal_nan=True)

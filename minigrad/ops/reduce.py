@@ -49,17 +49,18 @@ def _empty_errors(name):
     ]
 
 
-def _filled_axes(name, x, axis):
-    """The axes as numbers, after making sure that there is something along each of them."""
-    axes = axes_of(name, x, axis)
-    if 0 in [x.shape[a] for a in axes]:
-        raise ShapeError(f"{name}: there is no {name} of no elements. " + received(x=x, axis=axis))
-    return axes
-
-
-def _count(name, x, axis):
+def _count(x, axes):
     """How many elements each result is made of."""
-    return math.prod([x.shape[a] for a in axes_of(name, x, axis)])
+    return math.prod([x.shape[a] for a in axes])
+
+
+def _filled(name, x, axis):
+    """The axes as numbers, and how many elements each result is made of, which must not be none."""
+    axes = axes_of(name, x, axis)
+    count = _count(x, axes)
+    if count == 0:
+        raise ShapeError(f"{name}: there is no {name} of no elements. " + received(x=x, axis=axis))
+    return axes, count
 
 
 def _kept(g, name, x, axis, keepdims):
@@ -104,14 +105,14 @@ def mean(x, /, axis=None, keepdims=False):
     >>> mean(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=1)
     array([1.5, 3.5])
     """
-    axes = _filled_axes("mean", x, axis)
+    axes, count = _filled("mean", x, axis)
     (x,) = promote((x,), floating=True)
-    return np.add.reduce(x, axis=axes, keepdims=keepdims) / float(_count("mean", x, axis))
+    return np.add.reduce(x, axis=axes, keepdims=keepdims) / count
 
 
 @mean.vjp
 def _(g, _, x, axis, keepdims):
-    return (_spread(divide(g, float(_count("mean", x, axis))), "mean", x, axis, keepdims),)
+    return (_spread(divide(g, float(_count(x, axes_of("mean", x, axis)))), "mean", x, axis, keepdims),)
 
 
 @op(composed=True, numpy=np.nansum, reference=np.nansum, samples=_with_empty, errors=_axis_errors("nansum"))
@@ -136,7 +137,7 @@ def nanmean(x, /, axis=None, keepdims=False):
     >>> nanmean(np.array([[1.0, np.nan, 2.0], [np.nan, np.nan, np.nan]]), axis=1)
     array([1.5, nan])
     """
-    axes = _filled_axes("nanmean", x, axis)
+    axes, _ = _filled("nanmean", x, axis)
     valid = np.logical_not(np.isnan(values(x)))
     count = np.sum(valid, axis=axes, keepdims=keepdims)
     total = sum(where(valid, x, 0), axes, keepdims)
@@ -161,7 +162,7 @@ def _(g, _, x, axis, keepdims):
     axes = axes_of("prod", x, axis)
     order = (*[i for i in range(x.ndim) if i not in axes], *axes)
     moved = permute(x, order)  # (rest.., reduced..)
-    flat = reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count("prod", x, axis)))  # (rest.., n)
+    flat = reshape(moved, (*moved.shape[: x.ndim - len(axes)], _count(x, axes)))  # (rest.., n)
     others = reshape(exclusive_products(flat), moved.shape)  # (rest.., n) -> (rest.., reduced..)
     back = permute(others, tuple([int(i) for i in np.argsort(order)]))
     return (multiply(_spread(g, "prod", x, axis, keepdims), back),)
@@ -181,7 +182,7 @@ def _shares(x, chosen, axes):
 
 def _extremum(ufunc, word):
     def extremum(x, /, axis=None, keepdims=False):
-        return ufunc.reduce(x, axis=_filled_axes(word, x, axis), keepdims=keepdims)
+        return ufunc.reduce(x, axis=_filled(word, x, axis)[0], keepdims=keepdims)
 
     extremum.__name__ = extremum.__qualname__ = word
     extremum.__doc__ = f"""The {"largest" if word == "max" else "smallest"} value over axes.   (...) -> (... without axis)
@@ -211,7 +212,7 @@ min = _extremum(np.minimum, "min")
 
 def _place(find, word):
     def place(x, /, axis=None, keepdims=False):
-        _filled_axes(name, x, axis)
+        _filled(name, x, axis)
         return find(x, axis=None if axis is None else one_axis(name, x, axis), keepdims=keepdims)
 
     name = place.__name__ = place.__qualname__ = find.__name__
@@ -248,16 +249,17 @@ def median(x, /, axis=None, keepdims=False):
     >>> median(np.array([[7.0, 1.0, 2.0], [9.0, 5.0, 4.0]]), axis=1), median(np.array([1.0, 2.0, 4.0, 8.0]))
     (array([2., 5.]), array(3.))
     """
-    axes = _filled_axes("median", x, axis)
+    axes, _ = _filled("median", x, axis)
     (x,) = promote((x,), floating=True)
     return np.median(x, axis=axes, keepdims=keepdims)
 
 
 @median.vjp
-def _(g, _, x, axis, keepdims):
-    axes = axes_of("median", x, axis)
-    lower, upper = [np.quantile(values(x), 0.5, axis=axes, keepdims=True, method=side) for side in ("lower", "higher")]
-    shares = (_shares(values(x), lower, axes) + _shares(values(x), upper, axes)) / 2
+def _(g, out, x, axis, keepdims):
+    axes, a, middle = axes_of("median", x, axis), values(x), _kept(values(out), "median", x, axis, keepdims)
+    lower = np.where(a <= middle, a, -np.inf).max(axis=axes, keepdims=True)  # the middle itself, or the two around it
+    upper = np.where(a >= middle, a, np.inf).min(axis=axes, keepdims=True)
+    shares = (_shares(a, lower, axes) + _shares(a, upper, axes)) / 2
     return (multiply(_kept(g, "median", x, axis, keepdims), shares),)
 
 
@@ -279,7 +281,7 @@ def _var_samples(rng):
 
 def _moments(name, x, axis, correction):
     """Variance and mean with axes of length 1: the mean first, then the mean square of what is left."""
-    n = _count(name, x, axis)
+    n = _count(x, axes_of(name, x, axis))
     if n <= correction:
         needs = f"{name}: a correction of {correction} needs more than {correction} elements. "
         raise ShapeError(needs + received(x=x, axis=axis))

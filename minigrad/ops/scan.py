@@ -69,11 +69,10 @@ def recurrence(a, b, /, axis):
     >>> recurrence(np.array([0.5, 0.5, 0.5]), np.array([8.0, 0.0, 1.0]), 0)
     array([8., 4., 3.])
     """
-    out = np.array(b, order="C")
-    steps, factors = np.moveaxis(out, axis, 0), np.moveaxis(a, axis, 0)  # (.. n ..) -> (n, ..)
+    factors, steps = [np.array(np.moveaxis(v, axis, 0), order="C") for v in (a, b)]  # (.. n ..) -> (n, ..)
     for i in range(1, len(steps)):
         steps[i] += factors[i] * steps[i - 1]
-    return out
+    return np.moveaxis(steps, 0, axis)  # (n, ..) -> (.. n ..)
 
 
 @recurrence.vjp

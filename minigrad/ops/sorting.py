@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..core import op
+from ..core import Tensor, op, wrap
 from ..errors import ShapeError, received
 from .axes import one_axis
 from .broadcasting import values
@@ -43,6 +43,20 @@ def _order(x, axis=-1, descending=False):
     if not descending:
         return np.argsort(x, axis, kind="stable")
     return x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+
+
+def _first(x, k, axis, descending):
+    """The first ``k`` places in order, by a partition: whole rows are sorted only where equal elements, or NaN, straddle its border."""
+    n = x.shape[axis]
+    if 0 < k < n:
+        border, found = (n - k, slice(n - k, n)) if descending else (k - 1, slice(k))
+        places = np.argpartition(x, border, axis)[(*(slice(None),) * axis, found)]  # (.. n ..) -> (.. k ..)
+        places.sort(axis)
+        chosen = np.take_along_axis(x, places, axis)
+        inside = x >= chosen.min(axis, keepdims=True) if descending else x <= chosen.max(axis, keepdims=True)
+        if (inside.sum(axis) == k).all():
+            return np.take_along_axis(places, _order(chosen, axis, descending), axis)
+    return _order(x, axis, descending)[(*(slice(None),) * axis, slice(k))]
 
 
 def _pick(x, places, axis):
@@ -108,8 +122,8 @@ def topk(x, /, k, axis=-1, largest=True):
     if not (isinstance(k, int | np.integer) and 0 <= k <= x.shape[number]):
         most = f"the length of axis {axis}"
         raise ShapeError(f"topk: k is a whole number from 0 to {x.shape[number]}, {most}. " + received(x=x, k=k))
-    places = getitem(argsort(x, number, largest), (*(slice(None),) * number, slice(k)))  # (.. n ..) -> (.. k ..)
-    return _pick(x, places, number), places
+    places = _first(values(x), k, number, largest)  # (.. n ..) -> (.. k ..)
+    return _pick(x, places, number), wrap(places) if isinstance(x, Tensor) else places
 
 
 @op(differentiable=False, numpy=np.searchsorted, reference=np.searchsorted, samples=lambda rng: [
