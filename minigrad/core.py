@@ -389,8 +389,15 @@ class Op:
         """A name for each input of a call."""
         return [f"{self.arrays[0]}[{i}]" for i in range(len(inputs))] if self.variadic else self.arrays
 
+    def called_as(self):
+        """The signature as users write it: every argument by place or by name, several arrays as a list."""
+        signature = inspect.signature(self.forward)
+        if self.separate:
+            return signature
+        return signature.replace(parameters=[p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values()])
+
     def signature(self):
-        return f"{self.name}{inspect.signature(self.forward)}".replace(", /", "")
+        return f"{self.name}{self.called_as()}"
 
     def __repr__(self):
         return f"<op {self.signature()}>"
@@ -443,6 +450,7 @@ def op(forward=None, /, **attachments):
             raise ValueError(f"op: minigrad has an op called {this.name}; give yours another name.")
         this.function = function
         function.op, function.vjp, function.composite = this, this.vjp, composite
+        function.__signature__ = this.called_as()  # what help() and editors show
         REGISTRY[this.name] = this
         return function
 
