@@ -107,7 +107,9 @@ def check_backward(op, names, inputs, g, results, site):
 
 
 def _any(test, x):
-    return (isinstance(x, np.ndarray) and x.dtype.kind == "f" and bool(test(x).any())) or (isinstance(x, float) and bool(test(x)))
+    """Whether ``test`` holds anywhere in ``x``, an array or a number; nothing else can be NaN or infinite."""
+    floating = x.dtype.kind == "f" if isinstance(x, np.ndarray) else isinstance(x, float | np.floating)
+    return floating and bool(np.any(test(x)))
 
 
 def _bad(x, nan_only=False):

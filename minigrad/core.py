@@ -480,8 +480,11 @@ class Node:
         return wrap(out, self if out.dtype.kind == "f" else None)
 
     def release(self):
-        """Forget the values; a later walk through here raises."""
-        self.inputs = self.out = self.saved = self.hooks = None
+        """Forget the values, and the hooks; a later walk through here raises."""
+        self.inputs = self.out = self.saved = None
+        if self.hooks:  # handles know the same dicts
+            for hooks in self.hooks.values():
+                hooks.clear()
 
     def __repr__(self):
         return f"<{self.op.name} node>"
@@ -786,6 +789,8 @@ def _fit(op, like, gradient, create_graph):
             f"{op.name}: its rule left the graph (it returned a plain array for Tensors), so a higher derivative would be "
             "silently wrong. Write the rule with minigrad's functions, or give the op a composite."
         )
+    if gradient.__class__ is not ndarray and not isinstance(gradient, (Tensor, ndarray, np.generic)):
+        raise GradientError(f"{op.name}: its rule returned a {type(gradient).__name__} where a gradient, an array, is due.")
     if gradient.shape != like.shape:
         if not op.broadcasts:
             raise GradientError(
