@@ -64,7 +64,7 @@ def finite_difference(f, *inputs):
 
 
 def gradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projections=8, step=STEP, seed=0,
-              raise_exception=True):  # fmt: skip
+              raise_exception=True) -> "Report":  # fmt: skip
     """Check the gradient of ``f`` for every floating input against finite differences, in float64.
 
     ``f`` returns a Tensor, or several in tuples, lists and dicts. Inputs are arrays, Tensors, numbers and lists of them; integers and
@@ -86,7 +86,7 @@ def gradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projec
 
 
 def gradgradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projections=8, step=STEP, seed=0,
-                  raise_exception=True):  # fmt: skip
+                  raise_exception=True) -> "Report":  # fmt: skip
     """Check the gradient of the gradient of ``f``, for every floating input and for the weights of the outputs.
 
     The function that is differentiated is (inputs, weights) -> gradient of sum(weights * f(inputs)), by differences of the ordinary
@@ -100,7 +100,7 @@ def gradgradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, pr
 
 
 def jvpcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projections=8, step=STEP, seed=0,
-             raise_exception=True):  # fmt: skip
+             raise_exception=True) -> "Report":  # fmt: skip
     """Check forward mode, `jvp`, against the difference along each direction. Arguments, result and errors as in `gradcheck`.
 
     >>> jvpcheck(lambda x: x * x * x, np.array([1.0, -2.0])).passed
@@ -117,7 +117,7 @@ class Entry(NamedTuple):
     """One compared number: where it stands, what the engine says, what the quotient says and how far it may be off."""
 
     output: str
-    index: str
+    place: str
     analytic: float
     numeric: float
     error: float
@@ -197,7 +197,7 @@ class Report:
             if a.table:
                 head = ("output", f"index of {a.name}", "analytic", "numeric", "difference", "its error", "step")
                 parts += aligned([head, *(
-                    (e.output, e.index, f"{e.analytic:.9g}", f"{e.numeric:.9g}", f"{abs(e.analytic - e.numeric):.1e}", f"{e.error:.1e}",
+                    (e.output, e.place, f"{e.analytic:.9g}", f"{e.numeric:.9g}", f"{abs(e.analytic - e.numeric):.1e}", f"{e.error:.1e}",
                      f"{e.step:.1e}") for e in a.table
                 )])  # fmt: skip
         return "\n".join([*parts, *([self.culprits] if self.culprits else []), *(f"note: {n}" for n in self.notes)])
@@ -252,7 +252,8 @@ class _Function:
         """What a reader of the result should know."""
         facts = [("made float64 for the check", self._promoted), ("not differentiated", self._constants),
                  ("checked although frozen", self._frozen)]  # fmt: skip
-        return [f"{fact}: {', '.join(names)}" for fact, names in facts if names]
+        listed = lambda names: ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        return [f"{fact}: {listed(names)}" for fact, names in facts if names]
 
     def _look_into(self, item):
         """Notice layers and their attributes, and NumPy's generators, of which minigrad's journal does not know."""
@@ -694,12 +695,13 @@ class _Comparison:
                 continue
             passed.add(kind)
             arrays = [x._data if isinstance(x, Tensor) else x for x in node.inputs]
-            alone = _Function(*of_op(op, arrays, node.params, [isinstance(x, Tensor) for x in node.inputs]))
+            f, wanted, names = of_op(op, arrays, node.params, [isinstance(x, Tensor) for x in node.inputs])
+            alone = _Function(f, wanted, names=names)
             with alone.at_rest():
                 report = _Comparison(type(self.check), alone, *self.arguments, blame=False).report()
             wrong = [a for a in report if a.wrong]
             if wrong:
-                numbers = [f" at {e.index} {e.analytic:.6g}, should be {e.numeric:.6g}" for e in wrong[0].table[:1]]
+                numbers = [f" at {e.place} {e.analytic:.6g}, should be {e.numeric:.6g}" for e in wrong[0].table[:1]]
                 guilty[op.name] = f"{op.name}, gradient of {wrong[0].name}{''.join(numbers)}"
         if guilty:
             return f"The rule that is wrong by itself: {'; '.join(guilty.values())}."
@@ -720,8 +722,8 @@ def of_op(op, inputs, params, wanted=None):
         return apply(op, [given.get(i, x) for i, x in enumerate(inputs)], params)
 
     f.__name__ = op.name
-    names = [f"{op.arrays[0]}[{i}]" if op.variadic else op.arrays[i] for i in places]
-    return f, [np.asarray(inputs[i]) for i in places], None, None, names
+    names = op.names_of(inputs)
+    return f, [np.asarray(inputs[i]) for i in places], [names[i] for i in places]
 
 
 def _nodes(outputs):

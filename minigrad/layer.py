@@ -11,8 +11,9 @@ import math
 import numpy as np
 
 from . import ops, random, settings
-from .core import Tensor, as_array
+from .core import as_array
 from .errors import GradientError, LayerError, ShapeError, received
+from .tensor import Tensor
 
 
 class Parameter(Tensor):

@@ -93,7 +93,7 @@ class Optimizer:
     [0.5, 1.5]
     """
 
-    arrays = ()  # what a state may hold besides "step"
+    arrays: tuple[str, ...] = ()  # what a state may hold besides "step"
     decoupled = False  # whether weight decay shrinks the parameter itself, or is part of the gradient (L2)
 
     def __init__(self, parameters, weight_decay=0.0, maximize=False, **options):

@@ -156,8 +156,8 @@ def read_text(path: Path) -> Corpus:
         cut = len(text) - len(text) // 10
         training.append(text[:cut])
         validation.append(text[cut:])
-    name = path.name.encode(errors="replace").decode()  # a file name may hold bytes that are no text
-    return Corpus(name, len(contents), SEPARATOR.join(training), SEPARATOR.join(validation))
+    title = path.name.encode(errors="replace").decode()  # a file name may hold bytes that are no text
+    return Corpus(title, len(contents), SEPARATOR.join(training), SEPARATOR.join(validation))
 
 
 def _hidden(path: Path) -> bool:
