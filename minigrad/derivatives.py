@@ -344,9 +344,9 @@ def checkpoint(f):
         result, outputs, inputs = run.first()
         if not outputs:
             return result
-        arrays = [out._data for out in outputs]
-        made = Node(_CHECKPOINT, inputs, {}, tuple(arrays), run).wrap(tuple(arrays))
-        made = {id(out): again for out, again in zip(outputs, made)}
+        arrays = tuple([out._data for out in outputs])
+        joined = Node(_CHECKPOINT, inputs, {}, arrays, run).wrap(arrays)  # to the inputs by one node, whatever f recorded
+        made = {id(out): tensor for out, tensor in zip(outputs, joined)}
         return _map(lambda x: made.get(id(x), x), result)
 
     return function
@@ -417,7 +417,7 @@ def _(g, _, *inputs, saved, wanted):
     create_graph = any(isinstance(x, Tensor) for x in inputs)
     outputs, inputs, time = saved.again()
     wanted = [want and x is not None for x, want in zip(inputs, wanted)]
-    pairs = [(out, weight) for out, weight in zip(outputs, g if isinstance(g, tuple) else (g,)) if weight is not None]
+    pairs = [(out, weight) for out, weight in zip(outputs, g) if weight is not None]
     targets = [x for x, want in zip(inputs, wanted) if want]
     found = iter(walk([out for out, _ in pairs], [w for _, w in pairs], targets, create_graph, create_graph, time))
     return [next(found) if want else None for want in wanted]

@@ -1,12 +1,18 @@
-"""grad, value_and_grad, vjp, jvp and autograd.grad as functions of functions, alone and inside each other."""
+"""Derivatives as functions of functions, alone and inside each other, of every order; forwards computed again."""
+
+import collections
+import gc
+import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import derivatives
 from minigrad.core import Tensor
-from minigrad.errors import GradientError
-from tests.helpers import assert_close
+from minigrad.errors import DtypeError, GradientError, ShapeError
+from tests.helpers import WITH_GRADIENT, Call, assert_close, difference, jacobian_by_differences, samples
 
 X = np.random.default_rng(6).standard_normal((2, 3))
 
@@ -170,3 +176,527 @@ def test_hessian_of_a_fused_model_is_symmetric(rng):
     assert_close(hessian, hessian.T, 1e-13)
     numeric = mg.finite_difference(lambda v: (mg.grad(f)(v) * X).sum(), X)[0]
     assert_close(hessian @ X.ravel(), numeric.ravel(), 1e-8)
+
+
+def test_autograd_grad_says_what_does_not_fit():
+    x = Tensor(X, requires_grad=True)
+    with pytest.raises(ValueError, match="grad_outputs takes one weight per output. Received: 2 for 1"):
+        mg.autograd.grad([x * x], [x], grad_outputs=[X, X])
+    with pytest.raises(TypeError, match="grad: outputs and inputs are Tensors"):
+        mg.autograd.grad((x * x).sum(), X)
+    with pytest.raises(GradientError, match="does not depend on input 0"):
+        mg.autograd.grad((x * x).sum(), Tensor(X, requires_grad=True))
+    assert mg.autograd.grad((x * x).sum(), [x, Tensor(X, requires_grad=True)], allow_unused=True)[1] is None
+
+
+# -------------------------------------------------------------------------------------------------- elements, whole tables
+
+
+def test_elementwise_grad_is_the_derivative_of_each_element():
+    f = lambda x, y: mg.sin(x) * y  # noqa: E731
+    assert_close(mg.elementwise_grad(f)(X, 2 * X).numpy(), np.cos(X) * 2 * X, 1e-15)
+    assert_close(mg.elementwise_grad(f, 1)(X, 2 * X).numpy(), np.sin(X), 1e-15)
+    both = mg.elementwise_grad(f, (0, 1))(X, 2 * X)
+    assert_close(both[1].numpy(), np.sin(X), 1e-15)
+    third = mg.elementwise_grad(mg.elementwise_grad(mg.elementwise_grad(mg.sin)))
+    assert_close(third(Tensor(X)).numpy(), -np.cos(X), 1e-15)
+
+
+def test_elementwise_grad_of_what_is_not_elementwise():
+    """Where elements depend on each other it is the sum over each column of the Jacobian, as its docstring says."""
+    table = mg.jacobian(mg.cumsum)(X[0]).numpy()
+    assert_close(mg.elementwise_grad(mg.cumsum)(X[0]).numpy(), table.sum(0), 1e-15)
+    with pytest.raises(ShapeError, match=r"elementwise_grad.*jacobian\(f\).*argument \(2, 3\).*result \(2,\)"):
+        mg.elementwise_grad(lambda x: x.sum(1))(X)
+
+
+def vector(x, y):
+    """(2, 3), (3) -> (2,), and not linear in anything."""
+    return mg.softmax(mg.tanh(x) * y).sum(1, keepdims=False) * mg.sin(x[:, 0] * y[1])
+
+
+Y = np.array([0.3, -0.8, 1.4])
+
+
+def test_jacobian_is_the_table_of_finite_differences():
+    plain = lambda x, y: vector(Tensor(x), Tensor(y)).numpy()  # noqa: E731
+    tables = mg.jacobian(vector, (0, 1))(X, Y)
+    assert [t.shape for t in tables] == [(2, 2, 3), (2, 3)]
+    for i, table in enumerate(tables):
+        assert_close(table.numpy(), jacobian_by_differences(plain, [X, Y], i), 1e-9)
+        assert_close(mg.jacobian(vector, i)(X, Y).numpy(), table.numpy(), 1e-15)
+
+
+def test_jacobian_of_one_number_of_nothing_and_of_a_constant():
+    assert_close(mg.jacobian(quartic)(X).numpy(), 4 * X**3, 1e-14)
+    assert mg.jacobian(lambda x: x[:0] * 2)(X).shape == (0, 3, 2, 3)
+    assert mg.jacobian(lambda x: Tensor(np.ones(4)))(X).tolist() == np.zeros((4, 2, 3)).tolist()
+    assert mg.jacobian(lambda x: x * 2)(np.ones(0)).shape == (0, 0)
+    for wrong in (lambda x: None, lambda x: 3.0):
+        with pytest.raises(TypeError, match="jacobian: the function must return a Tensor"):
+            mg.jacobian(wrong)(X)
+
+
+def test_jacobian_keeps_dtype_and_is_a_constant():
+    table = mg.jacobian(lambda x: x * x)(np.ones(2, np.float32))
+    assert table.dtype == np.float32 and not table.requires_grad
+
+
+def test_hessian_is_symmetric_and_the_jacobian_of_the_gradient():
+    f = lambda x, y: (vector(x, y) * mg.exp(x).sum(1)).sum()  # noqa: E731
+    (xx, xy), (yx, yy) = mg.hessian(f, (0, 1))(X, Y)
+    assert [h.shape for h in (xx, xy, yx, yy)] == [(2, 3, 2, 3), (2, 3, 3), (3, 2, 3), (3, 3)]
+    assert_close(xx.numpy(), xx.numpy().transpose(2, 3, 0, 1), 1e-13)
+    assert_close(xy.numpy(), yx.numpy().transpose(1, 2, 0), 1e-13)
+    slope = lambda x, y: mg.grad(f, 1)(x, y).numpy()  # noqa: E731
+    assert_close(yx.numpy(), jacobian_by_differences(slope, [X, Y], 0), 1e-8)
+    assert_close(yy.numpy(), mg.jacobian(mg.grad(f, 1), 1)(X, Y).numpy(), 1e-15)
+    assert_close(mg.hessian(f)(X, Y).numpy(), xx.numpy(), 1e-15)
+
+
+def test_derivatives_of_a_hessian_and_of_a_jacobian():
+    """d/dx of the trace of the Hessian of sum x^5; the Jacobian inside a loss; a Hessian of a Hessian's entry."""
+    quintic = lambda x: (x**5).sum()  # noqa: E731
+    slope = mg.grad(lambda x: (mg.hessian(quintic)(x) * np.eye(3)).sum())(X[0])
+    assert_close(slope.numpy(), 60 * X[0] ** 2, 1e-13)
+    penalty = mg.grad(lambda x: (mg.jacobian(mg.tanh)(x) ** 2).sum())(X[0])
+    t = np.tanh(X[0])
+    assert_close(penalty.numpy(), 2 * (1 - t**2) * (-2 * t * (1 - t**2)), 1e-13)
+    assert_close(mg.hessian(lambda x: mg.hessian(quintic)(x)[0, 0])(X[0]).numpy()[0, 0], 120 * X[0, 0], 1e-12)
+
+
+def test_a_hessian_reaches_parameters_outside():
+    w = Tensor(2.0, requires_grad=True, dtype="float64")
+    mg.hessian(lambda x: (w * x**3).sum())(X[0]).sum().backward()
+    assert_close(w.grad.numpy(), 6 * X[0].sum(), 1e-13)
+    with mg.no_grad():
+        assert not mg.hessian(lambda x: (w * x**3).sum())(X[0]).requires_grad
+
+
+def test_hvp_is_the_hessian_times_the_vectors():
+    f = lambda x, y: (vector(x, y) ** 2).sum()  # noqa: E731
+    u, v = np.random.default_rng(2).standard_normal((2, 3)), np.random.default_rng(3).standard_normal(3)
+    value, (hx, hy) = mg.hvp(f, [X, Y], [u, v])
+    (xx, xy), (yx, yy) = (tuple(h.numpy() for h in row) for row in mg.hessian(f, (0, 1))(X, Y))
+    assert_close(value.numpy(), f(Tensor(X), Tensor(Y)).numpy(), 1e-15)
+    assert_close(hx.numpy(), np.tensordot(xx, u, 2) + xy @ v, 1e-13)
+    assert_close(hy.numpy(), np.tensordot(yx, u, 2) + yy @ v, 1e-13)
+    assert not any(t.requires_grad for t in (value, hx, hy))
+    assert mg.hvp(lambda x: (3 * x).sum(), [X], [u])[1][0].tolist() == np.zeros((2, 3)).tolist()
+
+
+def test_hvp_can_be_differentiated():
+    direction = Tensor(np.ones((2, 3)), requires_grad=True)
+    _, (product,) = mg.hvp(quartic, [X], [direction])
+    product.sum().backward()
+    assert_close(direction.grad.numpy(), 12 * X**2, 1e-13)
+    slope = mg.grad(lambda x: mg.hvp(quartic, [x], [np.ones((2, 3))])[1][0].sum())(X)
+    assert_close(slope.numpy(), 24 * X, 1e-13)
+
+
+@pytest.mark.parametrize("derivative", [mg.jvp, mg.hvp])
+def test_directions_that_do_not_fit_say_so(derivative):
+    name = derivative.__name__
+    with pytest.raises(TypeError, match=rf"{name}: takes a list of inputs.*{name}\(f, \[x\], \[v\]\)"):
+        derivative(quartic, X, [X])
+    for wrong in ([X.T], [X, X], []):
+        with pytest.raises(ShapeError, match=rf"{name}: every input needs one direction of its shape.*inputs \(2, 3\)"):
+            derivative(quartic, [X], wrong)
+
+
+@pytest.mark.oracle
+def test_tables_are_pytorchs():
+    torch = pytest.importorskip("torch")
+    functional = torch.autograd.functional
+    tensors = [torch.tensor(a) for a in (X, Y)]
+    theirs = lambda x, y: torch.softmax(torch.tanh(x) * y, -1).sum(1) * torch.sin(x[:, 0] * y[1])  # noqa: E731
+    for ours, wanted in zip(mg.jacobian(vector, (0, 1))(X, Y), functional.jacobian(theirs, tuple(tensors))):
+        assert_close(ours.numpy(), wanted.numpy(), 1e-13)
+    ours = mg.hessian(lambda x, y: (vector(x, y) ** 3).sum(), (0, 1))(X, Y)
+    wanted = functional.hessian(lambda x, y: (theirs(x, y) ** 3).sum(), tuple(tensors))
+    for row, wanted_row in zip(ours, wanted):
+        for h, w in zip(row, wanted_row):
+            assert_close(h.numpy(), w.numpy(), 1e-13)
+    _, ours = mg.hvp(lambda x, y: (vector(x, y) ** 3).sum(), [X, Y], [X, Y])
+    _, wanted = functional.hvp(lambda x, y: (theirs(x, y) ** 3).sum(), tuple(tensors), tuple(tensors))
+    for h, w in zip(ours, wanted):
+        assert_close(h.numpy(), w.numpy(), 1e-13)
+
+
+# ------------------------------------------------------------------------------------------------------ dicts, lists, pairs
+
+Line = collections.namedtuple("Line", "slope, shift")
+
+
+def line(model, x):
+    return ((x * model["line"].slope + model["line"].shift) ** 2 * model["weights"][0]).sum()
+
+
+MODEL = {"line": Line(np.float64(2.0) * np.ones(()), np.ones(3)), "weights": [np.array([[1.0], [2.0]]), None]}
+
+
+def test_arguments_in_dicts_lists_and_named_tuples():
+    slopes = mg.grad(line)(MODEL, X)
+    assert isinstance(slopes["line"], Line) and slopes["weights"][1] is None
+    error = 2 * (X * 2 + 1) * MODEL["weights"][0]
+    assert_close(slopes["line"].slope.numpy(), (error * X).sum(), 1e-13)
+    assert_close(slopes["line"].shift.numpy(), error.sum(0), 1e-13)
+    assert_close(slopes["weights"][0].numpy(), ((X * 2 + 1) ** 2).sum(1, keepdims=True), 1e-13)
+    both, x_too = mg.grad(line, (0, 1))(MODEL, X)
+    assert_close(both["line"].shift.numpy(), error.sum(0), 1e-13)
+    assert_close(x_too.numpy(), error * 2, 1e-13)
+
+
+def test_tables_and_products_of_arguments_in_dicts():
+    f = lambda d: {"out": d["a"] * d["b"], "sum": [d["a"].sum()]}  # noqa: E731
+    tables = mg.jacobian(f)({"a": np.array([1.0, 2.0]), "b": np.array(3.0)})
+    assert tables["out"]["a"].tolist() == [[3, 0], [0, 3]] and tables["out"]["b"].tolist() == [1, 2]
+    assert tables["sum"][0]["a"].tolist() == [1, 1] and tables["sum"][0]["b"].item() == 0
+    h = mg.hessian(lambda d: (d["a"] ** 2 * d["b"]).sum())({"a": np.array([1.0, 2.0]), "b": np.array(3.0)})
+    assert h["a"]["a"].tolist() == [[6, 0], [0, 6]] and h["a"]["b"].tolist() == h["b"]["a"].tolist() == [2, 4]
+    at = {"a": np.array([1.0, 2.0]), "b": np.array(3.0)}
+    _, (product,) = mg.hvp(lambda d: (d["a"] ** 2 * d["b"]).sum(), [at], [at])
+    assert product["a"].tolist() == [12, 24] and product["b"].item() == 10
+    out, pull = mg.vjp(lambda d: d["a"] * d["b"], at)
+    assert pull([1.0, 1.0])[0]["b"].item() == 3
+
+
+def test_a_list_of_numbers_is_an_array():
+    assert mg.grad(lambda x: (x * x).sum())([1.0, 2.0]).tolist() == [2, 4]
+    with pytest.raises(DtypeError, match="grad: argument 0 must be floating"):
+        mg.grad(lambda x: x["a"])({"a": np.array(3)})
+
+
+def test_something_beside_the_value():
+    def f(x):
+        return (x * x).sum(), {"double": x * 2, "name": "square"}
+
+    (value, beside), slope = mg.value_and_grad(f, has_aux=True)(X)
+    assert_close(value.numpy(), (X * X).sum(), 1e-15)
+    assert beside["name"] == "square" and not beside["double"].requires_grad
+    slope_alone, beside = mg.grad(f, has_aux=True)(X)
+    assert slope_alone.tolist() == slope.tolist() and beside["name"] == "square"
+    with pytest.raises(TypeError, match="has_aux.*a pair"):
+        mg.grad(quartic, has_aux=True)(X)
+
+
+# ----------------------------------------------------------------------------------------------------------- third order
+
+
+def second_order(call, values, directions):
+    """<v, H u> of <w, op(values)> as a Tensor with a graph, and its leaves; None where it is a constant."""
+    leaves, total = [Tensor(v, requires_grad=True) for v in values], call.cotangent()
+    total = (call(*leaves) * total).sum()
+    for step in directions:
+        found = derivatives.gradients(total, leaves, create_graph=True, allow_unused=True)
+        total = sum((d * u).sum() for d, u in zip(found, step) if d is not None)
+        if not (isinstance(total, Tensor) and total.requires_grad):
+            return None, leaves
+    return total, leaves
+
+
+@pytest.mark.parametrize("op", [op for op in WITH_GRADIENT if op.samples], ids=lambda op: op.name)
+def test_third_order_of_every_op(op):
+    """The gradient of a Hessian product, twice projected, against finite differences of the Hessian product."""
+    call = next(c for c in (Call(op, sample) for sample in samples(op)) if c.values and all(v.size for v in c.values))
+    directions = [call.tangents(7), call.tangents(8)]
+    total, leaves = second_order(call, call.values, directions)
+    if total is None:
+        found = [None] * len(leaves)
+    else:
+        found = derivatives.gradients(total, leaves, allow_unused=True)
+
+    def projected(*values):
+        total, _ = second_order(call, values, directions)
+        return 0.0 if total is None else total.item()
+
+    for i, d in enumerate(found):
+        direction = call.tangents(9)[i]
+        analytic = 0.0 if d is None else float((d.numpy() * direction).sum())
+        assert_close(analytic, difference(projected, call.values, i, direction), 1e-6, f"input {i}")
+
+
+def test_fourth_and_fifth_order_through_fused_ops(rng):
+    """Each order is the derivative of the one before it, along a line through softmax, layer_norm, gelu and cross_entropy."""
+    w, targets, direction = rng.standard_normal((3, 4)), np.array([0, 2]), rng.standard_normal((2, 3))
+    f = lambda x: mg.cross_entropy(mg.layer_norm(mg.gelu(mg.softmax(x) @ w), eps=0.1), targets)  # noqa: E731
+    along = lambda t: f(Tensor(X) + t * direction)  # noqa: E731
+    for order in range(1, 6):
+        before, along = along, mg.grad(along)
+        numeric = difference(lambda t, before=before: before(Tensor(t)).item(), [np.array(0.2)], 0, 1.0, 1e-3)
+        assert abs(numeric) > 1e-3
+        assert_close(along(number(0.2)).item(), numeric, 1e-7, f"order {order}")
+
+
+# ------------------------------------------------------------------------------------------------------ recomputation
+
+
+class Noisy(mg.Layer):
+    """tanh(x W) with dropout, less a running mean that it updates and uses: everything that a second run must find as it was."""
+
+    def __init__(self, width, generator=None):
+        self.width, self.generator, self.runs = width, generator, 0
+        self.average = mg.Buffer(np.zeros(width))
+
+    def build(self, input_shape):
+        self.kernel = mg.Parameter(np.random.default_rng(4).standard_normal((input_shape[-1], self.width)))
+
+    def call(self, x, training=False):
+        self.runs += 1
+        x = mg.tanh(x @ self.kernel)
+        if training:
+            seed, offset = (self.generator or mg.random.current()).counters(x.size)
+            x = mg.dropout(x, 0.4, seed, offset) + (self.generator or mg.random.current()).normal(x.shape, 0.0, 0.1)
+            self.average.assign(0.9 * self.average.numpy() + 0.1 * x.numpy().mean(0))
+        return x - self.average.numpy()
+
+
+def noisy(seed=5):
+    model = mg.Sequential(Noisy(4), Noisy(4, mg.Generator(seed)), Noisy(2))
+    model(X)
+    return model
+
+
+def traces(model, x, f):
+    """Gradients, statistics and generators after two steps: all that must not depend on how the backward is done."""
+    mg.manual_seed(3)
+    found = []
+    for _ in range(2):
+        (f(x) ** 2).sum().backward()
+        found += [layer.average.numpy() for layer in model.layers]
+        found += [np.array(str(g.state())) for g in (mg.random.current(), model.layers[1].generator)]
+    return found + [p.grad.numpy() for p in (x, *model.parameters())]
+
+
+def wrapped(model, how):
+    """The model's function in training, with checkpoints around all of it, around its layers, or both."""
+    layers = [mg.checkpoint(layer) if "layers" in how else layer for layer in model.layers]
+
+    def run(x):
+        for layer in layers:
+            x = layer(x, training=True)
+        return x
+
+    return mg.checkpoint(run) if "whole" in how else run
+
+
+@pytest.mark.parametrize("how", ["whole", "layers", "layers, whole"])
+def test_checkpoint_gives_the_same_bits_and_one_update(how):
+    plain, other = noisy(), noisy()
+    x, y = Tensor(X, requires_grad=True), Tensor(X, requires_grad=True)
+    expected, got = traces(plain, x, wrapped(plain, "")), traces(other, y, wrapped(other, how))
+    assert [np.array_equal(a, b) for a, b in zip(got, expected)] == [True] * len(expected)
+    assert [layer.runs for layer in plain.layers] == [3] * 3
+    assert [layer.runs for layer in other.layers] == [{"whole": 5, "layers": 5, "layers, whole": 7}[how]] * 3
+
+
+@pytest.mark.parametrize("how", ["whole", "layers, whole"])
+def test_checkpoint_to_third_order(how):
+    model = noisy()
+
+    def orders(f):
+        mg.manual_seed(3)
+        model.layers[1].generator.set_state(mg.Generator(5).state())
+        for layer in model.layers:
+            layer.average.assign(np.zeros(layer.width))
+        x = Tensor(X, requires_grad=True)
+        at, found = [x, *model.parameters()], []
+        total = (f(x) ** 2).sum()
+        for order in range(3):
+            gradients = derivatives.gradients(total, at, create_graph=order < 2, retain_graph=True)
+            found += [g.numpy() for g in gradients]
+            total = sum((g * np.cos(np.arange(g.size)).reshape(g.shape)).sum() for g in gradients)
+        return found
+
+    expected = orders(wrapped(model, ""))
+    for a, b in zip(orders(wrapped(model, how)), expected):
+        assert_close(a, b, 1e-13)
+
+
+def test_checkpoint_of_what_is_differentiated_inside():
+    """A gradient inside a checkpoint inside a gradient: leaves that the function makes are its own affair."""
+    w = Tensor(2.0, requires_grad=True, dtype="float64")
+    f = mg.checkpoint(lambda x: mg.grad(lambda y: (w * y**3 * x).sum())(np.array([1.0, 2.0])).sum())  # 3 w x (1 + 4)
+    assert_close(mg.grad(f)(number(4.0)).item(), 30.0, 1e-15)
+    f(number(4.0)).backward()
+    assert_close(w.grad.item(), 60.0, 1e-15)
+
+
+def test_checkpoint_passes_everything_through():
+    """Several outputs, some not recorded, one an input; dicts, keywords, things that are no tensors; tensors by their names."""
+    p, captured = mg.Parameter([2.0]), Tensor([5.0], requires_grad=True) * 3
+
+    @mg.checkpoint
+    def many(x, scale, *, names):
+        """What it does."""
+        y = x * p * scale + captured
+        return {names[0]: y, "pair": [y * y, x, np.ones(2)], "none": None, "n": 7, "constant": Tensor([1.0])}
+
+    assert many.__name__ == "many" and many.__doc__ == "What it does."
+    x = Tensor([3.0], requires_grad=True)
+    out = many(x, 4, names=["first"])
+    assert out["pair"][1] is x and out["n"] == 7 and out["none"] is None and not out["constant"].requires_grad
+    assert out["first"].grad_fn is out["pair"][0].grad_fn and out["pair"][2].tolist() == [1, 1]
+    (out["first"] + out["pair"][0]).backward(retain_graph=True)  # d/dy (y + y^2) = 1 + 2 y, y = 24 + 15
+    assert (x.grad.item(), p.grad.item()) == (79 * 8, 79 * 12)
+    (only,) = mg.autograd.grad(many(x, 4, names=["first"])["first"], captured)
+    assert only.item() == 1
+
+
+def test_checkpoint_takes_one_output_or_one_input_alone():
+    x, y = Tensor(X, requires_grad=True), Tensor(2 * X, requires_grad=True)
+    f = mg.checkpoint(lambda x, y: (x * y, x + y))
+    assert_close(mg.autograd.grad(f(x, y)[0].sum(), y)[0].numpy(), X, 1e-15)
+    assert_close(mg.autograd.grad(f(x, y)[1].sum(), x)[0].numpy(), np.ones((2, 3)), 1e-15)
+    assert_close(mg.autograd.grad(mg.checkpoint(mg.multiply)(x, x).sum(), x)[0].numpy(), 2 * X, 1e-15)
+
+
+def test_checkpoint_of_inputs_that_depend_on_each_other():
+    """The captured tensor is behind the argument too: its gradient comes by two ways, and is counted once by each."""
+    w = Tensor(X, requires_grad=True)
+    for create_graph in (False, True):
+        captured = w * w
+        f = mg.checkpoint(lambda x, captured=captured: x * captured)
+        (slope,) = mg.autograd.grad(f(mg.sin(captured)).sum(), w, create_graph=create_graph)
+        assert_close(slope.numpy(), 2 * X * (np.sin(X**2) + X**2 * np.cos(X**2)), 1e-14)
+
+
+def test_checkpoint_without_anything_to_record():
+    f = mg.checkpoint(lambda x: x * 2)
+    assert not f(Tensor(X)).requires_grad and isinstance(f(X), np.ndarray)
+    with mg.no_grad():
+        assert not f(Tensor(X, requires_grad=True)).requires_grad
+
+
+def test_checkpoint_works_in_the_settings_of_the_first_run():
+    with mg.use_default_dtype("float64"), mg.random.using(mg.Generator(8)):
+        f = mg.checkpoint(lambda x: x * mg.randn(2, 3) * mg.tensor(1 / 3))
+        x = Tensor(X, requires_grad=True)
+        out = f(x)
+        expected = out.numpy() / X
+    out.backward(np.ones((2, 3)))
+    assert x.grad.dtype == np.float64
+    assert_close(x.grad.numpy(), expected, 1e-14)
+
+
+def test_checkpoint_walks_again_where_the_graph_is_kept_and_is_freed_where_not():
+    x, calls = Tensor(X, requires_grad=True), []
+    out = mg.checkpoint(lambda x: (calls.append(1), (x**3).sum())[1])(x)
+    out.backward(retain_graph=True)
+    out.backward()
+    assert_close(x.grad.numpy(), 6 * X**2, 1e-14)
+    assert len(calls) == 3
+    with pytest.raises(GradientError, match="freed"):
+        out.backward()
+
+
+def test_checkpoint_lets_go_of_its_arguments():
+    class Thing:
+        pass
+
+    thing = Thing()
+    seen, x = weakref.ref(thing), Tensor(X, requires_grad=True)
+    out = mg.checkpoint(lambda x, thing: (x * x).sum())(x, thing)
+    gc.disable()
+    try:
+        del thing
+        assert seen() is not None
+        out.backward()
+        assert seen() is None
+        inner = weakref.ref(mg.checkpoint(lambda x: x * x)(x))
+        assert inner() is None
+    finally:
+        gc.enable()
+
+
+def test_a_parameter_frozen_in_between_gets_no_gradient_and_others_do():
+    p, q, x = mg.Parameter([2.0]), mg.Parameter([3.0]), Tensor([1.0], requires_grad=True)
+    out = mg.checkpoint(lambda x: x * p * q)(x)
+    p.frozen = True
+    out.backward()
+    assert (x.grad.item(), p.grad, q.grad.item()) == (6, None, 2)
+
+
+def test_a_parameter_changed_in_between_is_an_error():
+    p, x = mg.Parameter([2.0]), Tensor([1.0], requires_grad=True)
+    out = mg.checkpoint(lambda x: x * p)(x)
+    p.assign([3.0])
+    with pytest.raises(GradientError, match="changed after checkpoint used it"):
+        out.backward()
+
+
+def test_a_second_run_that_differs_is_an_error():
+    count, generator = iter(range(100)), np.random.default_rng(0)
+    x = Tensor(X, requires_grad=True)
+
+    def shape(x):
+        return mg.concatenate([x] * (1 + next(count)))
+
+    def value(x):
+        return x * generator.random()
+
+    for f, words in ((shape, r"first \(2, 3\) float64 .*again \(4, 3\)"), (value, r"np\.random.*first \(2, 3\) .*again \(2, 3\)")):
+        out = mg.checkpoint(f)(x)
+        with pytest.raises(GradientError, match=f"checkpoint: computed again, {f.__name__} gives something else.*{words}"):
+            out.sum().backward()
+    assert x.grad is None
+
+
+def test_a_tensor_kept_from_the_first_run_is_an_error():
+    """Its gradient would end in a graph that nobody walks."""
+    kept = {}
+
+    def cached(x):
+        kept.setdefault("x", x * 2)
+        return kept["x"] * 3
+
+    x = Tensor(X, requires_grad=True)
+    with pytest.raises(GradientError, match="cached uses other tensors than the first time.*must not keep tensors"):
+        mg.checkpoint(cached)(x).sum().backward()
+
+
+def test_an_exception_in_the_second_run_leaves_everything_as_it_was():
+    model, fails = noisy(), []
+
+    def f(x):
+        x = model(x, training=True)
+        if fails:
+            raise ZeroDivisionError
+        return x
+
+    mg.manual_seed(1)
+    out = mg.checkpoint(f)(Tensor(X, requires_grad=True))
+    before = [layer.average.numpy() for layer in model.layers], mg.random.current().state(), model.layers[1].generator.state()
+    fails.append(True)
+    with pytest.raises(ZeroDivisionError):
+        out.sum().backward()
+    after = [layer.average.numpy() for layer in model.layers], mg.random.current().state(), model.layers[1].generator.state()
+    assert all(np.array_equal(a, b) for a, b in zip(before[0], after[0])) and before[1:] == after[1:]
+
+
+def test_checkpoint_needs_less_memory():
+    """A chain of 8 x 8 steps on an array of 80 kB: all 64 results are kept without, 8 and 8 with checkpoints."""
+
+    def section(x):
+        for _ in range(8):
+            x = mg.sin(x)
+        return x
+
+    def peak(part):
+        x = Tensor(np.ones(10_000), requires_grad=True)
+        tracemalloc.start()
+        y = x
+        for _ in range(8):
+            y = part(y)
+        kept = tracemalloc.get_traced_memory()[0]
+        y.sum().backward()
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return kept / 80_000, highest / 80_000, x.grad.numpy()
+
+    with mg.use_kernels("reference"):
+        kept, highest, expected = peak(section)
+        less_kept, less, got = peak(mg.checkpoint(section))
+    assert np.array_equal(got, expected)
+    assert 63 < kept < 66 and highest > 63
+    assert 7 < less_kept < 9 and less < 22
