@@ -218,12 +218,9 @@ class Tensor:
         seed = seed_of(self, gradient, "backward")
         leaves = walk([self], [seed], None, retain_graph or create_graph, create_graph)
         for leaf, g in leaves:
-            if leaf.grad is None:
-                leaf.grad = g if isinstance(g, Tensor) else wrap(g)
-            elif create_graph:
-                leaf.grad = leaf.grad + g
-            else:
-                leaf.grad = wrap(leaf.grad._data + g)
+            if leaf.grad is not None:
+                g = REGISTRY["add"].function(leaf.grad if create_graph else leaf.grad._data, g)
+            leaf.grad = g if isinstance(g, Tensor) else wrap(g)
 
 
 _RETAIN = "retain_grad"  # the key of the hook that keeps the gradient: it comes last
@@ -294,7 +291,7 @@ def _holds_arrays(value):
 
 # ----------------------------------------------------------------------------------------------------------- ops
 
-REGISTRY = {}  # name -> Op, in the order of declaration
+REGISTRY: dict[str, "Op"] = {}  # name -> Op, in the order of declaration
 
 SYNONYMS = {
     "dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes", "input": "x", "other": "y", "start_dim": "start_axis",
@@ -591,6 +588,7 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
     places = () if targets is None else set(map(_place, targets))
     leading = None if targets is None else _leading_to(order, places)
     watched = settings.anomaly()
+    add = REGISTRY["add"].function
     arrived, own, found = {}, set(), {}  # gradients by place; places the walk may add to in place; what targets inside got
 
     def arrive(tensors, gradients):
@@ -602,11 +600,10 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
                 arrived[place] = g
             elif place in own:
                 arrived[place] += g
-            elif create_graph:
-                arrived[place] = arrived[place] + g
             else:
-                arrived[place] = np.asarray(arrived[place] + g)
-                own.add(place)
+                arrived[place] = add(arrived[place], g)
+                if not create_graph:
+                    own.add(place)
 
     if watched:
         for seed in seeds:
