@@ -112,7 +112,7 @@ def log_softmax_grad(g, y):
 
 
 def layer_norm(x, gamma, beta, eps):
-    """x (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean (...), rstd (...)."""
+    """x (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean less the row's first (...), rstd (...)."""
     return pick("layer_norm", x, gamma, beta)(x, gamma, beta, eps)
 
 

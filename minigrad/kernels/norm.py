@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigrad.kernels.compile import floats, kernel, run
+from minigrad.kernels.compile import EXACT, floats, helper, kernel, run
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, share, sqrt
 
@@ -50,6 +50,18 @@ def _add_up(sums):
     return sums[0] if len(sums) == 1 else sums.astype(np.float64).sum(axis=0).astype(sums.dtype)
 
 
+@helper(fastmath=EXACT)
+def _shifted(x, first):
+    """x - first in this order: kernels may regroup sums, and rows far from 0 would lose their digits."""
+    return x - first
+
+
+@helper(fastmath=EXACT)
+def _normalized(x, first, r, mr):
+    """(x - first - m) r, for mr = m r."""
+    return (x - first) * r - mr
+
+
 @kernel
 def _layer_norm(
     t: int, nt: int, x: floats, gamma: floats, beta: floats, y: floats, mean: floats, rstd: floats,
@@ -60,17 +72,19 @@ def _layer_norm(
     count, one = constant(max(E, 1), x), constant(1, x)
     for i in range(first, last):
         xi, yi = row(x, i * E, E), row(y, i * E, E)
+        start = xi[0] if E > 0 else one
         total = constant(0, x)
         for j in range(E):
-            total += xi[j]
+            total += _shifted(xi[j], start)
         m = total / count
         total = constant(0, x)
         for j in range(E):
-            total += (xi[j] - m) * (xi[j] - m)
+            c = _shifted(_shifted(xi[j], start), m)
+            total += c * c
         r = one / sqrt(total / count + number(eps, x))
         mean[i], rstd[i] = m, r
         for j in range(E):
-            yi[j] = (xi[j] - m) * r * gammas[j] + betas[j]
+            yi[j] = _normalized(xi[j], start, r, m * r) * gammas[j] + betas[j]
 
 
 @kernel
@@ -88,11 +102,12 @@ def _layer_norm_grad(
             dbeta[j] = zero
         for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
             gi, xi, di = row(g, i * E, E), row(x, i * E, E), row(dx, i * E, E)
-            m, r = mean[i], rstd[i]
+            start, r = xi[0] if E > 0 else zero, rstd[i]
+            mr = mean[i] * r
             sum_dn = zero
             sum_dn_n = zero
             for j in range(E):
-                n = (xi[j] - m) * r
+                n = _normalized(xi[j], start, r, mr)
                 dn = gi[j] * gammas[j]
                 sum_dn += dn
                 sum_dn_n += dn * n
@@ -100,7 +115,8 @@ def _layer_norm_grad(
                 dbeta[j] += gi[j]
             mean_dn, mean_dn_n = sum_dn / count, sum_dn_n / count
             for j in range(E):
-                di[j] = r * (gi[j] * gammas[j] - mean_dn - (xi[j] - m) * r * mean_dn_n)
+                n = _normalized(xi[j], start, r, mr)
+                di[j] = r * (gi[j] * gammas[j] - mean_dn - n * mean_dn_n)
 
 
 @kernel

@@ -135,11 +135,15 @@ def layer_norm(x, gamma, beta, eps):
     (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean (...), rstd (...)
 
         rstd = 1 / sqrt(var + eps)        y = (x - mean) rstd gamma + beta
+
+    The mean is given less the first element of the row: far from 0 the mean itself would be known to too few digits, while
+    differences of neighbours are exact.
     """
     x = np.asarray(x, order="C")
     count = max(x.shape[-1], 1)
-    mean = x.sum(axis=-1, keepdims=True) / count
-    centred = x - mean
+    centred = _from_first(x)
+    mean = centred.sum(axis=-1, keepdims=True) / count
+    centred = centred - mean
     with np.errstate(divide="ignore", invalid="ignore"):
         rstd = 1 / np.sqrt(np.square(centred).sum(axis=-1, keepdims=True) / count + eps)
         y = centred * rstd
@@ -153,7 +157,7 @@ def layer_norm(x, gamma, beta, eps):
 def layer_norm_grad(g, x, gamma, mean, rstd):
     """Gradients of layer_norm with respect to x, gamma and beta.
 
-    g, x (..., E), gamma (E,) or None, mean and rstd (...) -> dx (..., E), dgamma (E,), dbeta (E,)
+    g, x (..., E), gamma (E,) or None, mean and rstd (...) of `layer_norm` -> dx (..., E), dgamma (E,), dbeta (E,)
 
         n = (x - mean) rstd        dn = g gamma
         dx = rstd (dn - mean(dn) - n mean(dn n))        dgamma = sum g n        dbeta = sum g
@@ -161,10 +165,16 @@ def layer_norm_grad(g, x, gamma, mean, rstd):
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
     count = max(x.shape[-1], 1)
     rstd = rstd[..., None]
-    n = (x - mean[..., None]) * rstd
+    n = (_from_first(x) - mean[..., None]) * rstd
     dn = g if gamma is None else g * gamma
     dx = rstd * (dn - dn.sum(axis=-1, keepdims=True) / count - n * ((dn * n).sum(axis=-1, keepdims=True) / count))
     return dx, sum_rows(g * n), sum_rows(g)
+
+
+def _from_first(x):
+    """Every row less its first element."""
+    with np.errstate(invalid="ignore"):
+        return x - x[..., :1]
 
 
 def sum_rows(g):

@@ -349,10 +349,25 @@ def test_sums_over_many_rows_keep_their_digits(dtype):
     exact = 30011 * np.float64(dtype(0.1))
     np.testing.assert_allclose(compiled("sum_rows", g)[0], exact, rtol=1e-6)
     x = np.tile(np.array([1.0, -1.0, 0.0], dtype), (30011, 1))
-    mean, rstd = np.zeros(30011, dtype), np.ones(30011, dtype)
+    mean, rstd = np.full(30011, -1, dtype), np.ones(30011, dtype)  # the mean less the first element, which is 1
     _, dgamma, dbeta = compiled("layer_norm_grad", g, x, None, mean, rstd)
     np.testing.assert_allclose(dbeta, exact, rtol=1e-6)
     np.testing.assert_allclose(dgamma, [exact, -exact, 0], rtol=1e-6)
+
+
+@each_float
+def test_layer_norm_keeps_the_digits_of_rows_far_from_zero(rng, dtype):
+    """A mean near 1e4 is known to 1e-3 in float32: of rows that differ by less, nothing would be left but noise."""
+    constant = np.full((3, 300), 1e4 / 3, dtype)
+    assert not compiled("layer_norm", constant, None, None, 1e-5)[0].any()
+    x = (1e4 + np.spacing(dtype(1e4)) * rng.integers(0, 9, (5, 300))).astype(dtype)
+    g = rng.normal(size=x.shape).astype(dtype)
+    shifted = x.astype(np.float64) - 1e4
+    y, mean, rstd = compiled("layer_norm", x, None, None, 0.0)
+    wanted = expected("layer_norm", shifted, None, None, 0.0)
+    close(y, wanted[0], 1e-6)
+    dx = compiled("layer_norm_grad", g, x, None, mean, rstd)[0]
+    close(dx, expected("layer_norm_grad", g.astype(np.float64), shifted, None, *wanted[1:])[0], 2e-6)
 
 
 def test_embedding_gradients_are_added_in_the_order_of_the_ids(rng):
