@@ -140,25 +140,30 @@ class Optimizer:
     def step(self):
         """Change every parameter once that is not frozen and has a gradient."""
         self.steps += 1
-        for p, g, state, options in self._moving():
-            self._move(p, g, state, **options)
+        for options, moving in self._moving():
+            for p, g, state in moving:
+                self._move(p, g, state, **options)
 
     def update(self, p, g, state, **options):
         """The formula: change ``p`` in place."""
         raise NotImplementedError(f"{type(self).__name__}: write update(self, p, g, state, lr, ...).")
 
     def _moving(self):
-        """Parameter, gradient, state and options of everything that this step changes."""
-        number = -1
+        """For every group its options, and parameter, gradient and state of all that this step changes."""
+        groups, number = [], 0
         for group in self.groups:
-            options = {name: value for name, value in group.items() if name != "params"}
+            moving = []
             for p in group["params"]:
-                number += 1
-                if p._requires_grad and p.grad is not None:
-                    g = as_array(p.grad, p.dtype)
-                    if g.shape != p.shape:
+                if p.grad is not None and p._requires_grad:
+                    g = as_array(p.grad, p._data.dtype)
+                    if g.shape != p._data.shape:
                         raise ShapeError("optimiser: a gradient has the shape of its parameter. " + received(parameter=p, gradient=g))
-                    yield p, g, self.state.setdefault(number, {"step": 0}), options
+                    if number not in self.state:
+                        self.state[number] = {"step": 0}
+                    moving.append((p, g, self.state[number]))
+                number += 1
+            groups.append(({name: value for name, value in group.items() if name != "params"}, moving))
+        return groups
 
     def _move(self, p, g, state, weight_decay, maximize, **options):
         data = p._writable()
@@ -255,8 +260,8 @@ class Adam(Optimizer):
     def update(self, p, g, state, lr, betas, eps, amsgrad):
         """See the class."""
         (b1, b2), t = betas, state["step"]
-        state["m"] = m = b1 * state.get("m", 0.0) + (1 - b1) * g
-        state["v"] = v = b2 * state.get("v", 0.0) + (1 - b2) * g * g
+        state["m"] = m = np.asarray(b1 * state.get("m", 0.0) + (1 - b1) * g)
+        state["v"] = v = np.asarray(b2 * state.get("v", 0.0) + (1 - b2) * g * g)
         if amsgrad:
             state["top"] = v = np.maximum(state.get("top", v), v)
         p -= lr / (1 - b1**t) * m / (np.sqrt(v / (1 - b2**t)) + eps)
@@ -264,36 +269,30 @@ class Adam(Optimizer):
     def step(self):
         """Change every parameter once that is not frozen and has a gradient; what has the same rates in one launch."""
         self.steps += 1
-        moving = list(self._moving())
-        scale = 1.0
+        groups, scale, together = self._moving(), 1.0, {}
         if self.global_clipnorm is not None:
-            self.grad_norm = kernels.grad_norm([g for _, g, _, _ in moving])
+            self.grad_norm = kernels.grad_norm([g for _, moving in groups for _, g, _ in moving])
             scale = clip_scale(self.grad_norm, self.global_clipnorm)
-        together = {}
-        for p, g, state, options in moving:
+        for options, moving in groups:
             decay = options["weight_decay"]
             if options["amsgrad"] or (decay and not self.decoupled):
-                self._move(p, g if scale == 1.0 else g * scale, state, **options)
-            else:
+                for p, g, state in moving:
+                    self._move(p, g if scale == 1.0 else g * scale, state, **options)
+                continue
+            rates = (options["lr"], options["betas"], options["eps"], -scale if options["maximize"] else scale)
+            for p, g, state in moving:
                 state["step"] += 1
-                rates = (options["lr"], options["betas"], options["eps"], state["step"], -scale if options["maximize"] else scale)
-                together.setdefault(rates, []).append((p, g, state, decay))
-        for rates, entries in together.items():
-            self._launch(entries, *rates)
-
-    @staticmethod
-    def _launch(entries, lr, betas, eps, step, scale):
-        """`update` for many parameters at once."""
-        for p, _, state, _ in entries:
-            for name in ("m", "v"):
-                state[name] = np.asarray(state[name]) if name in state else np.zeros(p.shape, p.dtype)
-        kernels.adamw(
-            [p._writable() for p, _, _, _ in entries], [g for _, g, _, _ in entries],
-            [state["m"] for _, _, state, _ in entries], [state["v"] for _, _, state, _ in entries],
-            lr, *betas, eps, [decay for _, _, _, decay in entries], step, scale,
-        )  # fmt: skip
-        for p, _, _, _ in entries:
-            p._mark_changed()
+                if "m" not in state:
+                    state["m"], state["v"] = np.zeros(p.shape, p.dtype), np.zeros(p.shape, p.dtype)
+                together.setdefault((rates, state["step"]), []).append((p, g, state, decay))
+        for ((lr, betas, eps, scale), step), entries in together.items():
+            ps, gs, states, decays = zip(*entries)
+            kernels.adamw(
+                [p._writable() for p in ps], list(gs), [s["m"] for s in states], [s["v"] for s in states],
+                lr, *betas, eps, list(decays), step, scale,
+            )  # fmt: skip
+            for p in ps:
+                p._mark_changed()
 
 
 class AdamW(Adam):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import journal
 
 
 @pytest.mark.parametrize("draw", [
@@ -83,3 +84,50 @@ def test_uniform_and_normal_have_their_moments():
     assert u.min() >= -1 and u.max() < 3
     assert abs(u.mean() - 1) < 5 * (16 / 12 / n) ** 0.5
     assert abs(z.mean() - 2) < 5 * 0.5 / n**0.5 and abs(z.std() - 0.5) < 5 * 0.5 / (2 * n) ** 0.5
+
+
+# ---------------------------------------------------------------------------------------------------- what can be put back
+
+
+def test_what_changes_inside_is_undone_at_every_depth():
+    g, b = mg.Generator(1), mg.Buffer([1.0])
+    start = g.state()
+    with journal.undone():
+        g.normal((3,))
+        b.assign([2.0])
+        inner = g.state()
+        with pytest.raises(ZeroDivisionError), journal.undone():
+            g.counters(5)
+            b.assign([3.0])
+            raise ZeroDivisionError
+        assert g.state() == inner and b.tolist() == [2.0]
+    assert g.state() == start and b.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("draw", [
+    lambda g: g.normal(2), lambda g: g.uniform(2), lambda g: g.integers(0, 9, 2), lambda g: g.permutation(5), lambda g: g.counters(3),
+    lambda g: g.set_state(mg.Generator(77).state()),
+], ids=["normal", "uniform", "integers", "permutation", "counters", "set_state"])  # fmt: skip
+def test_every_way_of_drawing_can_be_undone_and_done_again(draw):
+    g = mg.Generator(4)
+    g.integers(0, 9, 3)
+    start = g.state()
+    with journal.kept() as book:
+        draw(g)
+    end = g.state()
+    with journal.undone():
+        journal.put_back(book)
+        assert g.state() == start
+        draw(g)
+        assert g.state() == end
+        draw(g)
+    assert g.state() == end
+
+
+def test_a_seed_inside_is_undone_too():
+    mg.manual_seed(1)
+    start = mg.random.current().state()
+    with journal.undone():
+        mg.manual_seed(2)
+        mg.randn(3)
+    assert mg.random.current().state() == start
