@@ -10,7 +10,7 @@ from tests.helpers import OPS, mapped
 
 ERRORS = [pytest.param(op, n, id=f"{op.name}-{n}") for op in OPS if op.errors for n in range(len(op.errors()))]
 BROADCASTING = [op for op in OPS if isinstance(op.numpy, np.ufunc) and op.numpy.nin == 2 and op.numpy.signature is None]
-NAME = {"matrix_product": "matmul"}  # the public function behind which the op stands
+NAME = {"matrix_product": "matmul", "contraction": "einsum"}  # the public functions behind which ops stand
 
 # What every op can be given wrongly besides shapes that do not broadcast; the others take anything.
 TAKES_ANYTHING = {op.name for op in OPS if op.broadcasts} | {"alias", "sum_to", "putitem", "recurrence", "outer", "kron"}

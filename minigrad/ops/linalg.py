@@ -246,7 +246,8 @@ def outer(x, y, /):
 
 @op(composed=True, numpy=np.vecdot, reference=np.vecdot, linear=(0, 1), samples=lambda rng: [
     Sample((normal(rng, 2, 3), normal(rng, 2, 3))), Sample((normal(rng, 4, 1, 3), strided(rng, 2, 3)), note="strided, broadcast"),
-    Sample((normal(rng, 3, 2), normal(rng, 3, 1)), {"axis": 0}, note="another axis"), Sample((normal(rng, 0, 3), normal(rng, 3)), note="0-size"),
+    Sample((normal(rng, 3, 2), normal(rng, 3, 1)), {"axis": 0}, note="another axis"),
+    Sample((normal(rng, 0, 3), normal(rng, 3)), note="0-size"),
 ], errors=lambda: [
     ErrorSample((np.ones((2, 3)), np.ones((2, 4))), {}, ShapeError, r"vecdot: .* 3 elements .* 4.*\(2, 3\).*\(2, 4\)"),
     ErrorSample((np.ones((2, 3)), np.ones(3)), {"axis": 2}, ShapeError, r"vecdot: axis 2 is out of range.*\(2, 3\)"),
@@ -289,7 +290,8 @@ def vdot(x, y, /):
 
 @op(composed=True, numpy=np.cross, reference=np.cross, linear=(0, 1), samples=lambda rng: [
     Sample((normal(rng, 2, 3), normal(rng, 2, 3))), Sample((normal(rng, 4, 1, 3), strided(rng, 2, 3)), note="strided, broadcast"),
-    Sample((normal(rng, 3, 2), normal(rng, 3, 1)), {"axis": 0}, note="another axis"), Sample((normal(rng, 0, 3), normal(rng, 3)), note="0-size"),
+    Sample((normal(rng, 3, 2), normal(rng, 3, 1)), {"axis": 0}, note="another axis"),
+    Sample((normal(rng, 0, 3), normal(rng, 3)), note="0-size"),
 ], errors=lambda: [
     ErrorSample((np.ones((2, 4)), np.ones((2, 3))), {}, ShapeError, r"cross: .*3 elements.* 4 .* 3.*\(2, 4\)"),
     ErrorSample((np.ones((2, 3)), np.ones(3)), {"axis": -3}, ShapeError, r"cross: axis -3 is out of range.*\(2, 3\)"),
