@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from . import journal, ops, settings
+from . import journal, ops, random, settings
 from .core import Node, Op, Tensor, alias, as_array, is_older, seed_of, sources, tick, walk, wrap
 from .errors import DtypeError, GradientError, ShapeError, received
 
@@ -356,7 +356,8 @@ class _Run:
     """A call that can be made again as it was the first time."""
 
     def __init__(self, f, args, kwargs):
-        self.f, self.args, self.kwargs, self.context = f, args, kwargs, contextvars.copy_context()
+        self.f, self.args, self.kwargs = f, args, kwargs
+        self.context, self.generator = contextvars.copy_context(), random.current()  # each thread has a default generator of its own
 
     def first(self):
         """What f returns, the tensors therein that it made, and the tensors from which it made them."""
@@ -369,7 +370,7 @@ class _Run:
         """Another run that sees the same and leaves no trace: its outputs, its tensor for each one in ``inputs``, when it began."""
 
         def run():
-            with journal.undone():
+            with journal.undone(), random.using(self.generator):
                 journal.put_back(self.before)
                 return self._recorded()
 

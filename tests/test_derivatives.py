@@ -2,6 +2,7 @@
 
 import collections
 import gc
+import threading
 import tracemalloc
 import weakref
 
@@ -577,6 +578,15 @@ def test_checkpoint_works_in_the_settings_of_the_first_run():
     out.backward(np.ones((2, 3)))
     assert x.grad.dtype == np.float64
     assert_close(x.grad.numpy(), expected, 1e-14)
+
+
+def test_checkpoint_forward_in_one_thread_and_backward_in_another():
+    x = Tensor(X, requires_grad=True)
+    out = mg.checkpoint(lambda x: x * mg.randn(2, 3))(x)
+    thread = threading.Thread(target=lambda: out.backward(np.ones((2, 3))))
+    thread.start()
+    thread.join()
+    assert_close(x.grad.numpy(), out.numpy() / X, 1e-6)
 
 
 def test_checkpoint_walks_again_where_the_graph_is_kept_and_is_freed_where_not():
