@@ -4,6 +4,7 @@ import argparse
 import difflib
 import functools
 import importlib
+import signal
 import sys
 import threading
 
@@ -86,7 +87,7 @@ def _ops(given):
     for op in [_op(name) for name in given.names] or REGISTRY.values():
         formula, _, shapes = (op.function.__doc__ or "").partition("\n")[0].rpartition(".   ")
         rows.append((op.signature(), shapes if formula else "", formula or shapes))
-    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    widths = [min(max(len(row[i]) for row in rows), most) for i, most in ((0, 48), (1, 40))]
     for signature, shapes, formula in rows:
         print(f"{signature:<{widths[0]}}  {shapes:<{widths[1]}}  {formula}".rstrip())
     return 0
@@ -144,4 +145,6 @@ def _imported(name):
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may close the output
     sys.exit(main())

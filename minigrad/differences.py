@@ -40,6 +40,9 @@ def along(value, here, size, noise=0.0, reach=1.0, step=STEP):
             break
         other = _quotient(value, here, size, noise, reach, step / divisor)
         best = Quotient(*[np.where(other.error <= best.error, new, old) for new, old in zip(other, best)])
+    if best.kinked.any():  # the error of noise and of jumps grows where the step shrinks, that of a kink does not
+        closer = _quotient(value, here, size, noise, reach, step / _SMALLER[0])
+        best = best._replace(kinked=best.kinked & (closer.error < 4 * best.error))
     return best
 
 

@@ -582,7 +582,7 @@ class _Comparison:
         wrong = ~(off <= MARGIN * stacked.error) & known  # an analytic NaN is wrong
         for column in np.flatnonzero(wrong.any(axis=0)):
             wrong[:, column] &= self._confirmed(number, directions[column], analytic[:, column], stacked.slope[:, column])
-        unclear = ~wrong & (stacked.error > INCONCLUSIVE * scale)
+        unclear = ~wrong & ~(known & (stacked.error <= INCONCLUSIVE * scale))
         with np.errstate(invalid="ignore", divide="ignore"):
             difference, uncertain = (np.where(scale > 0, part / scale, 0.0) for part in (off, stacked.error))
         result.worst = float(np.max(np.where(unclear, 0.0, difference)))  # NaN stays NaN
@@ -672,7 +672,7 @@ class _Comparison:
             )
         if quotient.kinked[row]:
             if place is None:
-                places = self._places(number, lambda d: self._quotient(number, d).kinked[row])
+                places = self._places(number, lambda d: float(self._quotient(number, d).kinked[row]))
                 place = places[0] if places else None
             where = "" if place is None else f" at index {_index(place, shape)}"
             return (

@@ -1,24 +1,30 @@
-"""The checker itself: right gradients pass, every planted fault is caught, and near a kink nothing is claimed."""
+"""The checker itself: right gradients pass, every planted fault is caught, near a kink nothing is claimed, no trace is left."""
 
+import functools
 import re
 
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import finite_difference, gradcheck, gradgradcheck, jvpcheck
 from minigrad.core import REGISTRY, Tensor, op
-from minigrad.errors import GradcheckError
-from minigrad.gradcheck import finite_difference, gradcheck
+from minigrad.errors import DtypeError, GradcheckError, GradientError, Inconclusive
 from tests.helpers import WITH_GRADIENT, Call, cases, get_sample
+from transformer.layers import BatchNormalization, Dropout, LayerNormalization
+
+CHECKS = pytest.mark.parametrize("check", [gradcheck, gradgradcheck, jvpcheck])
 
 
 @pytest.fixture
 def with_rule():
-    """A function with the rule of one's choice: ``with_rule(forward, rule)``; undeclared after the test."""
+    """A function with the rule of one's choice, ``with_rule(forward, rule, composite)``; undeclared after the test."""
 
-    def make(forward, rule):
+    def make(forward, rule, composite=None):
         function = op()(forward)
         function.vjp(rule)
+        if composite:
+            function.composite(composite)
         return function
 
     known = set(REGISTRY)
@@ -29,9 +35,10 @@ def with_rule():
 
 X = np.random.default_rng(4).standard_normal((3, 4))
 W = np.random.default_rng(5).standard_normal((4, 4))
+IDS = np.array([2, 0, 2])
+SMALL = np.array([[1.0, 1e-3], [2.0, 3.0]])
 
-
-# Each pair: a forward, and rules of which the first is right and the others have one planted fault each.
+# Forwards, each with its right rule and the inputs.
 
 
 def cubed(x, /):
@@ -42,6 +49,10 @@ def rowwise(x, b, /):
     return x + b
 
 
+def scaled(x, b, /):
+    return x * b
+
+
 def product(x, w, /):
     return x @ w
 
@@ -50,8 +61,55 @@ def shifted(x, /):
     return np.concatenate([x[:, 1:], x[:, :1]], axis=1)
 
 
-def clipped(x, /):
+def sine(x, /):
     return np.sin(x)
+
+
+def soft(x, /):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def picked(x, /):
+    return x[:, IDS]
+
+
+def joined(x, y, /):
+    return np.concatenate([x, y])
+
+
+def chosen(x, y, /):
+    return np.where(X > 0, x, y)
+
+
+def centred(x, /):
+    c = x - x.mean(-1, keepdims=True)
+    return c / np.sqrt((c * c).mean(-1, keepdims=True) + 1e-5)
+
+
+def total(x, /):
+    return x.sum(0)
+
+
+def squared(x, /):
+    return x * x
+
+
+def _soft(g, y):
+    return (y * (g - (g * y).sum(-1, keepdims=True)),)
+
+
+def _picked(g, ids):
+    d = np.zeros_like(X)
+    np.add.at(d, (slice(None), ids), g)
+    return (d,)
+
+
+def _centred(g, x, y, missing=""):
+    rstd = 1 / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    mean = 0 if missing == "mean" else g.mean(-1, keepdims=True)
+    along = 0 if missing == "along" else y * (g * y).mean(-1, keepdims=True)
+    return (rstd * (g - mean - along),)
 
 
 def spoiled(value, place, factor):
@@ -60,113 +118,346 @@ def spoiled(value, place, factor):
     return value
 
 
+def backwards(g):
+    return np.concatenate([g[:, -1:], g[:, :-1]], axis=1)
+
+
 RIGHT = {
     "cubed": (cubed, lambda g, _, x: (3 * g * x * x,), (X,)),
     "rowwise": (rowwise, lambda g, _, x, b: (g, g.sum(0)), (X, X[0])),
+    "scaled": (scaled, lambda g, _, x, b: (g * b, (g * x).sum(0)), (X, X[0])),
     "product": (product, lambda g, _, x, w: (g @ w.T, x.T @ g), (X, W)),
-    "shifted": (shifted, lambda g, _, x: (np.concatenate([g[:, -1:], g[:, :-1]], axis=1),), (X,)),
-    "clipped": (clipped, lambda g, _, x: (g * np.cos(x),), (X,)),
+    "shifted": (shifted, lambda g, _, x: (backwards(g),), (X,)),
+    "sine": (sine, lambda g, _, x: (g * np.cos(x),), (X,)),
+    "soft": (soft, lambda g, y, x: _soft(g, y), (X,)),
+    "picked": (picked, lambda g, _, x: _picked(g, IDS), (X,)),
+    "joined": (joined, lambda g, _, x, y: (g[:3], g[3:]), (X, X + 1)),
+    "chosen": (chosen, lambda g, _, x, y: (g * (X > 0), g * (X <= 0)), (X, X + 1)),
+    "centred": (centred, lambda g, y, x: _centred(g, x, y), (X,)),
+    "total": (total, lambda g, _, x: (np.broadcast_to(g, x.shape),), (X,)),
+    "squared": (squared, lambda g, _, x: (2 * g * x,), (SMALL,)),
 }
 WRONG = {
     "sign": ("cubed", lambda g, _, x: (-3 * g * x * x,)),
     "factor": ("cubed", lambda g, _, x: (2 * g * x * x,)),
-    "factor of one in ten thousand": ("cubed", lambda g, _, x: (3.0003 * g * x * x,)),
+    "factor of one in a thousand": ("cubed", lambda g, _, x: (3.003 * g * x * x,)),
     "factor of one in a hundred thousand": ("cubed", lambda g, _, x: (3.00003 * g * x * x,)),
-    "the gradient of the input forgotten": ("cubed", lambda g, _, x: (3 * x * x,)),
+    "factor of one in ten million": ("cubed", lambda g, _, x: (3.0000003 * g * x * x,)),
+    "the gradient of the output forgotten": ("cubed", lambda g, _, x: (3 * x * x,)),
     "no gradient at all": ("cubed", lambda g, _, x: (None,)),
     "zero": ("cubed", lambda g, _, x: (0 * g,)),
     "not a number": ("cubed", lambda g, _, x: (g * np.nan,)),
+    "not a number in one place": ("cubed", lambda g, _, x: (spoiled(3 * g * x * x, (1, 2), np.nan),)),
     "transposed weights": ("product", lambda g, _, x, w: (g @ w, x.T @ g)),
+    "transposed gradient of the weights": ("product", lambda g, _, x, w: (g @ w.T, (x.T @ g).T)),
+    "two inputs exchanged": ("product", lambda g, _, x, w: ((x.T @ g)[:3], np.pad(g @ w.T, ((0, 1), (0, 0))))),
     "mean instead of sum over a broadcast axis": ("rowwise", lambda g, _, x, b: (g, g.mean(0))),
-    "one row instead of the sum over a broadcast axis": ("rowwise", lambda g, _, x, b: (g, g[0])),
+    "one row instead of the sum over a broadcast axis": ("scaled", lambda g, _, x, b: (g * b, (g * x)[0])),
+    "sum before the product instead of after it": ("scaled", lambda g, _, x, b: (g * b, g.sum(0) * x.sum(0))),
     "shifted the other way": ("shifted", lambda g, _, x: (np.concatenate([g[:, 1:], g[:, :1]], axis=1),)),
     "shifted by one too many": ("shifted", lambda g, _, x: (np.concatenate([g[:, -2:], g[:, :-2]], axis=1),)),
-    "wrong in the last corner only": ("clipped", lambda g, _, x: (spoiled(g * np.cos(x), (-1, -1), 1.001),)),
-    "wrong in the first corner only": ("clipped", lambda g, _, x: (spoiled(g * np.cos(x), (0, 0), 0.999),)),
-    "two inputs exchanged": ("product", lambda g, _, x, w: ((x.T @ g)[:3], np.pad(g @ w.T, ((0, 1), (0, 0))))),
+    "index off by one": ("picked", lambda g, _, x: _picked(g, IDS + 1)),
+    "the last of repeated indices wins": ("picked", lambda g, _, x: (np.stack([g[:, 1], 0 * g[:, 0], g[:, 2], 0 * g[:, 0]], 1),)),
+    "parts exchanged": ("joined", lambda g, _, x, y: (g[3:], g[:3])),
+    "parts overlap": ("joined", lambda g, _, x, y: (g[:3], g[2:5])),
+    "branches exchanged": ("chosen", lambda g, _, x, y: (g * (X <= 0), g * (X > 0))),
+    "both branches": ("chosen", lambda g, _, x, y: (g, g)),
+    "softmax with the wrong sign": ("soft", lambda g, y, x: (y * (g + (g * y).sum(-1, keepdims=True)),)),
+    "softmax as if elementwise": ("soft", lambda g, y, x: (g * y * (1 - y),)),
+    "normalization without the mean": ("centred", lambda g, y, x: _centred(g, x, y, "mean")),
+    "normalization without the part along": ("centred", lambda g, y, x: _centred(g, x, y, "along")),
+    "mean instead of sum": ("total", lambda g, _, x: (np.broadcast_to(g, x.shape) / len(x),)),
+    "wrong in the last corner only": ("sine", lambda g, _, x: (spoiled(g * np.cos(x), (-1, -1), 1.001),)),
+    "wrong in the first corner only": ("sine", lambda g, _, x: (spoiled(g * np.cos(x), (0, 0), 0.999),)),
+    "a small entry among large ones wrong by 1e-4": ("squared", lambda g, _, x: (spoiled(2 * g * x, (0, 1), 1.0001),)),
 }
 
 
+def _detached(x):
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+def _cubed_twice(g, _, x):
+    return (mg.multiply(g, mg.multiply(mg.multiply(x, x), 3.0)),)
+
+
+# Right on arrays, so that the first order passes; wrong where a graph of the gradient is wanted.
+WRONG_SECOND = {
+    "the input detached": lambda g, _, x: (mg.multiply(g, mg.multiply(mg.multiply(_detached(x), _detached(x)), 3.0)),),
+    "half of the input detached": lambda g, _, x: (mg.multiply(g, mg.multiply(mg.multiply(_detached(x), x), 3.0)),),
+    "the gradient of the output detached": lambda g, _, x: (mg.multiply(mg.multiply(_detached(g), mg.multiply(x, x)), 3.0) + 0 * g,),
+    "another factor for Tensors": lambda g, _, x: (g * x * x * (3.003 if isinstance(x, Tensor) else 3.0),),
+    "a composite of another function": (_cubed_twice, lambda x: mg.multiply(mg.square(x), 1.5)),
+    "a composite with a constant in it": (_cubed_twice, lambda x: mg.multiply(mg.square(x), _detached(x))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_rules_pass_with_room_to_spare(name, with_rule):
+def test_right_rules_pass_with_room_to_spare(name, full, with_rule):
     forward, rule, inputs = RIGHT[name]
-    for report in gradcheck(with_rule(forward, rule), *inputs):
-        assert report.worst < 1e-9
+    report = gradcheck(with_rule(forward, rule), *inputs, full=full)
+    assert report.passed and len(report) == len(inputs)
+    assert report.worst < 1e-8 and all(a.uncertain < 1e-6 for a in report)
 
 
+@pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("fault", WRONG)
-def test_planted_faults_are_caught(fault, with_rule):
+def test_planted_faults_are_caught(fault, full, with_rule):
     name, rule = WRONG[fault]
     forward, _, inputs = RIGHT[name]
-    with pytest.raises(GradcheckError, match="is wrong in"):
-        gradcheck(with_rule(forward, rule), *inputs)
+    with pytest.raises(GradcheckError, match=f"gradcheck: {name}: the gradient of .* is wrong") as raised:
+        gradcheck(with_rule(forward, rule), *inputs, full=full)
+    assert not isinstance(raised.value, Inconclusive)
 
 
-@pytest.mark.parametrize("scale", [1e-5, 1e5])
+@pytest.mark.parametrize("fault", WRONG_SECOND)
+def test_planted_faults_of_second_order_are_caught(fault, with_rule):
+    rule, *composite = WRONG_SECOND[fault] if isinstance(WRONG_SECOND[fault], tuple) else (WRONG_SECOND[fault],)
+    function = with_rule(cubed, rule, *composite)
+    assert gradcheck(function, X).passed
+    with pytest.raises(GradcheckError, match="gradgradcheck: cubed: the gradient of .* is wrong"):
+        gradgradcheck(function, X)
+
+
+def test_forward_mode_needs_the_gradient_of_the_weights(with_rule):
+    with pytest.raises(GradcheckError, match="jvpcheck: cubed: the gradient of x is wrong"):
+        jvpcheck(with_rule(cubed, WRONG_SECOND["the gradient of the output detached"]), X)
+
+
+def test_a_right_second_order_passes(with_rule):
+    function = with_rule(cubed, _cubed_twice, lambda x: mg.multiply(mg.square(x), x))
+    assert gradgradcheck(function, X).worst < 1e-8 and jvpcheck(function, X).worst < 1e-8
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-3, 1e5])
 def test_faults_are_caught_whatever_the_scale(scale, with_rule):
-    def scaled(x, /):
+    def magnified(x, /):
         return scale * x**3
 
-    with pytest.raises(GradcheckError, match="is wrong in"):
-        gradcheck(with_rule(scaled, lambda g, _, x: (3.01 * scale * g * x * x,)), X)
+    assert gradcheck(with_rule(magnified, lambda g, _, x: (3 * scale * g * x * x,)), X).passed
+    with pytest.raises(GradcheckError, match="is wrong"):
+        gradcheck(with_rule(magnified, lambda g, _, x: (3.0003 * scale * g * x * x,)), X)
 
 
 def test_a_missing_reduction_is_caught_by_the_engine(with_rule):
-    with pytest.raises(mg.errors.GradientError, match=r"rowwise.*\(3, 4\).*\(4,\)"):
+    with pytest.raises(GradientError, match=r"rowwise.*\(3, 4\).*\(4,\)"):
         gradcheck(with_rule(rowwise, lambda g, _, x, b: (g, g)), X, X[0])
 
 
-def test_the_message_names_input_index_both_values_and_the_error(with_rule):
+def test_a_walk_that_is_not_repeatable_is_caught(with_rule):
+    calls = []
+    with pytest.raises(GradcheckError, match="two walks"):
+        gradcheck(with_rule(cubed, lambda g, _, x: (3 * g * x * x + 1e-9 * (calls.append(0) or len(calls)),)), X)
+
+
+# ------------------------------------------------------------------------------------------------------ the message
+
+
+def test_the_message_names_op_argument_index_both_values_error_and_step(with_rule):
     wrong = with_rule(product, lambda g, _, x, w: (g @ w.T, spoiled(x.T @ g, (2, 1), -1.0)))
     with pytest.raises(GradcheckError) as raised:
-        gradcheck(wrong, X, W, names=["x", "w"])
+        gradcheck(wrong, X, W)
     message = str(raised.value)
-    assert "gradient of w is wrong in 1 of 16 places" in message
-    row = re.search(r"\(2, 1\)\s+(\S+)\s+(\S+)\s+(\S+)", message)
-    analytic, numeric, error = map(float, row.groups())
-    assert abs(analytic + numeric) < 1e-6 * abs(numeric) and error < 1e-8
+    assert message.startswith("gradcheck: product: the gradient of w is wrong at 1 of 16 places")
+    output, analytic, numeric, difference, error, step = re.search(r"(\(\d, 1\)) +\(2, 1\)" + r" +(\S+)" * 5, message).groups()
+    assert abs(float(analytic) + float(numeric)) < 1e-6 * abs(float(numeric))
+    assert np.isclose(float(difference), 2 * abs(float(numeric)), rtol=0.1) and float(error) < 1e-8 and 9e-4 < float(step) < 9e-3
+    assert np.isclose(float(numeric), X[int(output[1]), 2])
+
+
+def test_the_worst_entries_of_a_large_input_are_found(with_rule):
+    large = np.random.default_rng(0).standard_normal((40, 50))
+    rule = lambda g, _, x: (spoiled(spoiled(g * np.cos(x), (17, 31), 1.01), (39, 49), 0.9),)
+    with pytest.raises(GradcheckError, match=r"along \d of 8 random directions") as raised:
+        gradcheck(with_rule(sine, rule), large)
+    assert re.findall(r"\(\d+, \d+\)", str(raised.value).split("step\n")[1].split("\nThe rule")[0]) == ["(39, 49)", "(17, 31)"]
+
+
+def test_the_op_that_is_wrong_is_named_among_many(with_rule):
+    wrong = with_rule(sine, lambda g, _, x: (-g * np.cos(x),))
+    with pytest.raises(GradcheckError, match="The rule that is wrong by itself: sine, gradient of x"):
+        gradcheck(lambda x, w: (mg.tanh(wrong(x @ w)) * 2).sum(), X, W)
+
+
+def test_a_gradient_that_is_lost_on_the_way_is_no_op_to_blame():
+    with pytest.raises(GradcheckError, match="Every op in it passes by itself.*multiply.*leaves the graph"):
+        gradcheck(lambda x: x * x.detach(), X)
+    with pytest.raises(GradcheckError, match="No op of this function is recorded"):
+        gradcheck(lambda x: mg.tensor(x.numpy()), X)
+
+
+def test_the_report_is_a_table():
+    report = gradcheck(lambda x, w: x @ w, X, W.astype(np.float32), full=False)
+    lines = repr(report).splitlines()
+    assert lines[0] == "gradcheck of f: passed" and lines[1].split()[:3] == ["argument", "shape", "compared"]
+    assert lines[2].split()[:5] == ["x", "(3,", "4)", "64", "projections"] and lines[3].split()[0] == "w"
+    assert lines[4] == "  note: made float64 for the check: w"
+    assert bool(report) and report.conclusive and [a.name for a in report] == ["x", "w"] and report[1].shape == (4, 4)
+
+
+def test_without_exception_the_report_tells(with_rule):
+    report = gradcheck(with_rule(cubed, lambda g, _, x: (g,)), X, raise_exception=False)
+    assert not report.passed and report.conclusive and not report and "WRONG" in repr(report)
+    report = gradcheck(mg.abs, np.zeros(2), raise_exception=False)
+    assert not report.passed and not report.conclusive and "inconclusive" in repr(report)
+
+
+def test_entries_are_counted():
+    assert [a.entries for a in gradcheck(lambda x, w: x @ w, X, W)] == [144, 192]
+    assert [a.entries for a in gradcheck(lambda x, w: x @ w, X, W, full=False, projections=3)] == [9, 9]
+    assert gradcheck(lambda x: x.sum(), np.ones(600)).arguments[0].mode == "entries"
+    assert gradcheck(lambda x: x.sum(), np.ones(601)).arguments[0].mode == "projections"
+
+
+# ------------------------------------------------------------------------------------- where nothing can be claimed
 
 
 @pytest.mark.parametrize("kink", [
-    lambda x: mg.abs(x), mg.relu, lambda x: mg.maximum(x, 0.0), lambda x: mg.minimum(x, -x), lambda x: mg.max(mg.concatenate([x, -x])),
+    mg.abs, mg.relu, lambda x: mg.maximum(x, 0.0), lambda x: mg.minimum(x, -x), lambda x: mg.max(mg.concatenate([x, -x])),
 ], ids=["abs", "relu", "maximum", "minimum", "max"])  # fmt: skip
 @pytest.mark.parametrize("distance", [0.0, 1e-5, 3e-4, -3e-4])
-def test_a_kink_is_reported_and_never_passed(kink, distance):
+@pytest.mark.parametrize("check", [gradcheck, jvpcheck])
+def test_a_kink_is_reported_and_never_passed(kink, distance, check):
     """Right on it abs has a central difference of 0 and our derivative is 0: agreement that means nothing."""
-    with pytest.raises(GradcheckError, match="nothing can be said.*kink"):
-        gradcheck(kink, np.array([distance]))
+    with pytest.raises(Inconclusive, match=r"nothing can be said.*kink of x at index \(1,\).*Move the point"):
+        check(kink if kink in (mg.abs, mg.relu) else lambda x: kink(x[1:]), np.array([0.5, distance]))
+
+
+def test_a_kink_in_a_large_input_is_found():
+    x = np.random.default_rng(0).uniform(1, 2, (30, 40)) * np.random.default_rng(1).choice([-1, 1], (30, 40))
+    x[21, 13] = 1e-6
+    with pytest.raises(Inconclusive, match=r"kink of x at index \(21, 13\)"):
+        gradcheck(mg.abs, x)
 
 
 def test_a_point_beside_the_kink_passes():
-    gradcheck(mg.abs, np.array([0.01, -0.01]))
+    assert gradcheck(mg.abs, np.array([0.01, -0.01])).passed
+    assert gradcheck(mg.abs, np.array([1e-5, -1e-5]), step=1e-6).passed
+
+
+def test_a_wrong_gradient_is_wrong_even_if_another_place_is_a_kink(with_rule):
+    report = gradcheck(lambda x, y: mg.abs(x) + y * _half(y), np.zeros(1), np.ones(1), raise_exception=False)
+    assert [a.verdict for a in report] == ["inconclusive", "WRONG"]
+
+
+def _half(y):
+    return y.detach()
 
 
 def test_a_jump_is_reported():
-    with pytest.raises(GradcheckError):
+    with pytest.raises(Inconclusive, match="kink"):
         gradcheck(lambda x: mg.where(x > 0, x + 1.0, x), np.array([0.0002]))
 
 
 def test_noise_is_reported():
     noise = np.random.default_rng(0)
-    with pytest.raises(GradcheckError):
+    with pytest.raises(Inconclusive, match="called twice.*different values.*minigrad.random"):
         gradcheck(lambda x: x * x + noise.standard_normal() * 1e-4, np.array([1.0]))
+
+
+@pytest.mark.parametrize("f, point, words", [
+    (mg.log, 0.0, "not finite at this point"), (mg.sqrt, 0.0, "not finite near this point"),
+    (lambda x: mg.astype(mg.sin(mg.astype(x, "float32")), "float64"), 0.5, "too steep or too rough"),
+    (lambda x: mg.sin(mg.astype(x, "float32")), 0.5, "something inside leaves float64"),
+])  # fmt: skip
+def test_what_cannot_be_measured_is_inconclusive_and_says_why(f, point, words):
+    with np.errstate(all="ignore"), pytest.raises(Inconclusive, match=words):
+        gradcheck(f, point)
+
+
+@pytest.mark.parametrize("f, x", [
+    (mg.log, 1e-5), (mg.sqrt, 1e-5), (lambda x: mg.sin(100.0 * x), 0.3), (lambda x: mg.sin(1000.0 * x), 0.3), (lambda x: 1 / x, 1e-3),
+    (mg.exp, 30.0), (mg.exp, -30.0), (lambda x: x * x, 1e8), (lambda x: x * 0.0, 1.0),
+])  # fmt: skip
+def test_steep_functions_get_smaller_steps_and_pass(f, x):
+    assert gradcheck(f, x).passed
+
+
+# ------------------------------------------------------------------------------------------------- inputs and outputs
+
+
+@CHECKS
+def test_inputs_of_every_kind(check):
+    report = check(
+        lambda x, k, t, pair, ids, table: (x**k).sum() * t + pair[0] @ pair[1] + mg.embedding(table["rows"], ids).sum(),
+        [1.0, 2.0], 3, Tensor(2.0), (np.ones(3), np.arange(3.0)), np.array([1, 1]), {"rows": np.ones((2, 2), np.float32)},
+    )  # fmt: skip
+    names = ["x", "t", "pair[0]", "pair[1]", "table['rows']"]
+    assert [a.name for a in report][:5] == names
+    assert report.notes == ["made float64 for the check: t, table['rows']", "not differentiated: ids (int64)"]
+
+
+@CHECKS
+def test_all_floating_outputs_are_checked(check, with_rule):
+    several = lambda x: {"a": [x * x, mg.argmax(x)], "b": (mg.sum(x, 0), None)}
+    assert check(several, X).passed
+    wrong = with_rule(sine, lambda g, _, x: (g,))
+    if check is not gradgradcheck:  # to which a rule that is wrong in value is the derivative of something
+        with pytest.raises(GradcheckError, match="is wrong"):
+            check(lambda x: (x * x, [wrong(x)]), X)
+
+
+def test_names_come_from_the_signature_or_the_caller():
+    names = lambda *args, **kwargs: [a.name for a in gradcheck(*args, **kwargs)]
+    assert names(mg.multiply, X, X) == ["x", "y"]
+    assert names(lambda first, second: first + second, X, X) == ["first", "second"]
+    assert names(lambda *xs: xs[0] + xs[1], X, X) == ["input 0", "input 1"]
+    assert names(mg.concatenate, [X, X]) == ["xs[0]", "xs[1]"]
+    assert names(functools.partial(mg.sum, axis=0), X) == ["x"]
+    assert names(mg.multiply, X, X, names=["left", "right"]) == ["left", "right"]
+
+
+def test_keywords_are_settings_but_for_arrays():
+    report = gradcheck(lambda x, weight, power: mg.sum(weight * x**power), X, kwargs={"weight": X, "power": 2.0})
+    assert [a.name for a in report] == ["x", "weight"]
+
+
+@pytest.mark.parametrize("call, error, words", [
+    (lambda: gradcheck(mg.exp, 3), DtypeError, r"no input is floating.*write 3.0 for 3.*Received: x 3"),
+    (lambda: gradcheck(mg.exp, np.arange(3)), DtypeError, r"no input is floating.*astype"),
+    (lambda: gradcheck(mg.argmax, X), DtypeError, "argmax: returned nothing floating"),
+    (lambda: gradcheck(lambda x: x.numpy(), X), GradientError, r"f: returned plain numbers.*without .numpy\(\)"),
+    (lambda: gradcheck(lambda x: x.sum().item(), X), GradientError, "float, through which no gradient can flow"),
+    (lambda: finite_difference(mg.exp, 3), DtypeError, "write 3.0 for 3"),
+])  # fmt: skip
+def test_what_cannot_be_checked_is_explained(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
 
 
 def test_float32_inputs_are_checked_in_float64():
     seen = []
 
     def f(x):
-        seen.append(x.dtype)
+        seen.append((x.dtype, mg.tensor(1.0).dtype))
         return x * x
 
-    gradcheck(f, X.astype(np.float32))
-    assert set(seen) == {np.dtype(np.float64)}
+    assert gradcheck(f, X.astype(np.float32)).notes == ["made float64 for the check: x"]
+    assert set(seen) == {(np.dtype(np.float64),) * 2} and mg.tensor(1.0).dtype == np.float32
 
 
-def test_inputs_are_left_alone():
+@CHECKS
+def test_inputs_are_left_alone(check):
     x, t = X.copy(), Tensor(X, requires_grad=True)
-    gradcheck(lambda a, b: a * b, x, t)
-    assert np.array_equal(x, X) and np.array_equal(t.numpy(), X) and t.grad is None
+    check(lambda a, b: a * b, x, t)
+    assert np.array_equal(x, X) and np.array_equal(t.numpy(), X) and t.grad is None and t.is_leaf
+
+
+@CHECKS
+def test_it_works_under_no_grad_and_around_derivatives(check):
+    with mg.no_grad():
+        assert check(mg.grad(lambda x: (x * x * x).sum()), X).passed
+        assert not mg.is_grad_enabled()
+
+
+@CHECKS
+def test_empty_and_scalar_inputs(check):
+    assert check(lambda x: x * 2, np.zeros((0, 3)))[0].entries == 0
+    assert check(mg.sin, np.float64(0.5)).worst < 1e-8
+
+
+# -------------------------------------------------------------------------------------------------------- differences
 
 
 def test_finite_difference_is_exact_to_rounding_on_a_cubic():
@@ -174,14 +465,143 @@ def test_finite_difference_is_exact_to_rounding_on_a_cubic():
     np.testing.assert_allclose(numeric, 3 * X * X, rtol=0, atol=1e-10)
 
 
-def test_empty_and_scalar_inputs():
-    assert gradcheck(lambda x: x * 2, np.zeros((0, 3)))[0].worst == 0
-    assert gradcheck(mg.sin, np.float64(0.5))[0].worst < 1e-9
+def test_finite_difference_gives_what_backward_gives():
+    x, w = Tensor(X, requires_grad=True), Tensor(W, requires_grad=True)
+    loss = lambda x, w: mg.tanh(x @ w).sum()
+    loss(x, w).backward()
+    for numeric, t in zip(finite_difference(loss, x, w), (x, w)):
+        assert type(numeric) is np.ndarray
+        np.testing.assert_allclose(numeric, t.grad.numpy(), rtol=0, atol=1e-9)
+
+
+def test_finite_difference_hands_on_arrays_as_arrays_and_keeps_the_arrangement():
+    kinds = []
+
+    def loss(x, n, pair):
+        kinds.append((type(x), n, type(pair["b"])))
+        return float(np.sum(np.asarray(x) ** n) + pair["a"].sum() * 2)  # plain NumPy
+
+    first, none, pair = finite_difference(loss, X, 2, {"a": X, "b": Tensor([1.0])})
+    assert set(kinds) == {(np.ndarray, 2, Tensor)} and none is None
+    np.testing.assert_allclose(first, 2 * X, atol=1e-9)
+    np.testing.assert_allclose(pair["a"], np.full_like(X, 2), atol=1e-9)
+    assert pair["b"].tolist() == [0.0]
+
+
+def test_finite_difference_of_an_array_is_the_jacobian():
+    (jacobian,) = finite_difference(lambda x: x @ W, X)
+    np.testing.assert_allclose(jacobian, np.einsum("ik,lj->ijkl", np.eye(3), W), atol=1e-10)
+
+
+# ------------------------------------------------------------------------------------------------------------- layers
+
+
+@pytest.fixture
+def net():
+    layers = [LayerNormalization(), mg.Dense(3, "gelu"), BatchNormalization(), Dropout(0.3), mg.Dense(2)]
+    net = mg.Sequential(layers)
+    net(np.ones((2, 4), np.float32))
+    layers[1].freeze()
+    return net
+
+
+def everything(net):
+    """All that a check could change, bit by bit."""
+    tensors = {
+        path: (t.numpy().tobytes(), t.dtype, t._data is t._data, id(t._data), t._changed, t.requires_grad, t.is_leaf, id(t.grad))
+        for path, t in net.named_tensors().items()
+    }
+    return tensors, net.layers[3].generator.state(), mg.random.current().state(), [list(vars(layer)) for layer in net.layers]
+
+
+@CHECKS
+def test_a_layer_is_checked_with_all_its_parameters_and_left_as_it_was(check, net):
+    x = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
+    net.layers[4].kernel.grad = mg.tensor(1.0)
+    before = everything(net)
+    report = check(net, x, kwargs={"training": True})
+    assert report.passed and report.title == "Sequential"
+    assert [a.name for a in report][:10] == ["x", *net.named_parameters()] + ["weights of the output"] * (check is gradgradcheck)
+    assert "checked although frozen: layers.1.kernel, layers.1.bias" in report.notes
+    assert everything(net) == before
+
+
+def test_everything_is_put_back_after_an_exception_too(net):
+    before = everything(net)
+    calls = []
+
+    def fails(x):
+        calls.append(net(x, training=True))
+        if len(calls) > 20:
+            raise ZeroDivisionError
+        return calls[-1]
+
+    with pytest.raises(ZeroDivisionError):
+        gradcheck(fails, np.ones((3, 4)), layer=net)
+    assert everything(net) == before
+
+
+def test_statistics_of_a_layer_that_nobody_named_stay_too(net):
+    before = everything(net)
+    assert gradcheck(lambda x: net(x, training=True), X).passed
+    assert everything(net) == before
+
+
+def test_a_layer_within_a_function_or_a_partial_or_as_an_argument(net):
+    names = list(net.named_parameters())
+    loss = lambda x, model: (model(x) ** 2).sum()
+    assert [a.name for a in gradcheck(loss, X, net)] == ["x", *names]
+    assert [a.name for a in gradcheck(lambda x: loss(x, net), X, layer=net)] == ["x", *names]
+    assert [a.name for a in gradcheck(functools.partial(net, training=True), X)][1:] == names
+    assert [a.name for a in gradcheck(net.call, X)] == ["x", *names]
+
+
+def test_a_layer_is_built_first_in_its_own_dtype():
+    layer = mg.Dense(3)
+    assert gradcheck(layer, X).passed
+    assert layer.built and layer.kernel.dtype == np.float32
+
+
+def test_a_wrong_gradient_of_a_parameter_is_named_by_its_path(net, with_rule):
+    wrong = with_rule(sine, lambda g, _, x: (g * np.cos(x) * 1.001,))
+    net.layers[4].activation = lambda x: x + 0 * wrong(x) + wrong(net.layers[4].kernel).sum()
+    with pytest.raises(GradcheckError, match=r"the gradient of layers\.4\.kernel is wrong at 6 of 6 places"):
+        gradcheck(net, X)
+
+
+def test_dropout_and_numpy_generators_of_a_layer_are_the_same_function_every_time():
+    class Noisy(mg.Layer):
+        def __init__(self):
+            self.stream, self.calls = np.random.default_rng(5), 0
+
+        def call(self, x):
+            self.calls += 1
+            return x * self.stream.standard_normal(x.shape) + self.calls
+
+    layer = Noisy()
+    state = layer.stream.bit_generator.state
+    assert gradcheck(layer, X).passed
+    assert layer.stream.bit_generator.state == state and layer.calls == 0
+    assert gradcheck(lambda x: mg.dropout(x, 0.5, *mg.random.current().counters(x.size)), X).passed
+
+
+def test_tied_parameters_are_checked_once():
+    class Tied(mg.Layer):
+        def __init__(self):
+            self.a = mg.Parameter(W)
+            self.b = self.a
+
+        def call(self, x):
+            return mg.tanh(x @ self.a) @ self.b
+
+    assert [a.name for a in gradcheck(Tied(), X)] == ["x", "a"]
+
+
+# --------------------------------------------------------------------------------------------------- the op database
 
 
 @pytest.mark.parametrize("op, number", cases(WITH_GRADIENT, lambda op, sample: Call(op, sample).places))
 def test_it_passes_every_rule_of_the_library(op, number):
     """The third witness beside the rules and the differences of the suites: no false alarm, no lost precision."""
     call = Call(op, get_sample(op, number))
-    for report in gradcheck(call, *call.values):
-        assert report.worst < 1e-7
+    assert gradcheck(call, *call.values).worst < 1e-7
