@@ -5,6 +5,7 @@ import sys
 
 BENCHMARKS = {
     "train": "one training step of a small GPT, beside PyTorch",
+    "engine": "what recording and the walk cost; small and large graphs beside PyTorch, autograd, JAX and micrograd",
     "start": "import time, first step ever with an empty kernel cache, first step of a later process",
 }
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench import __main__ as bench
-from bench import gpt, harness, train
+from bench import gpt, harness, report, train
 
 
 def rows_of(path, benchmark):
@@ -35,6 +35,33 @@ def test_start(tmp_path, monkeypatch):
     assert results["imports"]["minigrad"]["seconds"] > 0
     assert set(results["first_steps"]) >= {"minigrad, first ever", "minigrad, later"}
     assert results["first_steps"]["minigrad, first ever"]["loss"] == results["first_steps"]["minigrad, later"]["loss"]
+
+
+TINY = ["--elements", "2", "--points", "2", "--scalar-points", "2", "--rounds", "1", "--block", "0.001", "--settle", "0",
+        "--patience", "0"]
+
+
+def engine(path, monkeypatch, libraries):
+    monkeypatch.setattr("bench.engine.OPS", {"tanh": 1})
+    monkeypatch.setattr("bench.engine.available", lambda wanted: [name for name in wanted if name.partition(",")[0] in libraries])
+    assert bench.main(["engine", *TINY, "--json", str(path)]) == 0
+    return rows_of(path, "engine")
+
+
+def test_engine(tmp_path, monkeypatch, capfd):
+    results = engine(tmp_path / "engine.json", monkeypatch, {"minigrad", "numpy"})
+    assert [len(results[part]) for part in ("costs", "chains", "network", "large")] == [2, 2, 2, 2]
+    tables = [row for part in results.values() for row in part]
+    assert all(row["seconds"] > 0 for table in tables for row in table["libraries"].values())  # each has checked its gradients
+    assert "times minigrad's" in capfd.readouterr().out
+
+
+@pytest.mark.oracle
+def test_engine_beside_its_peers(tmp_path, monkeypatch):
+    peers = {name for name in ("torch", "autograd", "jax", "micrograd") if report.installed(name)}
+    results = engine(tmp_path / "engine.json", monkeypatch, {"minigrad", *peers})
+    rows = [row for part in ("chains", "network", "large") for table in results[part] for row in table["libraries"].items()]
+    assert {name for name, _ in rows} == {"minigrad", *peers} and all("seconds" in row for _, row in rows)
 
 
 @pytest.mark.oracle

@@ -88,8 +88,16 @@ def zeros(shape, dtype):
     return array
 
 
-def apply(ufunc, x, y):
-    """``ufunc(x, y)``, of large arrays in memory that is used again.   (...), (...) -> (...)"""
-    if isinstance(x, ndarray) and x.nbytes >= _SMALLEST and isinstance(y, ndarray) and x.shape == y.shape and x.dtype == y.dtype:
-        return ufunc(x, y, out=empty_like(x))
-    return ufunc(x, y)
+def apply(ufunc, x, y=None):
+    """``ufunc(x)`` or ``ufunc(x, y)``; a large floating result comes in memory that is used again.   (...), (...) -> (...)"""
+    if (x.__class__ is ndarray and x.nbytes >= _SMALLEST) or (y.__class__ is ndarray and y.nbytes >= _SMALLEST):
+        return _apply_large(ufunc, (x,) if y is None else (x, y))
+    return ufunc(x) if y is None else ufunc(x, y)
+
+
+def _apply_large(ufunc, xs):
+    arrays = [x for x in xs if isinstance(x, ndarray)]
+    dtype = arrays[0].dtype
+    if dtype.kind != "f" or any(x.dtype != dtype for x in arrays):
+        return ufunc(*xs)
+    return ufunc(*xs, out=empty(np.broadcast_shapes(*[x.shape for x in arrays]), dtype))
