@@ -679,7 +679,7 @@ class _Comparison:
                 f"the point is near a kink of {name}{where}: left and right slope differ within the step {quotient.step[row]:.1e}. "
                 "Move the point, or give a smaller step=."
             )
-        reason = "the function is too steep or too rough here. Move the point, or scale the inputs."
+        reason = "the function is too steep or too rough here. Move the point, scale the inputs, or give another step=."
         if self.dtypes - {"float64"}:
             reason = "something inside leaves float64."
         step = f"{quotient.step[row]:.1e}"

@@ -11,6 +11,7 @@ from minigrad import finite_difference, gradcheck, gradgradcheck, jvpcheck
 from minigrad.core import REGISTRY, Tensor, op
 from minigrad.errors import DtypeError, GradcheckError, GradientError, Inconclusive
 from tests.helpers import WITH_GRADIENT, Call, cases, get_sample
+from transformer.blocks import EncoderBlock
 from transformer.layers import BatchNormalization, Dropout, LayerNormalization
 
 CHECKS = pytest.mark.parametrize("check", [gradcheck, gradgradcheck, jvpcheck])
@@ -595,6 +596,28 @@ def test_tied_parameters_are_checked_once():
             return mg.tanh(x @ self.a) @ self.b
 
     assert [a.name for a in gradcheck(Tied(), X)] == ["x", "a"]
+
+
+@CHECKS
+def test_a_transformer_block_is_checked_in_seconds(check):
+    block = EncoderBlock(num_heads=2, key_dim=8, width=48, activation="gelu", dropout=0.1)
+    report = check(block, np.random.default_rng(0).standard_normal((2, 5, 24)).astype(np.float32), kwargs={"training": True})
+    assert {a.name for a in report} >= set(block.named_parameters())
+    assert {a.mode for a in report} == {"projections"} and sum(a.entries for a in report) >= 64 * 17
+    assert report.worst < 1e-7
+
+
+def test_one_wrong_number_in_a_large_layer_is_found(with_rule):
+    def weighed(x, w, /):
+        return x @ w
+
+    rule = lambda g, _, x, w: (mg.matmul(g, mg.swapaxes(w, 0, 1)), spoiled(mg.matmul(mg.swapaxes(x, 0, 1), g), (13, 7), 1.0001))
+    wrong, layer = with_rule(weighed, rule), mg.Dense(32, "tanh")
+    layer(np.ones((1, 48), np.float32))
+    layer.call = lambda x: mg.tanh(wrong(x, layer.kernel) + layer.bias)
+    with pytest.raises(GradcheckError, match=r"gradient of kernel is wrong along \d of 8") as raised:
+        gradcheck(layer, np.random.default_rng(1).standard_normal((6, 48)))
+    assert "(13, 7)" in str(raised.value) and "by itself: weighed, gradient of w at (13, 7)" in str(raised.value)
 
 
 # --------------------------------------------------------------------------------------------------- the op database
