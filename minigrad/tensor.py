@@ -1,5 +1,6 @@
 """The Tensor people use: operators, methods and NumPy's protocols, attached to the engine's Tensor from the op registry."""
 
+import functools
 import operator
 
 import numpy as np
@@ -59,13 +60,13 @@ def _getitem(x, index):
 
 
 def _setitem(x, index, value):
-    raise GradientError("x[i] = value: tensors are immutable. Build a new one, for example with where(condition, value, x).")
+    raise GradientError("x[i] = value: tensors are immutable. Build a new one: x = x.at[i].set(value), or where(condition, value, x).")
 
 
 def _iter(x):
     if x.ndim == 0:
         raise TypeError("iteration: a tensor without axes has nothing to go through; .item() gives its value.")
-    return (x[i] for i in range(len(x)))
+    return iter(ops.unbind(x))
 
 
 def _len(x):
@@ -122,17 +123,21 @@ def _recorded_is_an_error(x, what):
 # -------------------------------------------------------------------------------------------------------- methods
 
 
-def _reshape(x, *shape):
-    return ops.reshape(x, shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
+def _numbers(function, nothing=()):
+    """The method of a function that takes a tuple: its numbers may also be given one by one, as in x.reshape(2, 3)."""
+
+    @functools.wraps(function)
+    def method(x, *numbers, **named):
+        if named or (len(numbers) == 1 and not isinstance(numbers[0], int | np.integer)):
+            return function(x, *numbers, **named)
+        return function(x, numbers or nothing)
+
+    return method
 
 
-def _permute(x, *axes):
-    return ops.permute(x, axes[0] if len(axes) == 1 and isinstance(axes[0], tuple | list) else axes or None)
-
-
-def _transpose(x, *axes):
+def _transpose(x, *axes, **named):
     """Two numbers swap two axes; one tuple, or none, reorders them all."""
-    return ops.swapaxes(x, *axes) if len(axes) == 2 else _permute(x, *axes)
+    return ops.permute(x, axes) if len(axes) > 2 else ops.transpose(x, *axes, **named)
 
 
 def _to(x, dtype):
@@ -147,9 +152,11 @@ for _function in (ops.var, ops.logsumexp, ops.matmul):
 Tensor.astype = Tensor.to = _to
 Tensor.float = lambda x: _to(x, np.dtype(np.float32))
 Tensor.double = lambda x: _to(x, np.dtype(np.float64))
-Tensor.reshape = Tensor.view = _reshape
-Tensor.permute, Tensor.transpose = _permute, _transpose
-Tensor.unsqueeze = Tensor.expand_dims
+Tensor.reshape = Tensor.view = _numbers(ops.reshape)
+Tensor.expand, Tensor.tile, Tensor.flip = _numbers(ops.expand), _numbers(ops.tile), _numbers(ops.flip, None)
+Tensor.permute, Tensor.transpose = _numbers(ops.permute, None), _transpose
+Tensor.unsqueeze, Tensor.movedim, Tensor.repeat_interleave = ops.unsqueeze, ops.movedim, ops.repeat_interleave
+Tensor.at = property(ops.At, doc="Places of a tensor, for building a new one that differs there: x.at[index].set(values).")
 Tensor.T = property(lambda x: ops.permute(x), doc="All axes reversed.")
 Tensor.mT = property(lambda x: ops.swapaxes(x, -1, -2), doc="The last two axes exchanged.")
 Tensor.tolist = lambda x: x._data.tolist()

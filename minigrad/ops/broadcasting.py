@@ -7,7 +7,7 @@ from numpy import ndarray
 
 from .. import kernels, settings
 from ..core import Tensor, as_array, op
-from ..errors import ShapeError, received
+from ..errors import DtypeError, MinigradError, ShapeError, received
 from .samples import ErrorSample, Sample, normal, strided
 
 __all__ = ["broadcast_to"]
@@ -99,7 +99,7 @@ def promote(xs, floating):
     else:
         target = np.result_type(*arrays)
     if not arrays:
-        return [as_array(x, target) for x in xs]
+        return [x if x is None else as_array(x, target) for x in xs]
     return [x.astype(target, copy=False) if isinstance(x, np.ndarray) else x for x in xs]
 
 
@@ -114,10 +114,19 @@ def elementwise(floating=False, mask=0, **attachments):
     def declare(forward):
         @functools.wraps(forward)
         def promoted(*xs, **params):
+            if params:
+                params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
             try:
                 return forward(*((*xs[:mask], *promote(xs[mask:], floating)) if mask else promote(xs, floating)), **params)
             except ValueError as error:
-                raise _cannot_broadcast(forward.__name__, xs) or error from None
+                raise cannot_broadcast(forward.__name__, xs) or error from None
+            except (TypeError, OverflowError) as error:
+                if isinstance(error, MinigradError):
+                    raise
+                raise DtypeError(
+                    f"{forward.__name__}: not defined for elements of these types; for booleans there are the logical functions, else "
+                    "convert with astype. " + received(**dict(zip(function.op.arrays, xs)), **params)
+                ) from None
 
         function = op(**attachments)(promoted)
         function.op.broadcasts = True
@@ -126,7 +135,7 @@ def elementwise(floating=False, mask=0, **attachments):
     return declare
 
 
-def _cannot_broadcast(name, xs):
+def cannot_broadcast(name, xs):
     """The error that names the first pair of axes that disagree, or None if broadcasting was not the trouble."""
     shapes = [np.shape(x) for x in xs]
     try:

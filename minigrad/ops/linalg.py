@@ -9,9 +9,10 @@ from .axes import axes_of, one_axis
 from .broadcasting import promote, sum_to
 from .elementwise import add, multiply, subtract
 from .indexing import check_rank, getitem
+from .joining import stack
 from .reduce import sum
 from .samples import ErrorSample, Sample, normal, strided
-from .shape import expand_dims, permute, reshape, squeeze, stack, swapaxes
+from .shape import expand_dims, permute, reshape, squeeze, swapaxes
 
 __all__ = [
     "addmm", "bmm", "cross", "kron", "linear", "matmul", "mv", "outer", "trace", "vdot", "vecdot",

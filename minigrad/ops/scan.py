@@ -8,8 +8,9 @@ from .axes import one_axis
 from .broadcasting import promote, values
 from .elementwise import exp, multiply, subtract, where
 from .indexing import getitem
+from .joining import concatenate
 from .samples import ErrorSample, Sample, normal, strided
-from .shape import concatenate, reshape
+from .shape import before, flip, reshape
 
 __all__ = [
     "cumprod", "cumsum", "logcumsumexp",
@@ -36,16 +37,12 @@ def row(name, x, axis):
     return (reshape(x, (-1,)), 0) if axis is None else (x, one_axis(name, x, axis))
 
 
-def flip(x, axis):
-    return getitem(x, (*(slice(None),) * axis, slice(None, None, -1)))
-
-
 def shift(x, axis, first):
     """Every element one place later, the last one gone, ``first`` at the beginning.   (.. n ..) -> (.. n ..)"""
     if x.shape[axis] == 0:
         return x
     front = np.full((*x.shape[:axis], 1, *x.shape[axis + 1 :]), first, x.dtype)  # (.. 1 ..)
-    return concatenate([front, getitem(x, (*(slice(None),) * axis, slice(-1)))], axis)
+    return concatenate([front, getitem(x, (*before(axis), slice(-1)))], axis)
 
 
 def _recurrence_by_loops(a, b, axis):
@@ -125,9 +122,9 @@ def _(g, out, x, axis):
 
 def exclusive_products(x):
     """The product of all other elements along the last axis: without division, so zeros are right.   (..., n) -> (..., n)"""
-    before = shift(cumprod(x, -1), x.ndim - 1, 1.0)
-    after = flip(shift(cumprod(flip(x, x.ndim - 1), -1), x.ndim - 1, 1.0), x.ndim - 1)
-    return multiply(before, after)
+    left = shift(cumprod(x, -1), x.ndim - 1, 1.0)
+    right = flip(shift(cumprod(flip(x, -1), -1), x.ndim - 1, 1.0), -1)
+    return multiply(left, right)
 
 
 @op(reference=lambda x, axis=None: np.log(np.cumsum(np.exp(x), axis)), samples=_scans, errors=_axis_errors("logcumsumexp"),

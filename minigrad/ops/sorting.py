@@ -8,8 +8,10 @@ from .axes import one_axis
 from .broadcasting import values
 from .elementwise import divide
 from .indexing import getitem
+from .places import take_along_axis
 from .samples import ErrorSample, Sample, normal, strided
 from .scan import row
+from .shape import before
 
 __all__ = [
     "argsort", "nonzero", "searchsorted", "sort", "topk", "unique",
@@ -50,20 +52,13 @@ def _first(x, k, axis, descending):
     n = x.shape[axis]
     if 0 < k < n:
         border, found = (n - k, slice(n - k, n)) if descending else (k - 1, slice(k))
-        places = np.argpartition(x, border, axis)[(*(slice(None),) * axis, found)]  # (.. n ..) -> (.. k ..)
+        places = np.argpartition(x, border, axis)[(*before(axis), found)]  # (.. n ..) -> (.. k ..)
         places.sort(axis)
         chosen = np.take_along_axis(x, places, axis)
         inside = x >= chosen.min(axis, keepdims=True) if descending else x <= chosen.max(axis, keepdims=True)
         if (inside.sum(axis) == k).all():
             return np.take_along_axis(places, _order(chosen, axis, descending), axis)
-    return _order(x, axis, descending)[(*(slice(None),) * axis, slice(k))]
-
-
-def _pick(x, places, axis):
-    """The elements of x at ``places`` along an axis.   (.. n ..), (.. k ..) -> (.. k ..)"""
-    grid = list(np.ogrid[tuple([slice(n) for n in places.shape])])
-    grid[axis] = values(places)
-    return getitem(x, tuple(grid))
+    return _order(x, axis, descending)[(*before(axis), slice(k))]
 
 
 @op(differentiable=False, numpy=np.argsort, samples=_descending, errors=_axis_errors("argsort"), reference=_order)
@@ -92,7 +87,7 @@ def sort(x, /, axis=-1, descending=False):
     """
     x, axis = row("sort", x, axis)
     places = argsort(x, axis, descending)
-    return _pick(x, places, axis), places
+    return take_along_axis(x, places, axis), places
 
 
 def _top_by_sorting(x, k, axis=-1, largest=True):
@@ -123,7 +118,7 @@ def topk(x, /, k, axis=-1, largest=True):
         most = f"the length of axis {axis}"
         raise ShapeError(f"topk: k is a whole number from 0 to {x.shape[number]}, {most}. " + received(x=x, k=k))
     places = _first(values(x), k, number, largest)  # (.. n ..) -> (.. k ..)
-    return _pick(x, places, number), wrap(places) if isinstance(x, Tensor) else places
+    return take_along_axis(x, places, number), wrap(places) if isinstance(x, Tensor) else places
 
 
 @op(differentiable=False, numpy=np.searchsorted, reference=np.searchsorted, samples=lambda rng: [
@@ -177,7 +172,7 @@ def _(g, _, x, return_index, return_inverse, return_counts, axis):
         return (getitem(divide(g, counts), inverse.reshape(x.shape)),)
     axis = axis % x.ndim
     shares = divide(g, counts.reshape([-1 if i == axis else 1 for i in range(x.ndim)]))  # (.. count ..)
-    return (getitem(shares, (*(slice(None),) * axis, inverse.reshape(-1))),)  # (.. count ..) -> (.. n ..)
+    return (getitem(shares, (*before(axis), inverse.reshape(-1))),)  # (.. count ..) -> (.. n ..)
 
 
 @op(differentiable=False, numpy=np.nonzero, reference=np.nonzero, samples=lambda rng: [
