@@ -25,10 +25,11 @@ MINIGRAD = """
     tensor
     creation
     derivatives
-    autograd draw einops differences
+    autograd linalg draw einops differences
     layer
     optim storage gradcheck
     checks stubs
+    testing
     __main__
 """
 TRANSFORMER = """

@@ -16,8 +16,9 @@ import minigrad as mg
 import transformer as tf
 from minigrad import core
 from minigrad.core import REGISTRY, Tensor, op
-from minigrad.errors import AnomalyError, DtypeError, GradientError, ShapeError
-from tests.helpers import OPS, Call, assert_close, cases, get_sample
+from minigrad.errors import AnomalyError, DtypeError, GradcheckError, GradientError, ShapeError
+from minigrad.testing import ErrorSample, Sample, check_op
+from tests.helpers import OPS, Call, assert_close, mapped, samples
 
 
 def leaf(*values):
@@ -478,19 +479,21 @@ def test_a_forward_that_writes_to_its_input_is_caught(declared):
         greedy(leaf(1.0))
 
 
-@pytest.mark.parametrize("op, number", cases(OPS))
-def test_no_forward_and_no_rule_writes_to_what_it_is_given(op, number):
-    call = Call(op, get_sample(op, number))
-    frozen = [np.array(v) for v in call.values]
-    for v in frozen:
-        v.flags.writeable = False
-    leaves = [core.wrap(v).requires_grad_() for v in frozen]
-    out = call(*leaves)
-    if out.requires_grad:
-        g = np.asarray(call.cotangent())
-        g.flags.writeable = False
-        out.backward(core.wrap(g))
-    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(frozen, call.values))
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_no_forward_and_no_rule_writes_to_what_it_is_given(op):
+    """All of it is read-only here, so that writing raises; in a small array nobody would notice otherwise."""
+
+    def frozen(a):
+        a = np.array(a)
+        a.flags.writeable = False
+        return a
+
+    for sample in samples(op):
+        call = Call(op, sample)
+        call.inputs = mapped(call.inputs, frozen)
+        out = call(*[core.wrap(frozen(v)).requires_grad_() for v in call.values])
+        if isinstance(out, Tensor) and out.requires_grad:
+            out.backward(core.wrap(frozen(call.cotangent())))
 
 
 # --------------------------------------------------------------------------------------------------- shapes of graphs
@@ -714,3 +717,75 @@ def test_rules_that_return_something_else(returned, words, declared):
     with pytest.raises(GradientError, match="mine: its rule"):
         x = leaf(1.0, 2.0)
         mg.autograd.grad(mine(x).sum(), x, create_graph=True)
+
+
+# --------------------------------------------------------------------------------------- the checks for ops of one's own
+
+
+def planted(fault):
+    """The op x y + x with one fault, and its samples."""
+
+    def forward(x, y):
+        if np.shape(x) == (7,):
+            raise ShapeError("mixed: seven is too many. Received: x (7,).")
+        if fault == "value":
+            return x * y + x * 1.001
+        if fault == "dtype":
+            return x * y + x * np.ones(np.shape(x))
+        if fault == "strides":
+            return x.ravel(order="K").reshape(x.shape) * y + x
+        if fault == "writes":
+            x *= 1
+        return x * y + x
+
+    @op(
+        samples=lambda rng: [Sample((rng.random((2, 3)), rng.random((2, 3)))), Sample((rng.random(4), rng.random(4)))],
+        reference=lambda x, y: x * y + x,
+        errors=lambda: [ErrorSample((np.ones(7), np.ones(7)), {}, ShapeError, "nine" if fault == "message" else "seven")],
+    )
+    def mixed(x, y, /):
+        return forward(x, y)
+
+    @mixed.vjp
+    def _(g, _, x, y):
+        dx, dy = mg.add(mg.multiply(g, y), g), mg.multiply(g, x)
+        if fault == "sign":
+            dx = mg.negative(dx)
+        if fault == "factor":
+            dy = mg.multiply(dy, 1.001)
+        if fault == "second order":
+            dy = mg.multiply(g, x.detach() if isinstance(x, Tensor) else x)
+        return dx, dy
+
+    return mixed
+
+
+def test_a_right_op_passes_and_says_how_well(declared):
+    row = check_op(planted(None))
+    assert row.samples == 2 and max(row.worst) < 1e-7 and row.verdict == "ok"
+
+
+@pytest.mark.parametrize("fault, words", [
+    ("value", "differs from the reference by"), ("dtype", "float32 comes out as float64"), ("strides", "in memory otherwise"),
+    ("writes", "read-only"), ("message", "does not match 'nine'"), ("sign", "mixed, sample 0: grad"),
+    ("factor", "mixed, sample 0: grad"), ("second order", "mixed, sample 0: gradgrad"),
+])  # fmt: skip
+def test_a_wrong_op_fails(fault, words, declared):
+    with pytest.raises(GradcheckError, match=words):
+        check_op(planted(fault))
+
+
+def test_what_cannot_be_checked_says_so(declared):
+    @op
+    def bare(x, /):
+        return x * 1
+
+    with pytest.raises(GradcheckError, match="bare has no samples"):
+        check_op(bare)
+    with pytest.raises(TypeError, match="takes an op"):
+        check_op(len)
+
+
+@pytest.mark.parametrize("name", ["exp", "multiply", "sum", "matrix_product", "layer_norm", "sort"])
+def test_the_librarys_own_ops_pass_the_same_check(name):
+    check_op(REGISTRY[name])
