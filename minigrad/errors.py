@@ -4,6 +4,8 @@ A message names the operation, then what is wrong with named axes and shapes, th
 was received: ``matmul: the inner axes differ: 3 columns on the left, 4 rows on the right. Received: x (2, 3), ...``.
 """
 
+import numpy as np
+
 
 class MinigradError(Exception):
     """Base of every error that minigrad raises on purpose."""
@@ -15,6 +17,10 @@ class ShapeError(MinigradError, ValueError):
 
 class DtypeError(MinigradError, TypeError):
     """An element type that the operation cannot work with."""
+
+
+class LinAlgError(MinigradError, np.linalg.LinAlgError):
+    """A matrix that has not got what was asked for: singular, not positive definite, not finite."""
 
 
 class GradientError(MinigradError, RuntimeError):

@@ -190,11 +190,12 @@ def test_kinks_have_the_derivative_that_is_written_down():
     assert slope(mg.std, [2.0, 2.0]) == slope(mg.logsumexp, [-np.inf, -np.inf]) == slope(mg.logsumexp, [np.inf, 0.0]) == [[0, 0]]
     assert slope(mg.logcumsumexp, [-np.inf, 0.0]) == [[0, 1]] and slope(mg.logcumsumexp, [0.0, np.inf, 1.0]) == [[1, 0, 0]]
     assert slope(mg.unique, [4.0, 1.0, 4.0]) == [[0.5, 1, 0.5]]
+    assert slope(mg.norm, [0.0, 0.0]) == slope(lambda x: mg.norm(x, 3, 0), [0.0, 0.0]) == [[0, 0]]
 
 
 def test_every_kink_is_tested_here_or_above():
     tested = {"relu", "abs", "sign", "maximum", "minimum", "max", "min", "power", "softmax", "scaled_dot_product_attention"}
-    tested |= {"median", "std", "logsumexp", "logcumsumexp", "unique"}
+    tested |= {"median", "std", "logsumexp", "logcumsumexp", "unique", "norm"}
     assert {op.name for op in WITH_GRADIENT if op.kinks} == tested
 
 
@@ -216,7 +217,7 @@ def test_power_does_not_take_the_logarithm_nobody_needs():
 
 def test_a_row_with_nothing_to_choose_from_is_zero_to_second_order():
     x, mask = Tensor(np.ones((2, 3)), requires_grad=True), np.array([[True, False, True], [False, False, False]])
-    first = pulled(lambda v: mg.softmax(v, mask), [x], np.array([[1.0, 2.0, 3.0]] * 2), create_graph=True)[0]
+    first = pulled(lambda v: mg.softmax(v, where=mask), [x], np.array([[1.0, 2.0, 3.0]] * 2), create_graph=True)[0]
     assert not first.numpy()[1].any() and first.numpy()[0, 0] < 0
     (second,) = derivatives.gradients((first * np.arange(6.0).reshape(2, 3)).sum(), x)
     assert not second.numpy()[1].any() and np.isfinite(second.numpy()).all()

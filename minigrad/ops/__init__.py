@@ -3,6 +3,8 @@
 from . import (
     broadcasting,
     contractions,
+    decompositions,
+    norms,
     elementwise,
     fused,
     indexing,
@@ -24,6 +26,7 @@ from .indexing import check_ids, getitem, plain_index, putitem
 from .joining import *  # noqa: F403
 from .linalg import *  # noqa: F403
 from .linalg import matrix_product
+from .norms import *
 from .places import *  # noqa: F403
 from .places import At
 from .reduce import *  # noqa: F403
@@ -33,5 +36,5 @@ from .sorting import *  # noqa: F403
 
 __all__ = [  # what minigrad itself offers; the rest are parts for other rooms
     *broadcasting.__all__, *contractions.__all__, *elementwise.__all__, *fused.__all__, *indexing.__all__, *joining.__all__,
-    *linalg.__all__, *places.__all__, *reduce.__all__, *scan.__all__, *shape.__all__, *sorting.__all__,
+    *linalg.__all__, *norms.__all__, *places.__all__, *reduce.__all__, *scan.__all__, *shape.__all__, *sorting.__all__,
 ]  # fmt: skip

@@ -13,10 +13,10 @@ from ..core import op
 from ..errors import ShapeError, received
 from .axes import axes_of
 from .elementwise import multiply
-from .linalg import diagonal_of, matrix_product
+from .linalg import matrix_product
 from .reduce import sum
 from .samples import ErrorSample, Sample, normal, strided
-from .shape import permute, reshape
+from .shape import diagonal, permute, reshape
 
 __all__ = [
     "dot", "einsum", "inner", "tensordot",
@@ -123,7 +123,7 @@ def _single(x, names, lengths):
     for name in [each for each in dict.fromkeys(names) for _ in range(names.count(each) - 1)]:
         first = names.index(name)
         second = names.index(name, first + 1)
-        x = diagonal_of(x, 0, first, second)  # (.. n .. n ..) -> (..., n)
+        x = diagonal(x, 0, first, second)  # (.. n .. n ..) -> (..., n)
         names = [*[other for i, other in enumerate(names) if i not in (first, second)], name]
     kept = [i for i, name in enumerate(names) if x.shape[i] == lengths[name]]
     return _shaped(x, *[x.shape[i] for i in kept]), [names[i] for i in kept]

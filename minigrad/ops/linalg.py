@@ -12,7 +12,7 @@ from .indexing import check_rank, getitem
 from .joining import stack
 from .reduce import sum
 from .samples import ErrorSample, Sample, normal, strided
-from .shape import expand_dims, permute, reshape, squeeze, swapaxes
+from .shape import diagonal, expand_dims, moveaxis, reshape, squeeze, swapaxes
 
 __all__ = [
     "addmm", "bmm", "cross", "kron", "linear", "matmul", "mv", "outer", "trace", "vdot", "vecdot",
@@ -261,16 +261,11 @@ def vecdot(x, y, /, axis=-1):
     >>> vecdot(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([10.0, 1.0]))
     array([12., 34.])
     """
-    x, y = [_last(v, one_axis("vecdot", v, axis)) for v in (x, y)]  # (.. n ..) -> (..., n)
+    x, y = [moveaxis(v, one_axis("vecdot", v, axis), -1) for v in (x, y)]  # (.. n ..) -> (..., n)
     if x.shape[-1] != y.shape[-1]:
         raise ShapeError(f"vecdot: vectors of {x.shape[-1]} elements on the left, of {y.shape[-1]} on the right. " + received(x=x, y=y))
     _check_broadcast("vecdot", x, y, 1, "other than the vectors'")
     return sum(multiply(x, y), -1)
-
-
-def _last(x, axis):
-    """An axis, counted from 0, moved to the end.   (.. n ..) -> (..., n)"""
-    return x if axis == x.ndim - 1 else permute(x, (*[i for i in range(x.ndim) if i != axis], axis))
 
 
 @op(composed=True, numpy=np.vdot, reference=np.vdot, linear=(0, 1), samples=lambda rng: [
@@ -305,14 +300,14 @@ def cross(x, y, /, axis=-1):
     >>> cross(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]))
     array([0., 0., 1.])
     """
-    x, y = [_last(v, one_axis("cross", v, axis)) for v in (x, y)]  # (.. 3 ..) -> (..., 3)
+    x, y = [moveaxis(v, one_axis("cross", v, axis), -1) for v in (x, y)]  # (.. 3 ..) -> (..., 3)
     if not x.shape[-1] == y.shape[-1] == 3:
         raise ShapeError(f"cross: vectors need 3 elements, not {x.shape[-1]} and {y.shape[-1]}. " + received(x=x, y=y, axis=axis))
     _check_broadcast("cross", x, y, 1, "other than the vectors'")
     (x0, x1, x2), (y0, y1, y2) = [[getitem(v, (..., i)) for i in range(3)] for v in (x, y)]
     pairs = ((x1, y2, x2, y1), (x2, y0, x0, y2), (x0, y1, x1, y0))
     rows = [subtract(multiply(a, b), multiply(c, d)) for a, b, c, d in pairs]
-    return stack(rows, axis if axis >= 0 or rows[0].ndim == 0 else axis % (rows[0].ndim + 1))  # 3 of (...) -> (.. 3 ..)
+    return stack(rows, axis)  # 3 of (...) -> (.. 3 ..)
 
 
 # ---------------------------------------------------------------------------------------------------- whole matrices
@@ -353,11 +348,4 @@ def trace(x, /, offset=0, axis1=0, axis2=1):
     array(5.)
     """
     check_rank("trace", x, 2)
-    return sum(diagonal_of(x, offset, *axes_of("trace", x, (axis1, axis2))), -1)
-
-
-def diagonal_of(x, offset, axis1, axis2):
-    """The diagonal of two axes, at the end.   (.. m .. n ..) -> (..., k)"""
-    x = permute(x, (*[i for i in range(x.ndim) if i not in (axis1, axis2)], axis1, axis2))  # (.. m .. n ..) -> (..., m, n)
-    rows = np.arange(max(0, -offset), max(0, -offset, min(x.shape[-2], x.shape[-1] - offset)))
-    return getitem(x, (..., rows, rows + offset))  # (..., m, n) -> (..., k)
+    return sum(diagonal(x, offset, *axes_of("trace", x, (axis1, axis2))), -1)
