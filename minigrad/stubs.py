@@ -5,13 +5,15 @@ So the stubs are written from the live objects: names, signatures, docstrings; w
 """
 
 import inspect
+import math
 import re
+import sys
 import textwrap
 from pathlib import Path
 
 import numpy as np
 
-from . import creation, ops
+from . import creation
 from .core import SYNONYMS, Tensor
 
 HEAD = '"""{about} Written by python -m minigrad stubs; changes belong into the ops."""\n\n'
@@ -36,22 +38,24 @@ PARAMETERS = {
 }  # fmt: skip
 # What comes back, where it is not a Tensor.
 RETURNS = {
-    "shape": "tuple[int, ...]", "ndim": "int", "size": "int", "dtype": "np.dtype[Any]", "device": "str", "is_leaf": "bool",
-    "grad_fn": "Any", "requires_grad": "bool", "grad": "Tensor | None", "numpy": "npt.NDArray[Any]", "item": "Any",
-    "tolist": "Any", "backward": "None", "retain_grad": "None", "zero_grad": "None", "register_hook": "Any", "at": "Any",
-    "__init__": "None", "__iter__": "Iterator[Tensor]", "__len__": "int", "__bool__": "bool", "__repr__": "str",
-    "__str__": "str", "__float__": "float", "__int__": "int", "__index__": "int", "__hash__": "int", "__format__": "str",
-    "__round__": "float", "__setitem__": "None", "__array__": "npt.NDArray[Any]", "__array_ufunc__": "Any",
-    "__array_function__": "Any", "__array_namespace__": "Any", "__dlpack__": "Any", "__dlpack_device__": "Any",
-    "__complex__": "complex", "__contains__": "bool", "__reduce__": "Any", "__deepcopy__": "Tensor", "__copy__": "Tensor",
+    "shape": "tuple[int, ...]", "numel": "int", "dim": "int", "dtype": "np.dtype[Any]", "grad_fn": "Any",
+    "requires_grad": "bool", "grad": "Tensor | None", "numpy": "npt.NDArray[Any]", "item": "Any", "tolist": "Any",
+    "backward": "None", "retain_grad": "None", "zero_grad": "None", "register_hook": "Any", "at": "Any", "__init__": "None",
+    "__iter__": "Iterator[Tensor]", "__len__": "int", "__bool__": "bool", "__repr__": "str", "__str__": "str",
+    "__float__": "float", "__int__": "int", "__index__": "int", "__hash__": "int", "__format__": "str", "__round__": "float",
+    "__setitem__": "None", "__array__": "npt.NDArray[Any]", "__array_ufunc__": "Any", "__array_function__": "Any",
+    "__array_namespace__": "Any", "__dlpack__": "Any", "__dlpack_device__": "Any", "__complex__": "complex",
+    "__contains__": "bool", "__reduce__": "Any", "__deepcopy__": "Tensor", "__copy__": "Tensor",
 }  # fmt: skip
 IGNORED = {"__eq__", "__ne__"}  # object has them with another type
 
 
 def files():
-    """Every stub: path -> text."""
-    package = Path(__file__).parent
-    return {package / "tensor.pyi": _tensor(), package / "ops" / "__init__.pyi": _ops(), package / "creation.pyi": _creation()}
+    """Every stub, of the Tensor and of each module that offers ops: path -> text."""
+    stubs = {Path(__file__).with_name("tensor.pyi"): _tensor()}
+    for module in (creation, *_modules_with_ops()):
+        stubs[Path(module.__file__).with_suffix(".pyi")] = _module(module)
+    return stubs
 
 
 def stale():
@@ -82,20 +86,25 @@ def _shadowed(entry):
     return re.sub(rf"(?<=[:>|\[,]) ?({names})\b", r" builtins.\1", signature).replace("[ ", "[") + quotes + rest if names else entry
 
 
-def _ops():
-    parts = [HEAD.format(about="All ops as functions."), IMPORTS, "from ..tensor import Tensor\n"]
-    modules = [name for name, value in vars(ops).items() if inspect.ismodule(value) and value.__name__ == f"{ops.__name__}.{name}"]
-    parts.append(f"from . import {', '.join(f'{name} as {name}' for name in sorted(modules))}\n\n")
-    parts.append(f"__all__ = {_list(ops.__all__)}\n\n{TYPES}")
-    functions = {name: value for name, value in vars(ops).items() if inspect.isfunction(value) and not name.startswith("_")}
-    parts += [_function(name, value) for name, value in functions.items()]
-    return "".join(parts)
+def _modules_with_ops():
+    """The modules right below minigrad that offer ops by ``__all__``: ops itself, linalg."""
+    package = __package__ + "."
+    loaded = [m for name, m in sorted(sys.modules.items()) if name.startswith(package) and "." not in name.removeprefix(package)]
+    return [m for m in loaded if any(hasattr(getattr(m, name), "op") for name in getattr(m, "__all__", ()))]
 
 
-def _creation():
-    parts = [HEAD.format(about="Functions that make a Tensor."), IMPORTS, "from .tensor import Tensor\n\n"]
-    parts.append(f"__all__ = {_list(creation.__all__)}\n\n{TYPES}")
-    parts += [_function(name, getattr(creation, name)) for name in creation.__all__]
+def _module(module):
+    about = inspect.getdoc(module).partition("\n")[0]
+    parts = [HEAD.format(about=about), IMPORTS, f"from {'..' if hasattr(module, '__path__') else '.'}tensor import Tensor\n"]
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    inner = sorted(name for name, value in public.items() if inspect.ismodule(value) and value.__name__ == f"{module.__name__}.{name}")
+    parts += [f"from . import {name} as {name}\n" for name in inner]
+    offered = [name for name, value in public.items() if inspect.isclass(value) and name in module.__all__]
+    parts += [f"from {public[name].__module__} import {name} as {name}\n" for name in offered]
+    parts.append(f"\n__all__ = {_list(module.__all__)}\n\n{TYPES}")
+    functions = {name: value for name, value in public.items() if inspect.isfunction(value)}
+    own = {name for name, value in functions.items() if name in module.__all__ or value.__module__.startswith(module.__name__)}
+    parts += [_function(name, value) for name, value in functions.items() if name in own]
     return "".join(parts)
 
 
@@ -113,9 +122,10 @@ def _list(names):
 
 
 def _property(name, value):
-    text = f"@property\ndef {name}(self) -> {RETURNS.get(name, 'Tensor')}:\n{_indented(_docstring(value) or '...')}"
+    kind = RETURNS.get(name) or type(getattr(Tensor([[1.0]]), name)).__name__
+    text = f"@property\ndef {name}(self) -> {kind}:\n{_indented(_docstring(value) or '...')}"
     if value.fset is not None:
-        text += f"@{name}.setter\ndef {name}(self, flag: {RETURNS[name]}) -> None: ...\n"
+        text += f"@{name}.setter\ndef {name}(self, flag: {kind}) -> None: ...\n"
     return "\n" + text
 
 
@@ -131,7 +141,7 @@ def _function(name, function, method=False):
             continue
         synonyms = _synonyms(op, p, parameters)
         after += synonyms
-        words.append(_parameter(op, name, p, optional=bool(synonyms)))
+        words.append(_parameter(op, name, p, optional=bool(after)))  # what comes by another name may be missing, and all after it
     variadic = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL), None)
     keyword_only = [i for i, p in enumerate(parameters) if p.kind is p.KEYWORD_ONLY]
     if after and variadic is None and not keyword_only:
@@ -151,7 +161,8 @@ def _parameter(op, function, p, optional):
         return f"{star}{p.name}: {kind}"
     if p.default is p.empty:
         return f"{p.name}: {kind}" + (" = ..." if optional else "")
-    shown = repr(p.default) if isinstance(p.default, int | float | str | bool | None) else "..."
+    plain = p.default is None or isinstance(p.default, int | str) or (isinstance(p.default, float) and math.isfinite(p.default))
+    shown = repr(p.default) if plain else "..."
     return f"{p.name}: {kind} = {shown}"
 
 

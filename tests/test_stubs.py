@@ -71,7 +71,8 @@ def test_what_a_stub_says_comes_back_is_what_comes_back(name, parsed):
     x = mg.tensor([[0.25, 0.5], [0.5, 0.75]], requires_grad=True)
     try:
         out = getattr(x, name)
-        out = out if isinstance(vars(Tensor)[name], property) else out()
+        with np.errstate(all="ignore"):
+            out = out if isinstance(vars(Tensor)[name], property) else out()
     except (mg.errors.MinigradError, TypeError, ValueError):
         return  # needs arguments
     expected = {
