@@ -75,11 +75,14 @@ def values(x):
     return x._data if isinstance(x, Tensor) else x
 
 
-def promote(xs, floating):
+def promote(xs, floating, mask=0):
     """The arrays among ``xs`` in one dtype: floats promote among themselves, integers never widen a float.
 
     Python numbers stay as they are, they never promote. With ``floating``, integers alone become the default dtype.
+    The first ``mask`` of them are conditions, which stay as they are.
     """
+    if mask:
+        return (*xs[:mask], *promote(xs[mask:], floating))
     first = None
     for x in xs:
         if x.__class__ is ndarray:
@@ -117,7 +120,7 @@ def elementwise(floating=False, mask=0, **attachments):
             if params:
                 params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
             try:
-                return forward(*((*xs[:mask], *promote(xs[mask:], floating)) if mask else promote(xs, floating)), **params)
+                return forward(*promote(xs, floating, mask), **params)
             except ValueError as error:
                 raise cannot_broadcast(forward.__name__, xs) or error from None
             except (TypeError, OverflowError) as error:
