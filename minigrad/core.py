@@ -206,6 +206,8 @@ class Tensor:
         """Add the gradient of this tensor with respect to every leaf to the leaf's ``.grad``.
 
         ``gradient`` weighs the elements; a tensor of size 1 needs none. The graph is freed unless ``retain_graph``.
+        A plain array that an op was given is kept as it is, not copied: who changes it before backward changes the gradient
+        (`detect_anomaly` finds out); a leaf that was changed raises.
         With ``create_graph`` the gradients have a graph of their own, held by ``.grad``: a reference cycle until
         ``.grad`` is cleared; `grad()` returns them instead and makes none.
         Raises GradientError where no gradient can flow, ShapeError where ``gradient`` has another shape.
