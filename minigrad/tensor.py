@@ -1,5 +1,6 @@
 """The Tensor people use: operators, methods and NumPy's protocols, attached to the engine's Tensor from the op registry."""
 
+import difflib
 import functools
 import operator
 
@@ -7,49 +8,47 @@ import numpy as np
 
 from . import ops, settings
 from .core import REGISTRY, Tensor
-from .errors import GradientError, MinigradError, received
+from .errors import DtypeError, GradientError, MinigradError, received
 
 __all__ = ["Tensor"]
 
 # ------------------------------------------------------------------------------------------------------ operators
+
+_OPERATORS = {
+    "add": ("+", ops.add), "sub": ("-", ops.subtract), "mul": ("*", ops.multiply), "truediv": ("/", ops.divide),
+    "floordiv": ("//", ops.floor_divide), "mod": ("%", ops.remainder), "pow": ("**", ops.power), "matmul": ("@", ops.matmul),
+    "and": ("&", ops.bitwise_and), "or": ("|", ops.bitwise_or), "xor": ("^", ops.bitwise_xor),
+    "lshift": ("<<", ops.left_shift), "rshift": (">>", ops.right_shift),
+}  # fmt: skip
 
 
 def _swapped(function):
     return lambda y, x: function(x, y)
 
 
-for _name, _function in {
-    "add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide, "pow": ops.power, "matmul": ops.matmul,
-}.items():  # fmt: skip
-    setattr(Tensor, f"__{_name}__", _function)
-    setattr(Tensor, f"__r{_name}__", _swapped(_function))
-
-
 def _in_place(symbol, function):
-    def operator(x, y):
+    def in_place(x, y):
         if x.is_leaf and x.requires_grad:
             raise GradientError(
-                f"{symbol}: a leaf that requires a gradient cannot be changed by an operator; use x.assign(...), or a new name "
+                f"{symbol}=: a leaf that requires a gradient cannot be changed by an operator; use x.assign(...), or a new name "
                 f"for the result. " + received(x=x)
             )
         return function(x, y)  # binds the name to a new tensor, the old values stay what they were
 
-    return operator
+    return in_place
 
 
-Tensor.__iadd__ = _in_place("+=", ops.add)
-Tensor.__isub__ = _in_place("-=", ops.subtract)
-Tensor.__imul__ = _in_place("*=", ops.multiply)
-Tensor.__itruediv__ = _in_place("/=", ops.divide)
-Tensor.__neg__ = ops.negative
+for _name, (_symbol, _function) in _OPERATORS.items():
+    setattr(Tensor, f"__{_name}__", _function)
+    setattr(Tensor, f"__r{_name}__", _swapped(_function))
+    setattr(Tensor, f"__i{_name}__", _in_place(_symbol, _function))
+
+Tensor.__divmod__ = lambda x, y: (x // y, x % y)
+Tensor.__rdivmod__ = lambda y, x: (x // y, x % y)
+Tensor.__neg__, Tensor.__abs__, Tensor.__invert__ = ops.negative, ops.abs, ops.bitwise_not
 Tensor.__pos__ = lambda x: x
-Tensor.__abs__ = ops.abs
-Tensor.__lt__ = ops.less
-Tensor.__le__ = ops.less_equal
-Tensor.__gt__ = ops.greater
-Tensor.__ge__ = ops.greater_equal
-Tensor.__eq__ = ops.equal
-Tensor.__ne__ = ops.not_equal
+Tensor.__lt__, Tensor.__le__, Tensor.__gt__, Tensor.__ge__ = ops.less, ops.less_equal, ops.greater, ops.greater_equal
+Tensor.__eq__, Tensor.__ne__ = ops.equal, ops.not_equal
 Tensor.__hash__ = object.__hash__
 
 # -------------------------------------------------------------------------------------------------- Python's own
@@ -60,7 +59,7 @@ def _getitem(x, index):
 
 
 def _setitem(x, index, value):
-    raise GradientError("x[i] = value: tensors are immutable. Build a new one: x = x.at[i].set(value), or where(condition, value, x).")
+    raise GradientError("x[i] = value: tensors are immutable. Write x = x.at[i].set(value), which gives a new one. " + received(x=x))
 
 
 def _iter(x):
@@ -77,32 +76,50 @@ def _len(x):
 
 def _bool(x):
     if x.size != 1:
-        raise ValueError("bool: whether a tensor of several elements is true is ambiguous; reduce it first. " + received(x=x))
+        raise ValueError(
+            "bool: whether a tensor of several elements is true is ambiguous; reduce it with .any() or .all(). " + received(x=x)
+        )
     return bool(x.item())
+
+
+def _index(x):
+    if x.dtype.kind not in "iu":
+        raise TypeError("index: only a tensor of one integer can be used as an index. " + received(x=x))
+    return operator.index(x.item())
 
 
 def _repr(x):
     values = np.array2string(x._data, separator=", ", prefix="tensor(")
-    usual = x.dtype in (np.float32, np.int64, bool)
-    return (
-        f"tensor({values}"
-        + ("" if usual else f", dtype={x.dtype}")
-        + (f", from {x._node.op.name}" if x._node is not None else ", requires_grad=True" if x._requires_grad else "")
-        + ")"
-    )
+    notes = [values]
+    if "..." in values or x.size == 0:
+        notes.append(f"shape={x.shape}")
+    if x.dtype not in (np.float32, np.int64, bool):
+        notes.append(f"dtype={x.dtype}")
+    if x._node is not None:
+        notes.append(f"from {x._node.op.name}")
+    elif x._requires_grad:
+        notes.append("requires_grad=True")
+    return f"tensor({', '.join(notes)})"
+
+
+def _getattr(x, name):
+    """The sentence for an attribute that is not there; names that change a tensor in place get the one that does not."""
+    plain = name.rstrip("_")
+    if name.endswith("_") and not name.startswith("_") and hasattr(Tensor, plain):
+        raise AttributeError(f"{name}: tensors are immutable. Write x = x.{plain}(...), or p.assign(...) to change a leaf.")
+    if name.startswith("__"):
+        raise AttributeError(name)  # a protocol that somebody asks about
+    near = difflib.get_close_matches(name, dir(Tensor), 1)
+    raise AttributeError(f"Tensor has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
 
 
 Tensor.__getitem__, Tensor.__setitem__, Tensor.__iter__, Tensor.__len__ = _getitem, _setitem, _iter, _len
-Tensor.__bool__, Tensor.__repr__ = _bool, _repr
+Tensor.__bool__, Tensor.__repr__, Tensor.__index__, Tensor.__getattr__ = _bool, _repr, _index, _getattr
+Tensor.__contains__ = lambda x, value: bool((x == value).any())
 Tensor.__float__ = lambda x: float(x.item())
+Tensor.__int__ = lambda x: int(x.item())
 Tensor.__round__ = lambda x, digits=None: round(x.item(), digits)
 Tensor.__format__ = lambda x, spec: format(x.item(), spec) if spec else repr(x)
-Tensor.__int__ = lambda x: int(x.item())
-Tensor.__index__ = lambda x: operator.index(x.item())
-Tensor.__reduce__ = lambda x: (_restored, (type(x), _recorded_is_an_error(x, "pickle")._data, x._requires_grad))
-Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(
-    id(x), _restored(type(x), _recorded_is_an_error(x, "deepcopy")._data, x._requires_grad)
-)
 
 
 def _restored(kind, data, requires_grad):
@@ -112,15 +129,28 @@ def _restored(kind, data, requires_grad):
     return tensor
 
 
-def _recorded_is_an_error(x, what):
+def _without_graph(x, what):
     if x._node is not None:
         raise GradientError(
             f"{what}: this tensor is the result of {x._node.op.name}; its graph would be lost silently. Use .detach() first."
         )
-    return x
+    return type(x), x._data, x._requires_grad
 
+
+Tensor.__reduce__ = lambda x: (_restored, _without_graph(x, "pickle"))
+Tensor.__copy__ = lambda x: x if x._node is not None else _restored(*_without_graph(x, "copy"))  # a result is immutable
+Tensor.__deepcopy__ = lambda x, memo: memo.setdefault(id(x), _restored(*_without_graph(x, "deepcopy")))
 
 # -------------------------------------------------------------------------------------------------------- methods
+
+
+def _to(x, dtype):
+    """The tensor in another dtype, itself where it has it; ``"cpu"``, the one device there is, changes nothing."""
+    if isinstance(dtype, str) and dtype.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
+        if dtype != "cpu":
+            raise DtypeError(f"to: minigrad computes on the CPU only; leave .to({dtype!r}) out. " + received(x=x))
+        return x
+    return x if x.dtype == dtype else ops.astype(x, dtype)
 
 
 def _numbers(function, nothing=()):
@@ -140,58 +170,109 @@ def _transpose(x, *axes, **named):
     return ops.permute(x, axes) if len(axes) > 2 else ops.transpose(x, *axes, **named)
 
 
-def _to(x, dtype):
-    return x if x.dtype == dtype else ops.astype(x, dtype)
-
-
-for _op in list(REGISTRY.values()):
-    if _op.method and not hasattr(Tensor, _op.name):
-        setattr(Tensor, _op.name, _op.function)
-for _function in (ops.var, ops.logsumexp, ops.matmul):
-    setattr(Tensor, _function.__name__, _function)
+for _name in (*REGISTRY, *ops.__all__):  # the ops under their own names, then under their other ones
+    _function = getattr(ops, _name, None) or REGISTRY[_name].function
+    if hasattr(_function, "op") and _function.op.method and not hasattr(Tensor, _name):
+        setattr(Tensor, _name, _function)
+Tensor.reshape = Tensor.view = _numbers(ops.reshape)
+Tensor.expand, Tensor.tile, Tensor.flip = _numbers(ops.expand), _numbers(ops.tile), _numbers(ops.flip, None)
+Tensor.permute = _numbers(ops.permute, None)
+Tensor.at = property(ops.At, doc="Places of a tensor, for building a new one that differs there: x.at[index].set(values).")
+Tensor.transpose = _transpose
 Tensor.astype = Tensor.to = _to
 Tensor.float = lambda x: _to(x, np.dtype(np.float32))
 Tensor.double = lambda x: _to(x, np.dtype(np.float64))
-Tensor.reshape = Tensor.view = _numbers(ops.reshape)
-Tensor.expand, Tensor.tile, Tensor.flip = _numbers(ops.expand), _numbers(ops.tile), _numbers(ops.flip, None)
-Tensor.permute, Tensor.transpose = _numbers(ops.permute, None), _transpose
-Tensor.unsqueeze, Tensor.movedim, Tensor.repeat_interleave = ops.unsqueeze, ops.movedim, ops.repeat_interleave
-Tensor.at = property(ops.At, doc="Places of a tensor, for building a new one that differs there: x.at[index].set(values).")
+Tensor.long = lambda x: _to(x, np.dtype(np.int64))
+Tensor.bool = lambda x: _to(x, np.dtype(bool))
 Tensor.T = property(lambda x: ops.permute(x), doc="All axes reversed.")
 Tensor.mT = property(lambda x: ops.swapaxes(x, -1, -2), doc="The last two axes exchanged.")
-Tensor.tolist = lambda x: x._data.tolist()
-Tensor.clone = lambda x: ops.add(x, 0)
-Tensor.zero_grad = lambda x: setattr(x, "grad", None)
 Tensor.device = property(lambda x: "cpu", doc="Where the elements are: always the CPU.")
+Tensor.nbytes = property(lambda x: x._data.nbytes, doc="Bytes that the elements take.")
+Tensor.itemsize = property(lambda x: x._data.itemsize, doc="Bytes that one element takes.")
+Tensor.tolist = lambda x: x._data.tolist()
+Tensor.clone = Tensor.copy = lambda x: ops.add(x, 0)
+Tensor.dim = lambda x: x.ndim
+Tensor.numel = lambda x: x.size
+Tensor.zero_grad = lambda x: setattr(x, "grad", None)
 
 # ---------------------------------------------------------------------------------------------- NumPy's protocols
 
 _FOR_NUMPY = {o.numpy: o.function for o in REGISTRY.values() if o.numpy is not None}
-_FOR_NUMPY[np.matmul] = ops.matmul
-_FOR_NUMPY.update({np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size})
+_FOR_NUMPY.update({
+    np.amax: ops.max, np.amin: ops.min, np.sort: lambda x, axis=-1: ops.sort(x, axis)[0], np.copy: Tensor.clone,
+    np.einsum: ops.einsum, np.allclose: ops.allclose, np.array_equal: ops.array_equal,
+    np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size,
+    np.result_type: lambda *xs: np.result_type(*[x._data if isinstance(x, Tensor) else x for x in xs]),
+})  # fmt: skip
+_FOR_UFUNC_METHODS = {
+    "add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "logical_and.reduce": "all",
+    "logical_or.reduce": "any", "logaddexp.reduce": "logsumexp", "add.accumulate": "cumsum", "multiply.accumulate": "cumprod",
+    "multiply.outer": "outer",
+}  # fmt: skip
+
+
+def _full_name(function):
+    return f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}"
+
+
+def _nearest(function):
+    """The name of the supported NumPy function whose own name is most like that of ``function``."""
+    supported = {f.__name__: _full_name(f) for f in _FOR_NUMPY}
+    return supported[difflib.get_close_matches(function.__name__, supported, 1, 0.0)[0]]
 
 
 def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
-    if method != "__call__" or kwargs:
-        extra = f".{method}" if method != "__call__" else f" with {' and '.join(f'{name}=' for name in kwargs)}"
+    if method != "__call__":
+        ours = _FOR_UFUNC_METHODS.get(f"{ufunc.__name__}.{method}")
         raise MinigradError(
-            f"numpy.{ufunc.__name__}{extra}: not available for a Tensor, only the plain call is. Use a function of minigrad, or .numpy() "
-            "for a constant array."
+            f"numpy.{ufunc.__name__}.{method}: not available for a Tensor. Use "
+            + (f"numpy.{ours} or minigrad.{ours}" if ours else f"the plain call numpy.{ufunc.__name__}")
+            + ", or .numpy() for a constant array."
+        )
+    if kwargs:
+        raise MinigradError(
+            f"numpy.{ufunc.__name__} with {' and '.join(f'{name}=' for name in kwargs)}: not available for a Tensor, only the plain "
+            "call is; tensors are immutable, where(condition, x, y) chooses, astype converts."
         )
     return _array_function(self, ufunc, (), inputs, {})
 
 
 def _array_function(self, function, types, args, kwargs):
     if function not in _FOR_NUMPY:
-        name = f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}"
-        raise MinigradError(f"{name}: not available for a Tensor. Use a function of minigrad, or .numpy() for a constant array.")
+        raise MinigradError(
+            f"{_full_name(function)}: not available for a Tensor. The nearest that is: {_nearest(function)}. Use a function of minigrad, "
+            "or .numpy() for a constant array."
+        )
     return _FOR_NUMPY[function](*args, **kwargs)
 
 
-def _array(self, dtype=None, copy=None):
-    if self._requires_grad and settings.is_grad_enabled():
-        raise GradientError("array: this would detach the tensor silently. Use .detach().numpy() if a constant is meant.")
-    return np.array(self._data, dtype=dtype) if copy else np.asarray(self.numpy(), dtype=dtype)
+def _constant(x, what):
+    """The elements for a library that records nothing: an error where a graph would be cut silently."""
+    if x._requires_grad and settings.is_grad_enabled():
+        raise GradientError(f"{what}: this would detach the tensor silently. Use .detach().numpy() if a constant is meant.")
+    return x.numpy()
+
+
+def _array(x, dtype=None, copy=None):
+    values = _constant(x, "array")
+    return np.array(values, dtype=dtype) if copy else np.asarray(values, dtype=dtype)
+
+
+def _dlpack(x, *, stream=None, max_version=None, dl_device=None, copy=None):
+    """The elements for another library: a copy, unless ``copy=False`` asks for the memory itself, to be read only."""
+    values = _constant(x, "dlpack")
+    if copy is False:
+        return values.__dlpack__(max_version=max_version or (1, 0), copy=False)
+    return values.copy().__dlpack__(max_version=max_version)
+
+
+def _array_namespace(x, api_version=None):
+    """The functions for this tensor, in the names of the array API standard: minigrad itself."""
+    import minigrad
+
+    return minigrad
 
 
 Tensor.__array_ufunc__, Tensor.__array_function__, Tensor.__array__ = _array_ufunc, _array_function, _array
+Tensor.__dlpack__, Tensor.__array_namespace__ = _dlpack, _array_namespace
+Tensor.__dlpack_device__ = lambda x: (1, 0)  # the CPU, in DLPack's numbers

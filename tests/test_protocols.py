@@ -1,13 +1,16 @@
 """How a Tensor behaves among NumPy arrays and Python's own protocols; and that nothing leaves the graph in silence."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.core import Tensor
 from minigrad.errors import GradientError, MinigradError
-from tests.helpers import OPS, assert_close, outputs, samples
+from tests.helpers import OPS, assert_close, is_float, outputs, samples
 
+tensor_module = sys.modules["minigrad.tensor"]  # mg.tensor is the function
 FOR_NUMPY = [op for op in OPS if op.numpy is not None]
 X = np.random.default_rng(7).uniform(0.5, 2.0, (2, 3))
 
@@ -18,11 +21,12 @@ def test_numpy_functions_of_a_tensor_are_ours(op):
     sample = samples(op)[0]
     args = [np.asarray(a) if isinstance(a, np.generic) else a for a in sample.args]
     expected = op.numpy(*args, **sample.kwargs)
-    tensors = [
-        [Tensor(b, requires_grad=True) for b in a] if isinstance(a, list)
-        else Tensor(a, requires_grad=True) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
-        for a in args
-    ]  # fmt: skip
+    floating = any(is_float(b) for a in args for b in (a if isinstance(a, list) else [a]))
+
+    def tensor(a):
+        return Tensor(a, requires_grad=is_float(a)) if is_float(a) or (isinstance(a, np.ndarray) and not floating) else a
+
+    tensors = [[tensor(b) for b in a] if isinstance(a, list) else tensor(a) for a in args]
     found = op.numpy(*tensors, **sample.kwargs)
     assert len(outputs(found)) == len(expected) if isinstance(expected, tuple | list) else not isinstance(found, tuple)
     for out, value in zip(outputs(found), expected if isinstance(expected, tuple | list) else (expected,)):
@@ -60,14 +64,35 @@ def test_comparisons_give_boolean_tensors():
         assert np.array_equal(out.numpy(), expected)
 
 
-def test_what_numpy_has_and_we_do_not_says_what_to_do():
-    t = Tensor(X)
-    for call in (lambda: np.percentile(t, 5), lambda: np.linalg.norm(t), lambda: np.add.accumulate(t), lambda: np.add(t, t, where=X > 1)):
-        with pytest.raises(MinigradError, match="numpy"):
-            call()
-    array = X.copy()
-    with pytest.raises(MinigradError, match="out"):
-        array += t
+@pytest.mark.parametrize("call, words", [
+    (lambda t: np.cov(t), r"^numpy\.cov: not available for a Tensor\. The nearest that is: numpy\.\w+\."),
+    (lambda t: np.nancumsum(t), r"^numpy\.nancumsum: .*nearest that is: numpy\.nansum\."),
+    (lambda t: np.linalg.eigvalsh(t), r"^numpy\.linalg\.eigvalsh: .*nearest that is: numpy\.linalg\.eigh\."),
+    (lambda t: np.add.reduce(t), r"^numpy\.add\.reduce: .*Use numpy\.sum or minigrad\.sum"),
+    (lambda t: np.add.accumulate(t), r"^numpy\.add\.accumulate: .*Use numpy\.cumsum or minigrad\.cumsum"),
+    (lambda t: np.exp.at(t, [0]), r"^numpy\.exp\.at: .*plain call numpy\.exp"),
+    (lambda t: np.add(t, t, where=X > 1), r"^numpy\.add with where="),
+    (lambda t: np.exp(t, dtype="float32"), r"^numpy\.exp with dtype="),
+    (lambda t: X.copy().__iadd__(t), r"^numpy\.add with out="),
+    (lambda t: np.sinc(t), r"^numpy\.sinc: .*nearest that is: numpy\.sin\."),
+])  # fmt: skip
+def test_what_numpy_has_and_we_do_not_says_what_to_do(call, words):
+    with pytest.raises(MinigradError, match=words):
+        call(Tensor(X))
+
+
+def test_every_replacement_for_a_ufunc_method_exists():
+    for name in tensor_module._FOR_UFUNC_METHODS.values():
+        assert callable(getattr(np, name, getattr(mg, name))) and callable(getattr(mg, name))
+
+
+def test_numpy_functions_that_several_of_ours_share():
+    t = Tensor(X, requires_grad=True)
+    assert np.amax(t).item() == X.max() and np.amin(t, axis=0).shape == (3,)
+    assert np.array_equal(np.sort(t).numpy(), np.sort(X)) and np.sort(t).requires_grad
+    assert np.einsum("ij,kj->ik", t, X).requires_grad and np.copy(t).requires_grad
+    assert np.result_type(t, np.float32(1)) == np.float64
+    assert np.allclose(t, X) is True and np.array_equal(t, X + 1) is False
 
 
 def test_asarray_does_not_detach_in_silence():

@@ -66,8 +66,8 @@ def program(seed, length=14):
         function = UNARY[int(which * len(UNARY))] if two is None else BINARY[int(which * len(BINARY))]
         try:
             made = function(ours, *(values[i] for i in (one, two) if i is not None))
-        except mg.errors.ShapeError:
-            continue  # these two do not fit; an error leaves nothing behind
+        except ValueError:
+            continue  # these two do not fit
         if made.size <= 60:
             steps.append((function, one, two))
             values.append(np.tanh(made))
@@ -206,7 +206,7 @@ def test_torch_agrees_to_second_order(seed):
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("seed", range(200, 215))
+@pytest.mark.parametrize("seed", range(200, 208))
 def test_jax_agrees_to_second_order(seed):
     m = jax_words()
     import jax
