@@ -35,6 +35,13 @@ def is_float(x):
     return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"
 
 
+# Ops that stand for a NumPy function of two floats, element by element.
+BINARY = [
+    op for op in OPS
+    if isinstance(op.numpy, np.ufunc) and op.numpy.nin == 2 and op.numpy.signature is None and is_float(samples(op)[0].args[0])
+]  # fmt: skip
+
+
 def outputs(out):
     """What an op returned, as a tuple, also where it is one array alone."""
     return out if isinstance(out, tuple) else (out,)

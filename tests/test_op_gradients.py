@@ -164,7 +164,7 @@ def test_what_is_not_wanted_is_not_computed(op):
         assert all(d is not None if want else d is None or d is g for want, d in zip(wanted, found))  # g itself costs nothing
 
 
-@pytest.mark.parametrize("name", ["matrix_product", "linear", "multiply", "divide", "power", "layer_norm"])
+@pytest.mark.parametrize("name", ["matrix_product", "linear", "multiply", "divide", "power", "row_norm"])
 def test_rules_with_dear_gradients_ask_what_is_wanted(name):
     assert "wanted" in {op.name: op for op in WITH_GRADIENT}[name].rule_takes
 
@@ -193,9 +193,55 @@ def test_kinks_have_the_derivative_that_is_written_down():
     assert slope(mg.norm, [0.0, 0.0]) == slope(lambda x: mg.norm(x, 3, 0), [0.0, 0.0]) == [[0, 0]]
 
 
+def test_neural_kinks_have_the_derivative_that_is_written_down():
+    equal = [1.0, 2.0], [1.0, 4.0]
+    assert slope(mg.l1_loss, *equal) == slope(lambda x, t: mg.smooth_l1_loss(x, t, beta=0), *equal) == [[0, -0.5], [0, 0.5]]
+    assert slope(lambda x, t: mg.kl_div(x, t, "sum"), [-1.0, -2.0], [0.0, 1.0]) == [[0, -1], [1, 3]]
+    assert slope(lambda x, t: mg.kl_div(x, t, "sum", log_target=True), [-1.0, -2.0], [-np.inf, 0.0]) == [[0, -1], [0, 3]]
+    assert slope(lambda x: mg.normalize(x, eps=0.5), [0.0, 0.0]) == [[2, 2]]
+    assert slope(mg.cosine_similarity, [0.0, 0.0], [3.0, 4.0]) == [[np.float32(0.6 / 1e-8), np.float32(0.8 / 1e-8)], [0, 0]]
+    assert slope(lambda x, y: mg.pairwise_distance(x, y, eps=0), [1.0, 2.0], [1.0, 2.0]) == [[0, 0], [0, 0]]
+    assert slope(lambda x: mg.log_softmax(x, where=np.array([True, False]))[:1], [1.0, 2.0]) == [[0, 0]]
+
+
+def test_elementwise_kinks_have_the_derivative_that_is_written_down():
+    inf = np.inf
+    for steps in (mg.floor, mg.ceil, mg.trunc, mg.round):
+        assert slope(steps, [1.0, 0.5, 0.3]) == [[0, 0, 0]]
+    assert slope(mg.floor_divide, [6.0, 7.0], [3.0, 3.0]) == [[0, 0], [0, 0]]
+    assert slope(mg.remainder, [6.0, -7.0], [3.0, 3.0]) == [[1, 1], [-2, 3]]
+    assert slope(mg.fmod, [6.0, -7.0], [3.0, 3.0]) == [[1, 1], [-2, 2]]
+    assert slope(mg.hypot, [0.0], [0.0]) == slope(mg.arctan2, [0.0], [0.0]) == [[0], [0]]
+    assert slope(mg.logaddexp, [-inf, 0.0], [-inf, -inf]) == [[0, 1], [0, 0]]
+    assert slope(mg.logaddexp, [inf, inf], [inf, 1.0]) == [[0, 0], [0, 0]]
+    assert slope(lambda x: mg.logit(x, 0.25), [0.1, 0.25, 0.75, 0.8]) == [[0, 16 / 3, 16 / 3, 0]]
+    assert slope(mg.fmax, [1.0, np.nan, 1.0, np.nan], [1.0, 2.0, np.nan, np.nan]) == [[0.5, 0, 1, 1], [0.5, 1, 0, 0]]
+    assert slope(mg.fmin, [1.0, np.nan, 1.0, np.nan], [1.0, 2.0, np.nan, np.nan]) == [[0.5, 0, 1, 1], [0.5, 1, 0, 0]]
+    assert slope(lambda x: mg.clip(x, -1.0, 1.0), [-2.0, -1.0, 0.0, 1.0, 2.0]) == [[0, 1, 1, 1, 0]]
+    assert slope(mg.clip, [0.0, 1.0, 2.0, 3.0, 5.0], [1.0] * 4 + [4.0], [3.0] * 5) == [[0, 1, 1, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
+    assert slope(mg.nan_to_num, [1.0, np.nan, inf, -inf]) == [[1, 0, 0, 0]]
+    assert slope(mg.xlogy, [0.0, 0.0, 0.0], [0.0, -1.0, 1.0]) == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_activations_at_their_corners():
+    assert slope(lambda x: mg.leaky_relu(x, 0.25), [-1.0, 0.0, 1.0]) == [[0.25, 0.25, 1]]
+    assert slope(lambda x: mg.elu(x, 2.0), [0.0, 1.0]) == [[2, 1]]
+    assert np.allclose(slope(mg.selu, [0.0, 1.0]), [[1.7580993, 1.0507010]], rtol=1e-7)
+    assert slope(lambda x: mg.threshold(x, 0.5, -1.0), [0.25, 0.5, 0.75]) == [[0, 0, 1]]
+    assert slope(mg.hardtanh, [-1.0, 0.0, 1.0]) == [[0, 1, 0]]
+    assert slope(mg.relu6, [0.0, 3.0, 6.0]) == [[0, 1, 0]]
+    assert slope(mg.hardsigmoid, [-3.0, 0.0, 3.0]) == [[0, 1 / 6, 0]]
+    assert slope(mg.hardswish, [-3.0, 0.0, 3.0]) == [[0, 0.5, 1]]
+    assert slope(mg.softshrink, [-0.5, 0.0, 0.5, 0.6]) == slope(mg.hardshrink, [-0.5, 0.0, 0.5, 0.6]) == [[0, 0, 0, 1]]
+
+
 def test_every_kink_is_tested_here_or_above():
     tested = {"relu", "abs", "sign", "maximum", "minimum", "max", "min", "power", "softmax", "scaled_dot_product_attention"}
+    tested |= {"log_softmax", "headed_attention", "l1_loss", "smooth_l1_loss", "kl_div"}
+    tested |= {"normalize", "cosine_similarity", "pairwise_distance"}
     tested |= {"median", "std", "logsumexp", "logcumsumexp", "unique", "norm"}
+    tested |= set("floor ceil trunc round floor_divide remainder fmod hypot arctan2 logaddexp logit fmax fmin clip nan_to_num xlogy".split())
+    tested |= set("leaky_relu elu selu threshold hardtanh relu6 hardsigmoid hardswish softshrink hardshrink".split())
     assert {op.name for op in WITH_GRADIENT if op.kinks} == tested
 
 
