@@ -27,7 +27,8 @@ def pick(name, x, index):
     try:
         return x[index]
     except (IndexError, TypeError, ValueError) as error:
-        raise IndexError(f"{name}: {_out_of_range(x, index) or f'{error}.'} " + received(x=x, index=index)) from None
+        reason = (_out_of_range(x, index) if isinstance(error, IndexError) else None) or f"{error}."
+        raise IndexError(f"{name}: {reason} " + received(x=x, index=index)) from None
 
 
 def _out_of_range(x, index):

@@ -222,7 +222,7 @@ def _turns(row):
     first = np.searchsorted(row, row[order], sorter=order)  # where the run of equal places begins
     turn = np.empty_like(row)
     turn[order] = np.arange(len(row)) - first
-    return [np.flatnonzero(turn == t) for t in range(turn.max(initial=-1) + 1)]
+    return [np.flatnonzero(turn == t) for t in range(turn.max(initial=0) + 1)]
 
 
 # ------------------------------------------------------------------------------------------ by places along an axis
