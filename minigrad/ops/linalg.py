@@ -198,7 +198,7 @@ def mv(x, y, /):
     return matmul(x, y)
 
 
-@op(composed=True, reference=lambda b, x, y, beta=1, alpha=1: beta * b + alpha * (x @ y), samples=lambda rng: [
+@op(composed=True, reference=lambda b, x, y, beta=1, alpha=1: beta * b + alpha * np.matmul(x, y), samples=lambda rng: [
     Sample((normal(rng, 2, 4), normal(rng, 2, 3), normal(rng, 3, 4))),
     Sample((normal(rng, 4), strided(rng, 2, 3), normal(rng, 3, 4)), {"beta": 0.5, "alpha": -2.0}, note="strided, b broadcast"),
     Sample((normal(rng, 2, 1), normal(rng, 2, 0), normal(rng, 0, 4)), note="inner axis of length 0"),
