@@ -101,13 +101,13 @@ LEAKS = {
 BREAKS = {
     "no skip connection": no_skip,
     "no positions": no_positions,
-    "wrong sign for the questions": lambda: wrong_sign("scaled_dot_product_attention", 0),
+    "wrong sign for the questions": lambda: wrong_sign("headed_attention", 0),
 }
 MORE_BREAKS = {
     "every key forbidden but itself": lambda: attention_with(lambda T, S: np.eye(T, S, dtype=bool)),
-    "wrong sign for the keys": lambda: wrong_sign("scaled_dot_product_attention", 1),
-    "wrong sign for the values": lambda: wrong_sign("scaled_dot_product_attention", 2),
-    "wrong sign through the normalization": lambda: wrong_sign("layer_norm", 0),
+    "wrong sign for the keys": lambda: wrong_sign("headed_attention", 1),
+    "wrong sign for the values": lambda: wrong_sign("headed_attention", 2),
+    "wrong sign through the normalization": lambda: wrong_sign("row_norm", 0),
     "wrong sign for the matrices": lambda: wrong_sign("linear", 1),
 }
 

@@ -20,7 +20,7 @@ class Embedding(mg.Layer):
         self.embeddings = mg.Parameter(embeddings_initializer((input_dim, output_dim)))  # (V, E)
 
     def call(self, ids):
-        return mg.embedding(self.embeddings, ids)  # (V, E), (B, T) -> (B, T, E)
+        return mg.embedding(ids, self.embeddings)  # (B, T), (V, E) -> (B, T, E)
 
 
 class PositionalEmbedding(mg.Layer):

@@ -1,0 +1,220 @@
+"""Scaled dot-product attention: a kernel that never holds the scores, and the formula for what the kernel does not know."""
+
+import math
+
+import numpy as np
+
+from .. import kernels, random
+from ..core import op
+from ..errors import DtypeError, ShapeError, received
+from .broadcasting import broadcast_to, promote, sum_to, values
+from .elementwise import add, multiply
+from .linalg import matrix_product
+from .neural import check_rate, counted_dropout
+from .probability import boolean, softmax
+from .samples import ErrorSample, Sample, normal
+from .shape import expand_dims, reshape, swapaxes
+
+__all__ = ["scaled_dot_product_attention"]
+
+NAME = "scaled_dot_product_attention"
+
+
+def _samples(rng):
+    q, k, v = normal(rng, 2, 3, 4, 5), normal(rng, 2, 3, 6, 5), normal(rng, 2, 3, 6, 7)
+    square_k, square_v = normal(rng, 2, 3, 4, 5), normal(rng, 2, 3, 4, 7)
+    yield Sample((q, k, v))
+    yield Sample((q, square_k, square_v), {"is_causal": True}, note="causal")
+    yield Sample((q, k, v), {"scale": 0.3})
+    yield Sample((q, k, v, rng.random((4, 6)) < 0.6), note="mask")
+    yield Sample((q, square_k, square_v, rng.random((2, 1, 4, 4)) < 0.6, normal(rng, 3, 1, 4)), {"is_causal": True},
+                 note="mask, bias and causal")  # fmt: skip
+    heads_inside = [a.transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3) for a in (q, k, v)]
+    yield Sample(tuple(heads_inside), note="strided")
+    yield Sample((normal(rng, 0, 3, 4, 5), normal(rng, 0, 3, 6, 5), normal(rng, 0, 3, 6, 7)), note="0-size")
+
+
+def _reference(q, k, v, mask=None, bias=None, is_causal=False, scale=None, dropout=0.0, enable_gqa=False, seed=None, offset=0):
+    if enable_gqa:
+        k, v = (np.repeat(x, q.shape[-3] // x.shape[-3], axis=-3) for x in (k, v))
+    scores = np.einsum("...td,...sd->...ts", q, k) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    scores = scores if bias is None else scores + bias
+    allowed = np.ones(scores.shape, bool) if mask is None else np.broadcast_to(mask, scores.shape)
+    if is_causal:
+        allowed = allowed & np.tri(*scores.shape[-2:], dtype=bool)
+    e = np.where(allowed, np.exp(scores), 0)
+    weights = e / np.maximum(e.sum(-1, keepdims=True), 1e-300)
+    if dropout:
+        weights = kernels.reference.dropout(weights, dropout, seed, offset)
+    return np.einsum("...ts,...sd->...td", weights, v)
+
+
+# ------------------------------------------------------------------------------------------- four axes, equal heads
+
+
+@op(saves=True, reference=_reference, samples=lambda rng: [
+    *_samples(rng), Sample((normal(rng, 2, 3, 4, 5), normal(rng, 2, 3, 6, 5), normal(rng, 2, 3, 6, 7)),
+                           {"dropout": 0.4, "seed": 3, "offset": 9}, note="dropout"),
+], errors=lambda: [
+    ErrorSample((np.ones((4, 5)), np.ones((6, 5)), np.ones((6, 7))), {}, ShapeError, f"{NAME}.*four axes"),
+], method=False, kinks="a question that may attend to nothing gets 0, and so do its gradients")  # fmt: skip
+def headed_attention(q, k, v, mask=None, bias=None, /, is_causal=False, scale=None, dropout=0.0, seed=None, offset=0):
+    """Attention of h heads.   (B, h, T, dq), (B, h, S, dq), (B, h, S, dv) -> (B, h, T, dv)
+
+    What `scaled_dot_product_attention` says, for four axes, as many heads everywhere, and a dropout whose seed is known.
+
+    >>> import numpy as np
+    >>> q = k = np.zeros((1, 1, 2, 3))
+    >>> v = np.array([[[[2.0], [4.0]]]])
+    >>> headed_attention(q, k, v, is_causal=True)[0, 0, :, 0]
+    array([2., 3.])
+    """
+    if q.ndim != 4:
+        raise ShapeError(f"{NAME}: q, k and v need the four axes (B, h, T or S, width). " + received(q=q, k=k, v=v))
+    q, k, v, *rest = promote((q, k, v) if bias is None else (q, k, v, bias), floating=True)
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if mask is None and bias is None and not dropout:
+        out, lse = kernels.attention(q, k, v, is_causal, scale)
+        return out, (out, lse)
+    scores = kernels.matmul(q, swapaxes(k, -1, -2)) * scale  # (B h T dq)(B h dq S) -> (B h T S)
+    for b in rest:
+        scores += b
+    weights = kernels.softmax(scores, _allowed(mask, is_causal, scores.shape))
+    kept = kernels.dropout(weights, dropout, seed, offset) if dropout else weights
+    return kernels.matmul(kept, v), (weights, kept)  # (B h T S)(B h S dv) -> (B h T dv)
+
+
+@headed_attention.vjp
+def _(g, _, q, k, v, mask, bias, is_causal, scale, dropout, seed, offset, saved):
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if mask is None and bias is None and not dropout:
+        return *kernels.attention_grad(g, q, k, v, *saved, is_causal, scale), None, None
+    weights, kept = saved
+    dv = kernels.matmul(swapaxes(kept, -1, -2), g)  # (B h S T)(B h T dv) -> (B h S dv)
+    dkept = kernels.matmul(g, swapaxes(v, -1, -2))  # (B h T dv)(B h dv S) -> (B h T S)
+    dweights = kernels.dropout(dkept, dropout, seed, offset) if dropout else dkept
+    dscores = kernels.softmax_grad(dweights, weights)
+    dbias = None if bias is None else sum_to(dscores, np.shape(bias))
+    dscores = dscores * scale  # a new array: dbias may be the old one
+    dq = kernels.matmul(dscores, k)  # (B h T S)(B h S dq) -> (B h T dq)
+    dk = kernels.matmul(swapaxes(dscores, -1, -2), q)  # (B h S T)(B h T dq) -> (B h S dq)
+    return dq, dk, dv, None, dbias
+
+
+@headed_attention.composite
+def _(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset):
+    scores = multiply(matrix_product(q, swapaxes(k, -1, -2)), 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    scores = scores if bias is None else add(scores, bias)
+    weights = softmax(scores, where=_allowed(mask, is_causal, scores.shape))
+    return matrix_product(counted_dropout(weights, dropout, seed, offset) if dropout else weights, v)
+
+
+def _allowed(mask, is_causal, shape):
+    """What may be attended to.   -> booleans (.., T, S)"""
+    allowed = np.ones((), bool) if mask is None else values(mask)
+    if is_causal:
+        allowed = allowed & np.tri(*shape[-2:], dtype=bool)  # (T, S): key s <= question t
+    return np.broadcast_to(allowed, shape)
+
+
+# ------------------------------------------------------------------------------------------------ what people call
+
+
+@op(composed=True, reference=_reference, samples=lambda rng: [
+    *_samples(rng),
+    Sample((normal(rng, 2, 6, 4, 5), normal(rng, 2, 3, 7, 5), normal(rng, 2, 3, 7, 4)), {"enable_gqa": True}, note="shared keys"),
+    Sample((normal(rng, 4, 5), normal(rng, 6, 5), normal(rng, 6, 7), rng.random((4, 6)) < 0.6), note="two axes"),
+    Sample((normal(rng, 2, 1, 3, 4, 5), normal(rng, 2, 1, 3, 6, 5), normal(rng, 2, 1, 3, 6, 7), None, normal(rng, 2, 1, 1, 4, 6)),
+           {"dropout": 0.3, "seed": 7}, note="five axes, dropout"),
+], errors=lambda: [
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((2, 3, 6, 4)), np.ones((2, 3, 6, 7))), {}, ShapeError, rf"{NAME}.*dq.*5.*4"),
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((2, 3, 6, 5)), np.ones((2, 3, 5, 7))), {}, ShapeError, rf"{NAME}.*S.*6.*5"),
+    ErrorSample((np.ones((2, 6, 4, 5)), np.ones((2, 3, 6, 5)), np.ones((2, 3, 6, 7))), {}, ShapeError, rf"{NAME}.*heads.*enable_gqa=True"),
+    ErrorSample((np.ones((2, 4, 4, 5)), np.ones((2, 3, 6, 5)), np.ones((2, 3, 6, 7))), {"enable_gqa": True}, ShapeError,
+                rf"{NAME}: 4 heads of q cannot share 3"),
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((2, 3, 6, 5)), np.ones((2, 3, 6, 7)), np.ones((4, 6))), {}, DtypeError,
+                rf"{NAME}.*boolean.*bias="),
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((2, 3, 6, 5)), np.ones((2, 3, 6, 7)), None, True), {}, DtypeError,
+                rf"{NAME}: a bias is made of numbers.*mask="),
+    ErrorSample((np.ones(4), np.ones((2, 4)), np.ones((2, 4))), {}, ShapeError, rf"{NAME}.*as many axes.*\(4,\)"),
+    ErrorSample((np.ones((4, 5)), np.ones((6, 5)), np.ones((6, 7)), np.ones((2, 4, 6), bool)), {}, ShapeError,
+                rf"{NAME}: the mask must broadcast to .*\(4, 6\)"),
+    ErrorSample((np.ones((4, 5)), np.ones((6, 5)), np.ones((6, 7))), {"dropout": 1.0}, ValueError, rf"{NAME}: rate .*1\.0"),
+], method=False, kinks="a question that may attend to nothing gets 0, and so do its gradients")  # fmt: skip
+def scaled_dot_product_attention(
+    q, k, v, mask=None, bias=None, /, is_causal=False, scale=None, dropout=0.0, enable_gqa=False, seed=None, offset=0, generator=None
+):
+    """softmax(q kT * scale + bias) v: every question takes the mean of the values, weighted by how well the keys answer it.
+
+    (..., h, T, dq), (..., h, S, dq), (..., h, S, dv) -> (..., h, T, dv); the questions are in the rows of the scores, the keys in
+    the columns, and every row of weights adds up to 1. ``mask``, boolean and broadcastable to (..., h, T, S), is True where a
+    question may attend to a key; ``is_causal`` forbids keys s > t, also where T and S differ. Forbidden scores are -infinity
+    before the softmax, so their weight is exactly 0; a question that may attend to nothing gets zeros. ``scale`` defaults to
+    1 / sqrt(dq) (Vaswani et al. 2017). ``bias``, broadcastable as the mask, is added to the scores and receives a gradient.
+    ``dropout`` leaves out weights as `dropout` does, by ``seed`` and ``offset``, or else by numbers of the ``generator``.
+    With ``enable_gqa`` q has r times the heads of k and v, and head i of q uses head i // r of theirs. There may be any number
+    of axes before T. Raises ShapeError and DtypeError for what does not fit together.
+
+    >>> import numpy as np
+    >>> q = k = np.zeros((1, 1, 2, 3))
+    >>> v = np.array([[[[2.0], [4.0]]]])
+    >>> scaled_dot_product_attention(q, k, v, is_causal=True)[0, 0, :, 0]
+    array([2., 3.])
+    """
+    check_rate(NAME, dropout)
+    if not 2 <= np.ndim(q) == np.ndim(k) == np.ndim(v):
+        raise ShapeError(f"{NAME}: q, k and v need as many axes, (..., T or S, width). " + received(q=q, k=k, v=v))
+    if enable_gqa:
+        k, v = _shared(q, k), _shared(q, v)
+    _check(q, k, v, mask, bias)
+    lead = q.shape[:-2]
+    if len(lead) != 2:
+        scores = (*lead, q.shape[-2], k.shape[-2])
+        mask, bias = [None if x is None else _folded(broadcast_to(x, scores)) for x in (mask, bias)]
+        q, k, v = _folded(q), _folded(k), _folded(v)
+    if dropout and seed is None:
+        seed, offset = (generator or random.current()).counters(math.prod(q.shape[:-1]) * k.shape[-2])
+    out = headed_attention(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset)
+    return out if len(lead) == 2 else reshape(out, (*lead, *out.shape[-2:]))  # (B, h, T, dv) -> (..., T, dv)
+
+
+def _shared(q, x):
+    """Every head of x as often as heads of q share it.   (..., h, S, width) -> (..., r h, S, width)"""
+    heads, own = (a.shape[-3] if a.ndim > 2 else 1 for a in (q, x))
+    if heads == own:
+        return x
+    if own == 0 or heads % own:
+        raise ShapeError(f"{NAME}: {heads} heads of q cannot share {own} of k and v equally. " + received(q=q, k_or_v=x))
+    *lead, own, S, width = x.shape
+    repeated = broadcast_to(expand_dims(x, -3), (*lead, own, heads // own, S, width))  # (.. h S w) -> (.. h 1 S w) -> (.. h r S w)
+    return reshape(repeated, (*lead, heads, S, width))
+
+
+def _folded(x):
+    """The axes before the last two as the two (B, h).   (..., T, width) -> (B, h, T, width)"""
+    *lead, T, width = (1, 1, *x.shape)
+    return reshape(x, (math.prod(lead[:-1]), lead[-1], T, width))
+
+
+def _check(q, k, v, mask, bias):
+    added = {name: x for name, x in (("mask", mask), ("bias", bias)) if x is not None}
+    shapes = received(q=q, k=k, v=v, **added)
+    if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+        shared = q.ndim > 2 and k.shape[-3] and q.shape[-3] % k.shape[-3] == 0
+        advice = " With enable_gqa=True several heads of q share one of k and v." if shared else ""
+        raise ShapeError(f"{NAME}: q, k and v must agree in the batch B and the heads h.{advice} {shapes}")
+    if q.shape[-1] != k.shape[-1]:
+        raise ShapeError(f"{NAME}: questions and keys must have the same width dq, not {q.shape[-1]} and {k.shape[-1]}. {shapes}")
+    if k.shape[-2] != v.shape[-2]:
+        raise ShapeError(f"{NAME}: every key needs its value, but S is {k.shape[-2]} for k and {v.shape[-2]} for v. {shapes}")
+    scores = (*q.shape[:-1], k.shape[-2])
+    axes = "(B, h, T, S)" if q.ndim == 4 else "(..., T, S)"
+    for name, x in added.items():
+        if np.ndim(x) > len(scores) or any(m not in (1, n) for m, n in zip(np.shape(x)[::-1], scores[::-1])):
+            raise ShapeError(f"{NAME}: the {name} must broadcast to {axes} = {scores}. {shapes}")
+    if mask is not None:
+        if np.asarray(values(mask)).dtype.kind == "f":
+            raise DtypeError(f"{NAME}: a mask must be boolean, True where a question may attend; numbers to add are bias=. {shapes}")
+        boolean(NAME, mask)
+    if bias is not None and np.asarray(values(bias)).dtype.kind != "f":
+        raise DtypeError(f"{NAME}: a bias is made of numbers that are added to the scores; booleans are mask=. {shapes}")
