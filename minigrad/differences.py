@@ -12,6 +12,7 @@ import numpy as np
 STEP = 2.0**-10
 INCONCLUSIVE = 1e-6  # relative error of the quotient itself, above which nothing can be said
 _GOOD = 1e-7  # relative error with which we are content; above it smaller steps are tried
+_PLAIN = 0.03  # relative error from which a kink is no bend of the slope's own slope, which smaller steps straighten
 _SMALLER = (2**4, 2**8, 2**12, 2**16)
 _ROUNDING = 16 * np.finfo(np.float64).eps
 _SMALL = 1e-3  # a slope below this share of its neighbours, or of the value, is measured against them
@@ -31,15 +32,19 @@ def along(value, here, size, noise=0.0, reach=1.0, step=STEP):
 
     ``here`` is value(0), ``size`` the magnitude of what was added up for each output, which sets the rounding; ``noise`` is what
     two calls at the same point differ in; ``reach`` is the magnitude of the inputs, with which the step grows. A function that
-    is too steep for the step, or not defined so far out, is asked again at smaller ones; one with a kink is not.
+    is too steep for the step, or not defined so far out, is asked again at smaller ones; one with a plain kink is not.
     """
     step = step * 2.0 ** np.round(np.log2(max(1.0, reach)))
     best = _quotient(value, here, size, noise, reach, step)
+    better = np.ones(best.error.shape, bool)
     for divisor in _SMALLER:
-        if best.kinked.any() or (best.error <= _GOOD * _scale(best.slope, size)).all():
+        scale = _scale(best.slope, size)
+        if (best.kinked & (best.error > _PLAIN * scale)).any() or (best.error <= _GOOD * scale).all():
             break
         other = _quotient(value, here, size, noise, reach, step / divisor)
-        best = Quotient(*[np.where(other.error <= best.error, new, old) for new, old in zip(other, best)])
+        # where a smaller step did not help, noise rules, in which a still smaller one would drown
+        better &= (other.error < best.error) | np.isinf(best.error)
+        best = Quotient(*[np.where(better, new, old) for new, old in zip(other, best)])
     if best.kinked.any():  # the error of noise and of jumps grows where the step shrinks, that of a kink does not
         closer = _quotient(value, here, size, noise, reach, step / _SMALLER[0])
         best = best._replace(kinked=best.kinked & (closer.error < 4 * best.error))
