@@ -97,7 +97,7 @@ def apply(ufunc, x, y=None):
 
 def _apply_large(ufunc, xs):
     arrays = [x for x in xs if isinstance(x, ndarray)]
-    dtype = arrays[0].dtype
-    if dtype.kind != "f" or any(x.dtype != dtype for x in arrays):
+    dtype, shapes = arrays[0].dtype, {x.shape for x in arrays}
+    if dtype.kind != "f" or any([x.dtype != dtype for x in arrays]):
         return ufunc(*xs)
-    return ufunc(*xs, out=empty(np.broadcast_shapes(*[x.shape for x in arrays]), dtype))
+    return ufunc(*xs, out=empty(shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes), dtype))
