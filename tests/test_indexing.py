@@ -34,13 +34,17 @@ def shapes_and_indices(draw):
         return shape, places
     together = draw(st.sampled_from([(), (1,), (3,), (2, 1), (2, 3)]))
     index, left = [], list(shape)
+    mask = draw(st.integers(0, len(shape))) if together == () else None  # where one comes: two would have to broadcast
     while left and draw(st.booleans() | st.just(True)):
         n = left.pop(0)
         index += [None] * draw(st.integers(0, 1))
-        index.append(draw(st.one_of(
-            st.slices(n), st.integers(-n, n - 1),
-            arrays.arrays(np.int64, draw(st.sampled_from([together, (1,) * len(together)])), elements=st.integers(-n, n - 1)),
-        )))  # fmt: skip
+        places = arrays.arrays(
+            np.int64, draw(st.sampled_from([together, (1,) * len(together)])), elements=st.integers(-n, n - 1)
+        )
+        if mask == len(left):
+            index.append(draw(arrays.arrays(bool, (n,))))
+        else:
+            index.append(draw(st.slices(n) | st.integers(-n, n - 1) | places))
     if draw(st.booleans()):
         index.insert(draw(st.integers(0, len(index))), Ellipsis)
     return shape, tuple(index)
@@ -184,6 +188,7 @@ def test_assignment_names_the_functional_form():
     ((slice(None), np.array([[0, 1], [5, 9]])), r"element \[1, 0\] of the index for axis 1 is 5, outside -3 to 2"),
     ((Ellipsis, [0, -5]), r"element \[1\] of the index for axis 2 is -5, outside -4 to 3"),
     ((None, 0, [0, 3]), r"element \[1\] of the index for axis 1 is 3"),
+    ((True, 0, [0, 9]), r"element \[1\] of the index for axis 1 is 9"),
     ((np.ones((2, 3), bool), [0, 0, 0, 0, 0, 7]), r"element \[5\] of the index for axis 2 is 7"),
     (2, "index 2 is out of bounds for axis 0"), ((0, 0, 0, 0), "too many indices"), ("name", "only integers"),
     (np.ones((3, 2), bool), "boolean index did not match"), (([0, 1], [0, 1, 2]), "could not be broadcast"),

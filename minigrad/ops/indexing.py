@@ -34,7 +34,7 @@ def pick(name, x, index):
 def _out_of_range(x, index):
     """Which element of an integer array in the index x does not have, and where it stands; None if another thing is wrong."""
     parts = [np.asarray(i) if isinstance(i, list) else i for i in (index if isinstance(index, tuple) else (index,))]
-    takes = [0 if i is None or i is Ellipsis else i.ndim if _is_mask(i) else 1 for i in parts]  # so many axes of x
+    takes = [np.ndim(i) if _is_mask(i) else 0 if i is None or i is Ellipsis else 1 for i in parts]  # so many axes of x
     axis = 0
     for part, taken in zip(parts, takes):
         if isinstance(part, np.ndarray) and part.dtype.kind in "iu" and part.ndim and axis < x.ndim:
@@ -48,7 +48,7 @@ def _out_of_range(x, index):
 
 
 def _is_mask(part):
-    return isinstance(part, np.ndarray) and part.dtype.kind == "b"
+    return isinstance(part, bool | np.bool_) or (isinstance(part, np.ndarray) and part.dtype.kind == "b")
 
 
 def repeats(index):

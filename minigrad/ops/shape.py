@@ -170,7 +170,7 @@ def _(g, _, x, axis):
     return (reshape(g, x.shape),)
 
 
-def _at_least(rank, shape_of):
+def _at_least(rank, shapes, shape_of):
     name = f"atleast_{rank}d"
 
     def at_least(*xs):
@@ -178,14 +178,11 @@ def _at_least(rank, shape_of):
         return xs[0] if len(xs) == 1 else tuple(xs)
 
     at_least.__name__ = at_least.__qualname__ = name
-    shape = {1: "(1,)", 2: "(1, 4)", 3: "(1, 4, 1)"}[rank]
-    at_least.__doc__ = f"""Axes of length 1 added where there are fewer than {rank}; several tensors give a tuple.   {
-        {1: "() -> (1)", 2: "(n) -> (1, n)", 3: "(m, n) -> (m, n, 1)"}[rank]
-    }
+    at_least.__doc__ = f"""Axes of length 1 added where there are fewer than {rank}; several tensors give a tuple.   {shapes}
 
     >>> import numpy as np
-    >>> {name}(np.ones({"()" if rank == 1 else "4"})).shape
-    {shape}
+    >>> {name}(np.ones(())).shape
+    {(1,) * rank}
     """
     numpy = getattr(np, name)
     return op(
@@ -196,11 +193,13 @@ def _at_least(rank, shape_of):
     )(at_least)  # fmt: skip
 
 
-atleast_1d = _at_least(1, lambda shape: (1,))
-atleast_2d = _at_least(2, lambda shape: (1, *(shape or (1,))))
+atleast_1d = _at_least(1, "() -> (1)", lambda shape: (1,))
+atleast_2d = _at_least(2, "(n) -> (1, n)", lambda shape: (1,) * (2 - len(shape)) + shape)
 atleast_3d = _at_least(
-    3, lambda shape: (*((1,) * (len(shape) < 2)), *(shape or (1,)), 1)
-)  # (n) -> (1, n, 1), (m, n) -> (m, n, 1)
+    3,
+    "(n) -> (1, n, 1), (m, n) -> (m, n, 1)",
+    lambda shape: (*shape, 1) if len(shape) == 2 else (1, *(shape or (1,)), 1),
+)
 
 
 # ------------------------------------------------------------------------------------------------ axes in another order
