@@ -90,6 +90,8 @@ class Tensor:
         """Add the gradient of this tensor with respect to every leaf to the leaf's ``.grad``.
 
         ``gradient`` weighs the elements; a tensor of size 1 needs none. The graph is freed unless ``retain_graph``.
+        A plain array that an op was given is kept as it is, not copied: who changes it before backward changes the gradient
+        (`detect_anomaly` finds out); a leaf that was changed raises.
         With ``create_graph`` the gradients have a graph of their own, held by ``.grad``: a reference cycle until
         ``.grad`` is cleared; `grad()` returns them instead and makes none.
         Raises GradientError where no gradient can flow, ShapeError where ``gradient`` has another shape.
@@ -741,6 +743,9 @@ class Tensor:
     def addmm(self, x: TensorLike, y: TensorLike, beta: int = 1, alpha: int = 1) -> Tensor:
         """beta b + alpha (x y), where b broadcasts to the product; with beta 0 it is not looked at.   (m, n), (m, k), (k, n) -> (m, n)"""
 
+    def outer(self, y: TensorLike) -> Tensor:
+        """Every element of x times every element of y, both in a row.   (m), (n) -> (m, n)"""
+
     def vecdot(self, y: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
         """Sum of the products of the elements along an axis; the other axes broadcast.   (..., n), (..., n) -> (...)"""
 
@@ -749,6 +754,9 @@ class Tensor:
 
     def cross(self, y: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
         """Vector product of vectors with three elements along an axis; the other axes broadcast.   (..., 3), (..., 3) -> (..., 3)"""
+
+    def kron(self, y: TensorLike) -> Tensor:
+        """Kronecker product: a copy of y, multiplied, for every element of x.   (m, n), (p, q) -> (m p, n q)"""
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int = ..., dim2: int = ...) -> Tensor:
         """Sum of the diagonal of two axes; ``offset`` counts diagonals to the right of the main one.   (.. n .. n ..) -> (...)"""
@@ -786,7 +794,7 @@ class Tensor:
         value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
         """
 
-    def dropout(self, rate: builtins.float = 0.5, seed: Any = None, offset: int = 0, training: builtins.bool = True, generator: Any = None) -> Tensor:
+    def dropout(self, rate: builtins.float = 0.5, seed: Any = None, offset: int = 0, training: builtins.bool = True, generator: Any = None, *, p: builtins.float = ...) -> Tensor:
         """Each element kept with probability 1 - rate and divided by it, or else 0.   (...) -> (...)
 
         The choice for element i is a hash of (seed, offset + i): the same in forward, backward and recomputation (Srivastava

@@ -35,30 +35,31 @@ from . import special as special
 
 __all__ = [
     "celu", "elu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu",
-    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "tanhshrink", "threshold", "broadcast_to", "dot",
-    "einsum", "inner", "tensordot", "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
+    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "tanhshrink", "threshold",
+    "scaled_dot_product_attention", "broadcast_to", "dot", "einsum", "inner", "tensordot", "cosine_similarity",
+    "normalize", "pairwise_distance", "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
     "arctanh", "astype", "clip", "cos", "cosh", "divide", "exp", "exp2", "expm1", "fmax", "fmin", "hypot", "lerp",
     "log", "log10", "log1p", "log2", "logaddexp", "logit", "maximum", "minimum", "multiply", "nan_to_num", "negative",
     "power", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh",
     "where", "array_split", "cat", "chunk", "column_stack", "concatenate", "dstack", "hstack", "split", "stack",
     "unbind", "vstack", "addmm", "bmm", "cross", "kron", "linear", "matmul", "mv", "outer", "trace", "vdot", "vecdot",
+    "allclose", "array_equal", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "equal", "greater",
+    "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift",
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
     "smooth_l1_loss", "dropout", "embedding", "gelu", "glu", "batch_norm", "group_norm", "layer_norm", "rms_norm",
-    "scaled_dot_product_attention", "cosine_similarity", "normalize", "pairwise_distance", "log_softmax", "softmax",
-    "softmin", "norm", "allclose", "array_equal", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "equal",
-    "greater", "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift", "gather", "index_add",
-    "index_select", "masked_fill", "masked_select", "scatter", "scatter_add", "take", "take_along_axis", "all", "any",
-    "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean", "median", "min", "nanmean", "nansum", "prod",
-    "std", "sum", "var", "var_mean", "ceil", "floor", "floor_divide", "fmod", "remainder", "round", "trunc", "cumprod",
-    "cumsum", "logcumsumexp", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "diag", "diag_embed",
-    "diagonal", "expand", "expand_dims", "flatten", "flip", "fliplr", "flipud", "meshgrid", "moveaxis", "movedim",
-    "pad", "permute", "ravel", "repeat", "repeat_interleave", "reshape", "roll", "rot90", "squeeze", "swapaxes", "tile",
-    "transpose", "tril", "triu", "unflatten", "unfold", "unsqueeze", "argsort", "nonzero", "searchsorted", "sort",
-    "topk", "unique", "digamma", "erf", "erfc", "lgamma", "polygamma", "xlogy", "absolute", "acos", "acosh", "amax",
-    "amin", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_invert", "bitwise_left_shift", "bitwise_right_shift",
-    "clamp", "concat", "cumulative_prod", "cumulative_sum", "div", "eq", "fix", "ge", "gt", "le", "lt", "mm", "mod",
-    "mul", "ne", "neg", "permute_dims", "pow", "rint", "sub", "swapdims", "swish", "true_divide",
+    "norm", "gather", "index_add", "index_select", "masked_fill", "masked_select", "scatter", "scatter_add", "take",
+    "take_along_axis", "log_softmax", "softmax", "softmin", "all", "any", "argmax", "argmin", "count_nonzero",
+    "logsumexp", "max", "mean", "median", "min", "nanmean", "nansum", "prod", "std", "sum", "var", "var_mean", "ceil",
+    "floor", "floor_divide", "fmod", "remainder", "round", "trunc", "cumprod", "cumsum", "logcumsumexp", "atleast_1d",
+    "atleast_2d", "atleast_3d", "broadcast_arrays", "diag", "diag_embed", "diagonal", "expand", "expand_dims",
+    "flatten", "flip", "fliplr", "flipud", "meshgrid", "moveaxis", "movedim", "pad", "permute", "ravel", "repeat",
+    "repeat_interleave", "reshape", "roll", "rot90", "squeeze", "swapaxes", "tile", "transpose", "tril", "triu",
+    "unflatten", "unfold", "unsqueeze", "argsort", "nonzero", "searchsorted", "sort", "topk", "unique", "digamma",
+    "erf", "erfc", "lgamma", "polygamma", "xlogy", "absolute", "acos", "acosh", "amax", "amin", "asin", "asinh", "atan",
+    "atan2", "atanh", "bitwise_invert", "bitwise_left_shift", "bitwise_right_shift", "clamp", "concat",
+    "cumulative_prod", "cumulative_sum", "div", "eq", "fix", "ge", "gt", "le", "lt", "mm", "mod", "mul", "ne", "neg",
+    "permute_dims", "pow", "rint", "sub", "swapdims", "swish", "true_divide",
 ]
 
 TensorLike = Tensor | npt.NDArray[Any] | np.generic | float | Sequence[Any]
@@ -122,7 +123,7 @@ def tanhshrink(x: TensorLike) -> Tensor:
 def threshold(x: TensorLike, threshold: Any, value: Any = ..., *, constant_values: Any = ...) -> Tensor:
     """x where x > threshold, else value.   (...) -> (...)"""
 
-def scaled_dot_product_attention(q: TensorLike, k: TensorLike, v: TensorLike, mask: TensorLike | None = None, bias: TensorLike | None = None, is_causal: bool = False, scale: Any = None, dropout: float = 0.0, enable_gqa: bool = False, seed: Any = None, offset: int = 0, generator: Any = None) -> Tensor:
+def scaled_dot_product_attention(q: TensorLike, k: TensorLike, v: TensorLike, mask: TensorLike | None = None, bias: TensorLike | None = None, is_causal: bool = False, scale: Any = None, dropout: float = 0.0, enable_gqa: bool = False, seed: Any = None, offset: int = 0, generator: Any = None, *, dropout_p: float = ...) -> Tensor:
     """softmax(q kT * scale + bias) v: every question takes the mean of the values, weighted by how well the keys answer it.
 
     (..., h, T, dq), (..., h, S, dq), (..., h, S, dv) -> (..., h, T, dv); the questions are in the rows of the scores, the keys in
@@ -438,125 +439,6 @@ def vecdot(x: TensorLike, y: TensorLike, axis: int = -1, *, dim: int = ..., dime
 def matrix_product(x: TensorLike, y: TensorLike) -> Tensor:
     """Matrix product over the last two axes; the axes before broadcast.   (..., m, k), (..., k, n) -> (..., m, n)"""
 
-def binary_cross_entropy_with_logits(logits: TensorLike, target: TensorLike, weight: TensorLike | None = None, pos_weight: TensorLike | None = None, reduction: str = 'mean') -> Tensor:
-    """Minus the log-likelihood of yes-or-no targets, from logits.   (...), (...) -> ()
-
-    -weight (pos_weight target log(sigmoid(x)) + (1 - target) log(sigmoid(-x))), without overflow and without a logarithm
-    of 0; ``weight`` and ``pos_weight`` broadcast to the shape of the logits.
-    Raises ShapeError where the shapes differ, also where they would broadcast.
-    """
-
-def cross_entropy(logits: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, label_smoothing: float = 0.0, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
-    """Minus the logarithm of the probability that softmax(logits) gives the target.   (..., V), (...) -> ()
-
-    For classes, integers (...): loss = logsumexp(logits) - logits[target], in nats, times weight[target]; a target equal to
-    ``ignore_index`` counts as nothing, and "mean" divides by the sum of the weights of those that count (1 each by default).
-    For probabilities, floating (..., V): loss = -sum(weight * target * log_softmax(logits)), and "mean" divides by the rows.
-    ``label_smoothing`` s moves the target to (1 - s) target + s / V. The classes are the last ``axis``; in PyTorch axis 1.
-    The mean over no targets is NaN with the gradient 0.
-    Raises IndexError for a target outside 0 .. V - 1, ShapeError where the shapes do not fit.
-    """
-
-def huber_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean', delta: float = 1.0) -> Tensor:
-    """d^2 / 2 for differences up to delta, beyond it delta (|d| - delta / 2) (Huber 1964).   (...), (...) -> ()
-
-    Raises ShapeError where the shapes differ, also where they would broadcast.
-    """
-
-def kl_div(log_probs: TensorLike, target: TensorLike, reduction: str = 'mean', log_target: bool = False) -> Tensor:
-    """Kullback-Leibler divergence of a prediction from the target, sum(t (log(t) - log_probs)), with 0 log(0) = 0.   (...), (...) -> ()
-
-    The first argument holds logarithms of probabilities, the second probabilities, or with ``log_target`` logarithms too.
-    "mean" divides by the number of elements, as PyTorch's; "batchmean" by the length of the first axis, which is the divergence.
-    Raises ShapeError where the shapes differ, also where they would broadcast.
-    """
-
-def l1_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean') -> Tensor:
-    """Absolute difference.   (...), (...) -> ()
-
-    Raises ShapeError where the shapes differ, also where they would broadcast.
-    """
-
-def mse_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean') -> Tensor:
-    """Squared difference.   (...), (...) -> ()
-
-    Raises ShapeError where the shapes differ, also where they would broadcast.
-    """
-
-def nll_loss(log_probs: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
-    """Minus the log-probability of the target: what is left of `cross_entropy` after log_softmax.   (..., V), (...) -> ()
-
-    loss = -weight[target] log_probs[target]; "mean" divides by the sum of the weights. Targets equal to ``ignore_index`` count
-    as nothing. The classes are the last ``axis``; in PyTorch axis 1. Raises as `cross_entropy` does.
-    """
-
-def smooth_l1_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean', beta: float = 1.0) -> Tensor:
-    """|d| - beta / 2, but d^2 / (2 beta) for differences up to beta; 0 for beta is `l1_loss`.   (...), (...) -> ()
-
-    `huber_loss` divided by its delta (Girshick 2015). Raises ShapeError where the shapes differ, also where they would broadcast.
-    """
-
-def dropout(x: TensorLike, rate: float = 0.5, seed: Any = None, offset: int = 0, training: bool = True, generator: Any = None) -> Tensor:
-    """Each element kept with probability 1 - rate and divided by it, or else 0.   (...) -> (...)
-
-    The choice for element i is a hash of (seed, offset + i): the same in forward, backward and recomputation (Srivastava
-    et al. 2014). Without a seed, both numbers come from ``generator``, by default the current one (`random.using`), which
-    never gives the same numbers again. While not ``training`` x comes back as it is.
-    Raises ValueError for a rate outside 0 <= rate < 1.
-    """
-
-def embedding(ids: TensorLike, weight: TensorLike, padding_idx: Any = None) -> Tensor:
-    """The rows of a table, one per id: one-hot(ids) times the table.   integers (...), (V, E) -> (..., E)
-
-    The row ``padding_idx`` is looked up as every other, but gets no gradient.
-    Raises IndexError for an id outside 0 .. V - 1, naming it and its place; DtypeError where ids are not integers.
-    """
-
-def gelu(x: TensorLike, approximate: str = 'none') -> Tensor:
-    """Gaussian error linear unit, x times the probability that a standard normal is below x.   (...) -> (...)
-
-    "none": x/2 (1 + erf(x / sqrt(2))); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
-    """
-
-def glu(x: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
-    """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
-
-    value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
-    """
-
-def batch_norm(x: TensorLike, mean: TensorLike | None = None, var: TensorLike | None = None, gamma: TensorLike | None = None, beta: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
-    """Every feature shifted to mean 0, scaled to variance 1 over the batch, then gamma * x + beta.   (..., F), (F) x 4 -> (..., F)
-
-    gamma * (x - mean) / sqrt(var + eps) + beta (Ioffe and Szegedy 2015): without ``mean`` and ``var`` those of this batch, over
-    all axes but the features' ``axis``; with them, those. Nothing is remembered: unlike PyTorch's, whose ``running_mean`` and
-    ``running_var`` change in place while training, running averages are the caller's, from ``var_mean(x, axes)``, which can
-    be handed in. The features are the last axis, in PyTorch axis 1.
-    Raises ShapeError where a row of numbers has another length, ValueError for one statistic without the other.
-    """
-
-def group_norm(x: TensorLike, groups: TensorLike, gamma: TensorLike | None = None, beta: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
-    """Each group of features of each row to mean 0 and variance 1, then gamma * x + beta.   (B, ..., F), G, (F), (F) -> (B, ..., F)
-
-    The features, neighbours along ``axis``, make G equal groups; mean and variance are over a group and all axes between, apart
-    for each row of the batch, the first axis (Wu and He 2018). With G = F it is instance normalization. The features
-    are the last axis, in PyTorch axis 1. Raises ShapeError where they cannot be divided into G groups.
-    """
-
-def layer_norm(x: TensorLike, gamma: TensorLike | None = None, beta: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
-    """Every row shifted to mean 0, scaled to variance 1, then gamma * row + beta.   (..., E), (E), (E) -> (..., E)
-
-    gamma * (x - mean) / sqrt(var + eps) + beta, mean and variance over the features of one row (Ba et al. 2016). A row is
-    one ``axis`` or several; gamma and beta have their lengths. PyTorch's normalized_shape are the lengths of the last axes.
-    Raises ShapeError where gamma or beta has another shape.
-    """
-
-def rms_norm(x: TensorLike, gamma: TensorLike | None = None, eps: float = 1e-05) -> Tensor:
-    """Every row divided by the root of its mean square, then times gamma.   (..., E), (E) -> (..., E)
-
-    gamma * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). PyTorch's default epsilon is the
-    smallest step of the dtype. Raises ShapeError where gamma is not of length E.
-    """
-
 def allclose(x: Any, y: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """Whether `isclose` holds for every element, as a Python bool.   (...), (...) -> bool"""
 
@@ -625,6 +507,125 @@ def not_equal(x: TensorLike, y: TensorLike) -> Tensor:
 
 def right_shift(x: TensorLike, y: TensorLike) -> Tensor:
     """x divided by 2 to the power y and rounded down, by moving bits.   (...), (...) -> (...)"""
+
+def binary_cross_entropy_with_logits(logits: TensorLike, target: TensorLike, weight: TensorLike | None = None, pos_weight: TensorLike | None = None, reduction: str = 'mean') -> Tensor:
+    """Minus the log-likelihood of yes-or-no targets, from logits.   (...), (...) -> ()
+
+    -weight (pos_weight target log(sigmoid(x)) + (1 - target) log(sigmoid(-x))), without overflow and without a logarithm
+    of 0; ``weight`` and ``pos_weight`` broadcast to the shape of the logits.
+    Raises ShapeError where the shapes differ, also where they would broadcast.
+    """
+
+def cross_entropy(logits: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, label_smoothing: float = 0.0, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    """Minus the logarithm of the probability that softmax(logits) gives the target.   (..., V), (...) -> ()
+
+    For classes, integers (...): loss = logsumexp(logits) - logits[target], in nats, times weight[target]; a target equal to
+    ``ignore_index`` counts as nothing, and "mean" divides by the sum of the weights of those that count (1 each by default).
+    For probabilities, floating (..., V): loss = -sum(weight * target * log_softmax(logits)), and "mean" divides by the rows.
+    ``label_smoothing`` s moves the target to (1 - s) target + s / V. The classes are the last ``axis``; in PyTorch axis 1.
+    The mean over no targets is NaN with the gradient 0.
+    Raises IndexError for a target outside 0 .. V - 1, ShapeError where the shapes do not fit.
+    """
+
+def huber_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean', delta: float = 1.0) -> Tensor:
+    """d^2 / 2 for differences up to delta, beyond it delta (|d| - delta / 2) (Huber 1964).   (...), (...) -> ()
+
+    Raises ShapeError where the shapes differ, also where they would broadcast.
+    """
+
+def kl_div(log_probs: TensorLike, target: TensorLike, reduction: str = 'mean', log_target: bool = False) -> Tensor:
+    """Kullback-Leibler divergence of a prediction from the target, sum(t (log(t) - log_probs)), with 0 log(0) = 0.   (...), (...) -> ()
+
+    The first argument holds logarithms of probabilities, the second probabilities, or with ``log_target`` logarithms too.
+    "mean" divides by the number of elements, as PyTorch's; "batchmean" by the length of the first axis, which is the divergence.
+    Raises ShapeError where the shapes differ, also where they would broadcast.
+    """
+
+def l1_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean') -> Tensor:
+    """Absolute difference.   (...), (...) -> ()
+
+    Raises ShapeError where the shapes differ, also where they would broadcast.
+    """
+
+def mse_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean') -> Tensor:
+    """Squared difference.   (...), (...) -> ()
+
+    Raises ShapeError where the shapes differ, also where they would broadcast.
+    """
+
+def nll_loss(log_probs: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    """Minus the log-probability of the target: what is left of `cross_entropy` after log_softmax.   (..., V), (...) -> ()
+
+    loss = -weight[target] log_probs[target]; "mean" divides by the sum of the weights. Targets equal to ``ignore_index`` count
+    as nothing. The classes are the last ``axis``; in PyTorch axis 1. Raises as `cross_entropy` does.
+    """
+
+def smooth_l1_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean', beta: float = 1.0) -> Tensor:
+    """|d| - beta / 2, but d^2 / (2 beta) for differences up to beta; 0 for beta is `l1_loss`.   (...), (...) -> ()
+
+    `huber_loss` divided by its delta (Girshick 2015). Raises ShapeError where the shapes differ, also where they would broadcast.
+    """
+
+def dropout(x: TensorLike, rate: float = 0.5, seed: Any = None, offset: int = 0, training: bool = True, generator: Any = None, *, p: float = ...) -> Tensor:
+    """Each element kept with probability 1 - rate and divided by it, or else 0.   (...) -> (...)
+
+    The choice for element i is a hash of (seed, offset + i): the same in forward, backward and recomputation (Srivastava
+    et al. 2014). Without a seed, both numbers come from ``generator``, by default the current one (`random.using`), which
+    never gives the same numbers again. While not ``training`` x comes back as it is.
+    Raises ValueError for a rate outside 0 <= rate < 1.
+    """
+
+def embedding(ids: TensorLike, weight: TensorLike, padding_idx: Any = None) -> Tensor:
+    """The rows of a table, one per id: one-hot(ids) times the table.   integers (...), (V, E) -> (..., E)
+
+    The row ``padding_idx`` is looked up as every other, but gets no gradient.
+    Raises IndexError for an id outside 0 .. V - 1, naming it and its place; DtypeError where ids are not integers.
+    """
+
+def gelu(x: TensorLike, approximate: str = 'none') -> Tensor:
+    """Gaussian error linear unit, x times the probability that a standard normal is below x.   (...) -> (...)
+
+    "none": x/2 (1 + erf(x / sqrt(2))); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
+    """
+
+def glu(x: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
+
+    value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
+    """
+
+def batch_norm(x: TensorLike, mean: TensorLike | None = None, var: TensorLike | None = None, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    """Every feature shifted to mean 0, scaled to variance 1 over the batch, then weight * x + bias.   (..., F), (F) x 4 -> (..., F)
+
+    weight * (x - mean) / sqrt(var + eps) + bias (Ioffe and Szegedy 2015): without ``mean`` and ``var`` those of this batch, over
+    all axes but the features' ``axis``; with them, those. Nothing is remembered: unlike PyTorch's, whose ``running_mean`` and
+    ``running_var`` change in place while training, running averages are the caller's, from ``var_mean(x, axes)``, which can
+    be handed in. The features are the last axis, in PyTorch axis 1.
+    Raises ShapeError where a row of numbers has another length, ValueError for one statistic without the other.
+    """
+
+def group_norm(x: TensorLike, groups: TensorLike, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    """Each group of features of each row to mean 0 and variance 1, then weight * x + bias.   (B, ..., F), G, (F), (F) -> (B, ..., F)
+
+    The features, neighbours along ``axis``, make G equal groups; mean and variance are over a group and all axes between, apart
+    for each row of the batch, the first axis (Wu and He 2018). With G = F it is instance normalization. The features
+    are the last axis, in PyTorch axis 1. Raises ShapeError where they cannot be divided into G groups.
+    """
+
+def layer_norm(x: TensorLike, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    """Every row shifted to mean 0, scaled to variance 1, then weight * row + bias.   (..., E), (E), (E) -> (..., E)
+
+    weight * (x - mean) / sqrt(var + eps) + bias, mean and variance over the features of one row (Ba et al. 2016). A row is
+    one ``axis`` or several; weight and bias have their lengths. PyTorch's normalized_shape are the lengths of the last axes.
+    Raises ShapeError where weight or bias has another shape.
+    """
+
+def rms_norm(x: TensorLike, weight: TensorLike | None = None, eps: float = 1e-05) -> Tensor:
+    """Every row divided by the root of its mean square, then times weight.   (..., E), (E) -> (..., E)
+
+    weight * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). PyTorch's default epsilon is the
+    smallest step of the dtype. Raises ShapeError where weight is not of length E.
+    """
 
 def norm(x: TensorLike, ord: Any = None, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Length of a vector, (sum |x|^ord)^(1 / ord), or norm of a matrix, as NumPy's.   (...) -> (... without axis)
@@ -822,7 +823,7 @@ def atleast_2d(*xs: TensorLike) -> Any:
     """Axes of length 1 added where there are fewer than 2; several tensors give a tuple.   (n) -> (1, n)"""
 
 def atleast_3d(*xs: TensorLike) -> Any:
-    """Axes of length 1 added where there are fewer than 3; several tensors give a tuple.   (m, n) -> (m, n, 1)"""
+    """Axes of length 1 added where there are fewer than 3; several tensors give a tuple.   (n) -> (1, n, 1), (m, n) -> (m, n, 1)"""
 
 def broadcast_arrays(*xs: TensorLike) -> tuple[Tensor, ...]:
     """Several tensors repeated to one shape, as a tuple.   (m, 1), (n) -> (m, n), (m, n)"""
