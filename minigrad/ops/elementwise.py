@@ -776,6 +776,8 @@ def clip(x, min=None, max=None, /):
     >>> clip(np.array([-3.0, 0.5, 3.0]), -1.0, 1.0), clip(np.array([-3.0, 3.0]), max=2.0)
     (array([-1. ,  0.5,  1. ]), array([-3.,  2.]))
     """
+    if not isinstance(x, np.ndarray):
+        x = np.asarray(x, np.result_type(*[v for v in (x, min, max) if v is not None]))
     if min is not None:
         x = memory.apply(np.maximum, x, min)
     return x if max is None else memory.apply(np.minimum, x, max)
@@ -826,13 +828,13 @@ def lerp(x, y, weight, /):
     >>> lerp(np.array([1.0, 2.0]), np.array([3.0, 3.0]), 0.25)
     array([1.5 , 2.25])
     """
-    step = np.subtract(y, x)
+    step = y - x
     return np.where(np.less(weight, 0.5), x + weight * step, y - (1 - weight) * step)  # exact at both ends
 
 
 @lerp.vjp
 def _(g, _, x, y, weight, wanted):
-    (weight,) = as_exact(g, weight)
+    x, y, weight = as_exact(g, x, y, weight)
     return (multiply(g, subtract(1.0, weight)) if wanted[0] else None, multiply(g, weight) if wanted[1] else None,
             multiply(g, subtract(y, x)) if wanted[2] else None)  # fmt: skip
 
