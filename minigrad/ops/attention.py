@@ -192,8 +192,8 @@ def _shared(q, x):
 
 def _folded(x):
     """The axes before the last two as the two (B, h).   (..., T, width) -> (B, h, T, width)"""
-    *lead, T, width = (1, 1, *x.shape)
-    return reshape(x, (math.prod(lead[:-1]), lead[-1], T, width))
+    lead = (1, 1, *x.shape[:-2])
+    return reshape(x, (math.prod(lead[:-1]), lead[-1], *x.shape[-2:]))
 
 
 def _check(q, k, v, mask, bias):
