@@ -180,20 +180,26 @@ Tensor.permute = _numbers(ops.permute, None)
 Tensor.at = property(ops.At, doc="Places of a tensor, for building a new one that differs there: x.at[index].set(values).")
 Tensor.transpose = _transpose
 Tensor.astype = Tensor.to = _to
-Tensor.float = lambda x: _to(x, np.dtype(np.float32))
-Tensor.double = lambda x: _to(x, np.dtype(np.float64))
-Tensor.long = lambda x: _to(x, np.dtype(np.int64))
-Tensor.bool = lambda x: _to(x, np.dtype(bool))
 Tensor.T = property(lambda x: ops.permute(x), doc="All axes reversed.")
 Tensor.mT = property(lambda x: ops.swapaxes(x, -1, -2), doc="The last two axes exchanged.")
 Tensor.device = property(lambda x: "cpu", doc="Where the elements are: always the CPU.")
 Tensor.nbytes = property(lambda x: x._data.nbytes, doc="Bytes that the elements take.")
 Tensor.itemsize = property(lambda x: x._data.itemsize, doc="Bytes that one element takes.")
-Tensor.tolist = lambda x: x._data.tolist()
-Tensor.clone = Tensor.copy = lambda x: ops.add(x, 0)
-Tensor.dim = lambda x: x.ndim
-Tensor.numel = lambda x: x.size
-Tensor.zero_grad = lambda x: setattr(x, "grad", None)
+
+for _name, (_function, _doc) in {
+    "float": (lambda x: _to(x, np.dtype(np.float32)), "The tensor in float32, itself where it is."),
+    "double": (lambda x: _to(x, np.dtype(np.float64)), "The tensor in float64, itself where it is."),
+    "long": (lambda x: _to(x, np.dtype(np.int64)), "The tensor in int64, itself where it is."),
+    "bool": (lambda x: _to(x, np.dtype(bool)), "Whether each element is not 0."),
+    "clone": (lambda x: ops.add(x, 0), "The same values in a tensor of their own, through which gradients flow."),
+    "copy": (lambda x: ops.add(x, 0), "NumPy's name for clone."),
+    "tolist": (lambda x: x._data.tolist(), "The values as nested lists of Python numbers."),
+    "dim": (lambda x: x.ndim, "Number of axes; PyTorch's name for ndim."),
+    "numel": (lambda x: x.size, "Number of elements; PyTorch's name for size."),
+    "zero_grad": (lambda x: setattr(x, "grad", None), "Forget the gradient that backward added up."),
+}.items():
+    _function.__name__, _function.__qualname__, _function.__doc__ = _name, f"Tensor.{_name}", _doc
+    setattr(Tensor, _name, _function)
 
 # ---------------------------------------------------------------------------------------------- NumPy's protocols
 

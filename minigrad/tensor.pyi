@@ -1098,18 +1098,6 @@ class Tensor:
     def to(self, dtype: npt.DTypeLike) -> Tensor:
         """The tensor in another dtype, itself where it has it; ``"cpu"``, the one device there is, changes nothing."""
 
-    def float(self) -> Tensor:
-        ...
-
-    def double(self) -> Tensor:
-        ...
-
-    def long(self) -> Tensor:
-        ...
-
-    def bool(self) -> Tensor:
-        ...
-
     @property
     def T(self) -> Tensor:
         """All axes reversed."""
@@ -1130,23 +1118,35 @@ class Tensor:
     def itemsize(self) -> int:
         """Bytes that one element takes."""
 
-    def tolist(self) -> Any:
-        ...
+    def float(self) -> Tensor:
+        """The tensor in float32, itself where it is."""
+
+    def double(self) -> Tensor:
+        """The tensor in float64, itself where it is."""
+
+    def long(self) -> Tensor:
+        """The tensor in int64, itself where it is."""
+
+    def bool(self) -> Tensor:
+        """Whether each element is not 0."""
 
     def clone(self) -> Tensor:
-        ...
+        """The same values in a tensor of their own, through which gradients flow."""
 
     def copy(self) -> Tensor:
-        ...
+        """NumPy's name for clone."""
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
 
     def dim(self) -> int:
-        ...
+        """Number of axes; PyTorch's name for ndim."""
 
     def numel(self) -> int:
-        ...
+        """Number of elements; PyTorch's name for size."""
 
     def zero_grad(self) -> None:
-        ...
+        """Forget the gradient that backward added up."""
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **kwargs: Any) -> Any:
         ...
