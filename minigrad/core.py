@@ -299,6 +299,8 @@ SYNONYMS = {
     "dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes", "input": "x", "other": "y", "start_dim": "start_axis",
     "end_dim": "end_axis", "dim1": "axis1", "dim2": "axis2", "dimension": "axis", "diagonal": "k", "shifts": "shift", "sizes": "shape",
     "chunks": "n", "indices_or_sections": "n", "constant_values": "value", "src": "values",
+    "x1": "x", "x2": "y", "target": "targets", "gamma": "weight", "beta": "bias", "p": "rate", "dropout_p": "dropout", "attn_mask": "mask",
+    "num_groups": "groups",
 }  # fmt: skip
 
 
@@ -761,7 +763,16 @@ def _gradients(node, g, wanted, create_graph):
         raise GradientError(f"{op.name}: its rule must return a tuple, one gradient per input; one alone as (gradient,).")
     if len(results) != len(inputs):
         raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(inputs)} inputs.")
-    return [_fit(op, x._data, d, create_graph) if want and d is not None else None for x, d, want in zip(inputs, results, wanted)]
+    fitted = []
+    for x, d, want in zip(inputs, results, wanted):
+        if not want:
+            d = None
+        elif d is not None:
+            like = x._data
+            if create_graph or d.__class__ is not ndarray or d.shape != like.shape or d.dtype is not like.dtype:
+                d = _fit(op, like, d, create_graph)  # the usual gradient fits as it is
+        fitted.append(d)
+    return fitted
 
 
 def _watched_gradients(node, g, wanted, create_graph):
