@@ -49,11 +49,11 @@ def _product(x, x_names, y, y_names, kept):
     batch = [name for name in x_names if name in y_names and name in kept]
     inner = [name for name in x_names if name in y_names and name not in kept]
     length = {**dict(zip(x_names, x.shape)), **dict(zip(y_names, y.shape))}
-    if not inner:  # nothing to sum: element by element, with x's axes first
-        y = _ordered(y, y_names, [name for name in x_names if name in batch] + right)
+    if not inner or not (left or right):  # nothing to sum, or matrices of 1 x k and k x 1: element by element
+        y = _ordered(y, y_names, [name for name in x_names if name in y_names] + right)
         x = _shaped(x, *x.shape, *[1] * len(right))  # (x's axes, 1..)
-        y = _shaped(y, *[length[name] if name in batch else 1 for name in x_names], *[length[name] for name in right])
-        return multiply(x, y), x_names + right
+        y = _shaped(y, *[length[name] if name in y_names else 1 for name in x_names], *[length[name] for name in right])
+        return _summed(multiply(x, y), x_names + right, kept)
     b, m, k, n = [[length[name] for name in group] for group in (batch, left, inner, right)]
     x = _shaped(_ordered(x, x_names, batch + left + inner), *b, math.prod(m), math.prod(k))  # (b.. m.. k..) -> (b.., m, k)
     y = _shaped(_ordered(y, y_names, batch + inner + right), *b, math.prod(k), math.prod(n))  # (b.. k.. n..) -> (b.., k, n)

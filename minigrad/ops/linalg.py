@@ -233,7 +233,7 @@ def addmm(b, x, y, /, beta=1, alpha=1):
 @op(composed=True, numpy=np.outer, reference=np.outer, linear=(0, 1), samples=lambda rng: [
     Sample((normal(rng, 3), normal(rng, 4))), Sample((normal(rng, 2, 3), strided(rng, 2)), note="strided"),
     Sample((normal(rng), normal(rng, 3)), note="0-d"), Sample((normal(rng, 0), normal(rng, 3)), note="0-size"),
-], method=False)  # fmt: skip
+])  # fmt: skip
 def outer(x, y, /):
     """Every element of x times every element of y, both in a row.   (m), (n) -> (m, n)
 
@@ -317,7 +317,7 @@ def cross(x, y, /, axis=-1):
     Sample((normal(rng, 2, 3), normal(rng, 4, 5))), Sample((normal(rng, 3), normal(rng, 2, 4)), note="fewer axes on the left"),
     Sample((strided(rng, 2, 3), normal(rng, 2)), note="strided"), Sample((normal(rng), normal(rng, 2)), note="0-d"),
     Sample((normal(rng, 0, 2), normal(rng, 3, 1)), note="0-size"),
-], method=False)  # fmt: skip
+])  # fmt: skip
 def kron(x, y, /):
     """Kronecker product: a copy of y, multiplied, for every element of x.   (m, n), (p, q) -> (m p, n q)
 
