@@ -1,6 +1,7 @@
 """Normalizations: numbers shifted to mean 0 and scaled to variance 1, each over axes of its own.
 
-All are pure functions: statistics go in and come out as arguments, and nothing is remembered.
+All are pure functions: statistics are arguments, and nothing is remembered. ``weight`` and ``bias`` are the gamma and beta of
+the papers and of Keras, whose names are understood too.
 """
 
 import math
@@ -28,10 +29,10 @@ def _check_parameters(name, x, shape, what, **parameters):
             raise ShapeError(f"{name}: {which} needs one number for each of the {what}. " + received(x=x, **{which: parameter}))
 
 
-def _affine(y, gamma, beta):
-    """gamma y + beta, what is None left out."""
-    y = y if gamma is None else multiply(y, gamma)
-    return y if beta is None else add(y, beta)
+def _affine(y, weight, bias):
+    """weight y + bias, what is None left out."""
+    y = y if weight is None else multiply(y, weight)
+    return y if bias is None else add(y, bias)
 
 
 def _standard(x, axes, eps):
@@ -54,9 +55,9 @@ def _standard_reference(x, axes, eps):
     Sample((strided(rng, 3, 4), normal(rng, 4), None)), Sample((normal(rng, 2, 3), None, normal(rng, 3), 0.1)),
     Sample((normal(rng, 0, 3), normal(rng, 3), normal(rng, 3)), note="0-size"),
 ], errors=lambda: [
-    ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"layer_norm.*gamma.*3 features.*\(2,\)"),
+    ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"layer_norm.*weight.*3 features.*\(2,\)"),
 ], method=False)  # fmt: skip
-def row_norm(x, gamma=None, beta=None, /, eps=1e-5):
+def row_norm(x, weight=None, bias=None, /, eps=1e-5):
     """`layer_norm` over the last axis.   (..., E), (E), (E) -> (..., E)
 
     >>> import numpy as np
@@ -64,30 +65,30 @@ def row_norm(x, gamma=None, beta=None, /, eps=1e-5):
     array([[-1.,  1.]])
     """
     check_rank("layer_norm", x, 1)
-    _check_parameters("layer_norm", x, x.shape[-1:], f"{x.shape[-1]} features", gamma=gamma, beta=beta)
-    given = iter(promote([a for a in (x, gamma, beta) if a is not None], floating=True))
-    x, gamma, beta = [None if a is None else next(given) for a in (x, gamma, beta)]
-    y, centre, rstd = kernels.layer_norm(x, gamma, beta, eps)
+    _check_parameters("layer_norm", x, x.shape[-1:], f"{x.shape[-1]} features", weight=weight, bias=bias)
+    given = iter(promote([a for a in (x, weight, bias) if a is not None], floating=True))
+    x, weight, bias = [None if a is None else next(given) for a in (x, weight, bias)]
+    y, centre, rstd = kernels.layer_norm(x, weight, bias, eps)
     return y, (centre, rstd)
 
 
 @row_norm.vjp
-def _(g, _, x, gamma, beta, eps, saved, wanted):
-    gradients = kernels.layer_norm_grad(g, x, gamma, *saved)
+def _(g, _, x, weight, bias, eps, saved, wanted):
+    gradients = kernels.layer_norm_grad(g, x, weight, *saved)
     return [d if want else None for d, want in zip(gradients, wanted)]
 
 
 @row_norm.composite
-def _(x, gamma, beta, eps):
-    return _affine(_standard(x, (x.ndim - 1,), eps), gamma, beta)
+def _(x, weight, bias, eps):
+    return _affine(_standard(x, (x.ndim - 1,), eps), weight, bias)
 
 
-def _layer_reference(x, gamma=None, beta=None, eps=1e-5, axis=-1):
+def _layer_reference(x, weight=None, bias=None, eps=1e-5, axis=-1):
     axes = tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
     shape = [n if i in axes else 1 for i, n in enumerate(x.shape)]
     y = _standard_reference(x, axes, eps)
-    y = y if gamma is None else y * gamma.reshape(shape)
-    return y if beta is None else y + beta.reshape(shape)
+    y = y if weight is None else y * weight.reshape(shape)
+    return y if bias is None else y + bias.reshape(shape)
 
 
 @op(composed=True, reference=_layer_reference, samples=lambda rng: [
@@ -96,62 +97,62 @@ def _layer_reference(x, gamma=None, beta=None, eps=1e-5, axis=-1):
     Sample((normal(rng, 2, 3, 4), normal(rng, 3, 4), None), {"axis": (-2, -1)}, note="two axes"),
     Sample((normal(rng, 0, 3), normal(rng, 3), normal(rng, 3)), note="0-size"),
 ], errors=lambda: [
-    ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"layer_norm.*gamma.*3 features.*\(2,\)"),
-    ErrorSample((np.ones((2, 3)), (3,)), {}, ShapeError, r"layer_norm: gamma.*3 features"),
-    ErrorSample((np.ones((2, 3, 4)), None, np.ones((4, 3))), {"axis": (1, 2)}, ShapeError, r"layer_norm.*beta.*\(3, 4\).*\(4, 3\)"),
+    ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"layer_norm.*weight.*3 features.*\(2,\)"),
+    ErrorSample((np.ones((2, 3)), (3,)), {}, ShapeError, r"layer_norm: weight.*3 features"),
+    ErrorSample((np.ones((2, 3, 4)), None, np.ones((4, 3))), {"axis": (1, 2)}, ShapeError, r"layer_norm.*bias.*\(3, 4\).*\(4, 3\)"),
     ErrorSample((np.ones((2, 3)),), {"axis": 2}, ShapeError, r"layer_norm: axis 2 is out of range.*\(2, 3\)"),
     ErrorSample((np.float64(1.0),), {}, ShapeError, "layer_norm.*at least 1"),
 ], method=False)  # fmt: skip
-def layer_norm(x, gamma=None, beta=None, /, eps=1e-5, axis=-1):
-    """Every row shifted to mean 0, scaled to variance 1, then gamma * row + beta.   (..., E), (E), (E) -> (..., E)
+def layer_norm(x, weight=None, bias=None, /, eps=1e-5, axis=-1):
+    """Every row shifted to mean 0, scaled to variance 1, then weight * row + bias.   (..., E), (E), (E) -> (..., E)
 
-    gamma * (x - mean) / sqrt(var + eps) + beta, mean and variance over the features of one row (Ba et al. 2016). A row is
-    one ``axis`` or several; gamma and beta have their lengths. PyTorch's normalized_shape are the lengths of the last axes.
-    Raises ShapeError where gamma or beta has another shape.
+    weight * (x - mean) / sqrt(var + eps) + bias, mean and variance over the features of one row (Ba et al. 2016). A row is
+    one ``axis`` or several; weight and bias have their lengths. PyTorch's normalized_shape are the lengths of the last axes.
+    Raises ShapeError where weight or bias has another shape.
 
     >>> import numpy as np
     >>> layer_norm(np.array([[1.0, 3.0]]), eps=0.0)
     array([[-1.,  1.]])
     """
     if axis == -1:
-        return row_norm(x, gamma, beta, eps)
+        return row_norm(x, weight, bias, eps)
     check_rank("layer_norm", x, 1)
     axes = axes_of("layer_norm", x, axis)
     lengths = tuple([x.shape[a] for a in axes])
-    _check_parameters("layer_norm", x, lengths, f"features {lengths}", gamma=gamma, beta=beta)
+    _check_parameters("layer_norm", x, lengths, f"features {lengths}", weight=weight, bias=bias)
     order = (*[i for i in range(x.ndim) if i not in axes], *axes)
     moved = permute(x, order)  # (rest.., features..)
     E = math.prod(lengths)
-    gamma, beta = [None if a is None else reshape(a, (E,)) for a in (gamma, beta)]
-    y = row_norm(reshape(moved, (*moved.shape[: x.ndim - len(axes)], E)), gamma, beta, eps)  # (rest.., E)
+    weight, bias = [None if a is None else reshape(a, (E,)) for a in (weight, bias)]
+    y = row_norm(reshape(moved, (*moved.shape[: x.ndim - len(axes)], E)), weight, bias, eps)  # (rest.., E)
     return permute(reshape(y, moved.shape), tuple([int(i) for i in np.argsort(order)]))
 
 
-def _rms_reference(x, gamma=None, eps=1e-5):
+def _rms_reference(x, weight=None, eps=1e-5):
     y = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
-    return y if gamma is None else y * gamma
+    return y if weight is None else y * weight
 
 
 @op(composed=True, reference=_rms_reference, samples=lambda rng: [
     Sample((normal(rng, 3, 4), normal(rng, 4))), Sample((normal(rng, 2, 3, 5), None, 0.1)), Sample((strided(rng, 3, 4), normal(rng, 4))),
     Sample((normal(rng, 0, 3), normal(rng, 3)), note="0-size"),
 ], errors=lambda: [
-    ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"rms_norm.*gamma.*3 features.*\(2,\)"),
+    ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"rms_norm.*weight.*3 features.*\(2,\)"),
     ErrorSample((np.float64(1.0),), {}, ShapeError, "rms_norm.*at least 1"),
 ], method=False)  # fmt: skip
-def rms_norm(x, gamma=None, /, eps=1e-5):
-    """Every row divided by the root of its mean square, then times gamma.   (..., E), (E) -> (..., E)
+def rms_norm(x, weight=None, /, eps=1e-5):
+    """Every row divided by the root of its mean square, then times weight.   (..., E), (E) -> (..., E)
 
-    gamma * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). PyTorch's default epsilon is the
-    smallest step of the dtype. Raises ShapeError where gamma is not of length E.
+    weight * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). PyTorch's default epsilon is the
+    smallest step of the dtype. Raises ShapeError where weight is not of length E.
 
     >>> import numpy as np
     >>> rms_norm(np.array([[3.0, -3.0]]), eps=0.0)
     array([[ 1., -1.]])
     """
     check_rank("rms_norm", x, 1)
-    _check_parameters("rms_norm", x, x.shape[-1:], f"{x.shape[-1]} features", gamma=gamma)
-    return _affine(divide(x, sqrt(add(mean(square(x), -1, True), eps))), gamma, None)
+    _check_parameters("rms_norm", x, x.shape[-1:], f"{x.shape[-1]} features", weight=weight)
+    return _affine(divide(x, sqrt(add(mean(square(x), -1, True), eps))), weight, None)
 
 
 # ------------------------------------------------------------------------------------------- rows of the batch together
@@ -162,12 +163,12 @@ def _along(parameter, ndim, axis):
     return None if parameter is None else reshape(parameter, (-1, *(1,) * (ndim - 1 - axis)))
 
 
-def _batch_reference(x, mean=None, var=None, gamma=None, beta=None, eps=1e-5, axis=-1):
+def _batch_reference(x, mean=None, var=None, weight=None, bias=None, eps=1e-5, axis=-1):
     x = np.moveaxis(x, axis, -1)
     others = tuple(range(x.ndim - 1))
     y = (x - (x.mean(others) if mean is None else mean)) / np.sqrt((x.var(others) if var is None else var) + eps)
-    y = y if gamma is None else y * gamma
-    return np.moveaxis(y if beta is None else y + beta, -1, axis)
+    y = y if weight is None else y * weight
+    return np.moveaxis(y if bias is None else y + bias, -1, axis)
 
 
 @op(composed=True, reference=_batch_reference, samples=lambda rng: [
@@ -176,16 +177,16 @@ def _batch_reference(x, mean=None, var=None, gamma=None, beta=None, eps=1e-5, ax
     Sample((normal(rng, 4, 3, 2), None, None, None, normal(rng, 3)), {"axis": 1, "eps": 0.1}, note="PyTorch's layout"),
     Sample((strided(rng, 4, 3),), note="strided"), Sample((normal(rng, 0, 3), normal(rng, 3), rng.uniform(0.5, 2, 3)), note="0-size"),
 ], errors=lambda: [
-    ErrorSample((np.ones((2, 3)), None, None, np.ones(2)), {}, ShapeError, r"batch_norm: gamma.*3 features of axis -1.*\(2,\)"),
+    ErrorSample((np.ones((2, 3)), None, None, np.ones(2)), {}, ShapeError, r"batch_norm: weight.*3 features of axis -1.*\(2,\)"),
     ErrorSample((np.ones((2, 3)), np.ones(3)), {}, ValueError, "batch_norm: mean and var go together.*mean.*var"),
     ErrorSample((np.ones((0, 3)),), {}, ShapeError, r"batch_norm: no rows.*\(0, 3\)"),
     ErrorSample((np.ones(3),), {}, ShapeError, "batch_norm.*at least 2"),
     ErrorSample((np.ones((2, 3)),), {"axis": 2}, ShapeError, "batch_norm: axis 2 is out of range"),
 ], method=False)  # fmt: skip
-def batch_norm(x, mean=None, var=None, gamma=None, beta=None, /, eps=1e-5, axis=-1):
-    """Every feature shifted to mean 0, scaled to variance 1 over the batch, then gamma * x + beta.   (..., F), (F) x 4 -> (..., F)
+def batch_norm(x, mean=None, var=None, weight=None, bias=None, /, eps=1e-5, axis=-1):
+    """Every feature shifted to mean 0, scaled to variance 1 over the batch, then weight * x + bias.   (..., F), (F) x 4 -> (..., F)
 
-    gamma * (x - mean) / sqrt(var + eps) + beta (Ioffe and Szegedy 2015): without ``mean`` and ``var`` those of this batch, over
+    weight * (x - mean) / sqrt(var + eps) + bias (Ioffe and Szegedy 2015): without ``mean`` and ``var`` those of this batch, over
     all axes but the features' ``axis``; with them, those. Nothing is remembered: unlike PyTorch's, whose ``running_mean`` and
     ``running_var`` change in place while training, running averages are the caller's, from ``var_mean(x, axes)``, which can
     be handed in. The features are the last axis, in PyTorch axis 1.
@@ -200,23 +201,23 @@ def batch_norm(x, mean=None, var=None, gamma=None, beta=None, /, eps=1e-5, axis=
     check_rank("batch_norm", x, 2)
     place = one_axis("batch_norm", x, axis)
     F = x.shape[place]
-    _check_parameters("batch_norm", x, (F,), f"{F} features of axis {axis}", mean=mean, var=var, gamma=gamma, beta=beta)
+    _check_parameters("batch_norm", x, (F,), f"{F} features of axis {axis}", mean=mean, var=var, weight=weight, bias=bias)
     if (mean is None) != (var is None):
         raise ValueError("batch_norm: mean and var go together, both or neither. " + received(mean=mean, var=var))
-    mean, var, gamma, beta = [_along(a, x.ndim, place) for a in (mean, var, gamma, beta)]
+    mean, var, weight, bias = [_along(a, x.ndim, place) for a in (mean, var, weight, bias)]
     if mean is not None:
-        return _affine(divide(subtract(x, mean), sqrt(add(var, eps))), gamma, beta)
+        return _affine(divide(subtract(x, mean), sqrt(add(var, eps))), weight, bias)
     if F and x.size == 0:
         raise ShapeError("batch_norm: no rows to take mean and variance of. " + received(x=x))
-    return _affine(_standard(x, tuple([i for i in range(x.ndim) if i != place]), eps), gamma, beta)
+    return _affine(_standard(x, tuple([i for i in range(x.ndim) if i != place]), eps), weight, bias)
 
 
-def _group_reference(x, groups, gamma=None, beta=None, eps=1e-5, axis=-1):
+def _group_reference(x, groups, weight=None, bias=None, eps=1e-5, axis=-1):
     moved = np.moveaxis(x, axis, 1)
     y = _standard_reference(moved.reshape(len(x), groups, math.prod(moved.shape[1:]) // groups), -1, eps).reshape(moved.shape)
     y = np.moveaxis(y, 1, -1)
-    y = y if gamma is None else y * gamma
-    return np.moveaxis(y if beta is None else y + beta, -1, axis)
+    y = y if weight is None else y * weight
+    return np.moveaxis(y if bias is None else y + bias, -1, axis)
 
 
 @op(composed=True, reference=_group_reference, samples=lambda rng: [
@@ -226,12 +227,12 @@ def _group_reference(x, groups, gamma=None, beta=None, eps=1e-5, axis=-1):
     Sample((normal(rng, 2, 6, 3), 6), {"axis": 1}, note="a group for each"), Sample((normal(rng, 0, 4), 2), note="0-size"),
 ], errors=lambda: [
     ErrorSample((np.ones((2, 6)), 4), {}, ShapeError, r"group_norm: 6 features of axis -1 .* 4 groups.*\(2, 6\)"),
-    ErrorSample((np.ones((2, 6)), 3, np.ones(3)), {}, ShapeError, r"group_norm: gamma.*6 features of axis -1.*\(3,\)"),
+    ErrorSample((np.ones((2, 6)), 3, np.ones(3)), {}, ShapeError, r"group_norm: weight.*6 features of axis -1.*\(3,\)"),
     ErrorSample((np.ones(3), 3), {}, ShapeError, "group_norm.*at least 2"),
     ErrorSample((np.ones((2, 3)), 3), {"axis": 0}, ShapeError, "group_norm: axis 0 is that of the batch"),
 ], method=False)  # fmt: skip
-def group_norm(x, groups, gamma=None, beta=None, /, eps=1e-5, axis=-1):
-    """Each group of features of each row to mean 0 and variance 1, then gamma * x + beta.   (B, ..., F), G, (F), (F) -> (B, ..., F)
+def group_norm(x, groups, weight=None, bias=None, /, eps=1e-5, axis=-1):
+    """Each group of features of each row to mean 0 and variance 1, then weight * x + bias.   (B, ..., F), G, (F), (F) -> (B, ..., F)
 
     The features, neighbours along ``axis``, make G equal groups; mean and variance are over a group and all axes between, apart
     for each row of the batch, the first axis (Wu and He 2018). With G = F it is instance normalization. The features
@@ -248,8 +249,8 @@ def group_norm(x, groups, gamma=None, beta=None, /, eps=1e-5, axis=-1):
     F = x.shape[place]
     if not isinstance(groups, int | np.integer) or groups < 1 or F % groups:
         raise ShapeError(f"group_norm: {F} features of axis {axis} cannot be divided into {groups} groups. " + received(x=x))
-    _check_parameters("group_norm", x, (F,), f"{F} features of axis {axis}", gamma=gamma, beta=beta)
+    _check_parameters("group_norm", x, (F,), f"{F} features of axis {axis}", weight=weight, bias=bias)
     moved = moveaxis(x, place, 1)  # (B, .., F, ..) -> (B, F, ...)
     rows = reshape(moved, (len(x), groups, math.prod(moved.shape[1:]) // groups))  # (B, F, ...) -> (B, G, F/G * ...)
     y = moveaxis(reshape(row_norm(rows, None, None, eps), moved.shape), 1, place)
-    return _affine(y, _along(gamma, x.ndim, place), _along(beta, x.ndim, place))
+    return _affine(y, _along(weight, x.ndim, place), _along(bias, x.ndim, place))
