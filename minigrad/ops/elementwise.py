@@ -425,8 +425,8 @@ def sigmoid(x, /):
     >>> sigmoid(np.array([0.0, -1000.0]))
     array([0.5, 0. ])
     """
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that is meant
+        return 1 / (1 + np.exp(-x))
 
 
 @sigmoid.vjp
