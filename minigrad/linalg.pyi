@@ -77,7 +77,7 @@ def svd(x: TensorLike, full_matrices: bool = False) -> tuple[Tensor, Tensor, Ten
     """Singular values: u diag(s) vt = x, with s falling.   (..., m, n) -> (..., m, k), (..., k), (..., k, n) for k = min(m, n)
 
     u has orthonormal columns, vt orthonormal rows; the first of the largest elements of every column of u is positive. Only
-    this reduced form is offered, for the rest of a full u is not determined by x, and has no gradient.
+    this reduced form is offered (NumPy's default is the full one), for the rest of a full u is not determined by x.
     Vectors of equal singular values, and of 0 where x is not square, have none either: asking for it raises GradientError.
     """
 

@@ -195,7 +195,7 @@ def _cofactors(x, determinant):
     if (lost := _lost_directions(values(x))) is None:
         return multiply(expand_dims(determinant, (-2, -1)), mT(inv(x)))
     u, vt = lost  # (..., n, k), (..., k, n)
-    m = add(x, values(matrix_product(u, vt)))
+    m = add(x, matrix_product(u, vt))
     inverse = inv(m)
     s = subtract(np.eye(u.shape[-1], dtype=x.dtype), matrix_product(matrix_product(vt, inverse), u))  # (..., k, k)
     adjugate, determinant = _adjugate(s)
@@ -443,7 +443,7 @@ def svd(x, /, full_matrices=False):
     """Singular values: u diag(s) vt = x, with s falling.   (..., m, n) -> (..., m, k), (..., k), (..., k, n) for k = min(m, n)
 
     u has orthonormal columns, vt orthonormal rows; the first of the largest elements of every column of u is positive. Only
-    this reduced form is offered, for the rest of a full u is not determined by x, and has no gradient.
+    this reduced form is offered (NumPy's default is the full one), for the rest of a full u is not determined by x.
     Vectors of equal singular values, and of 0 where x is not square, have none either: asking for it raises GradientError.
 
     >>> import numpy as np
