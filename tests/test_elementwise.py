@@ -98,7 +98,8 @@ def test_two_arrays_equal_pytorch_to_second_order(name, rng):
 @pytest.mark.parametrize("name, parameters, corners", [
     ("relu", {}, [0.0]), ("leaky_relu", {"negative_slope": 0.2}, [0.0]), ("elu", {"alpha": 1.5}, [0.0]), ("selu", {}, [0.0]),
     ("celu", {"alpha": 1.5}, [0.0]), ("hardtanh", {"min_val": -2.0, "max_val": 0.5}, [-2.0, 0.5]), ("relu6", {}, [0.0, 6.0]),
-    ("hardsigmoid", {}, [-3.0, 3.0]), ("hardswish", {}, [-3.0, 3.0]), ("softshrink", {"lambd": 0.7}, [-0.7, 0.7]), ("hardshrink", {"lambd": 0.7}, [-0.7, 0.7]),
+    ("hardsigmoid", {}, [-3.0, 3.0]), ("hardswish", {}, [-3.0, 3.0]),
+    ("softshrink", {"lambd": 0.7}, [-0.7, 0.7]), ("hardshrink", {"lambd": 0.7}, [-0.7, 0.7]),
     ("threshold", {"threshold": 0.5, "value": 2.0}, [0.5]), ("softplus", {"beta": 3.0, "threshold": 4.0}, [1.3]),
     ("gelu", {"approximate": "tanh"}, [0.0]), ("logit", {"eps": 0.3}, [0.3, 0.7]), ("sign", {}, [0.0]), ("abs", {}, [0.0]),
     ("floor", {}, [1.0]), ("ceil", {}, [1.0]), ("trunc", {}, [1.0]), ("round", {"decimals": 1}, [0.25]),
