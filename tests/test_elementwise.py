@@ -306,7 +306,7 @@ def test_zero_slopes_are_zeros_and_break_no_graph():
 
 def test_clip_has_the_names_that_numpy_and_pytorch_have():
     x = np.array([-2.0, 0.5, 2.0])
-    for found in (mg.clip(x, 0, 1), mg.clip(x, min=0, max=1), np.clip(Tensor(x), 0, 1), Tensor(x).clip(0, 1)):
+    for found in (mg.clip(x, 0, 1), mg.clip(x, min=0, max=1), np.clip(Tensor(x), a_min=0, a_max=1), Tensor(x).clip(0, 1)):
         assert np.asarray(found).tolist() == [0, 0.5, 1]
     assert mg.clip(x, None, 1).tolist() == [-2, 0.5, 1] and mg.clip(x).tolist() == x.tolist()
     assert mg.clip(np.array([1, 5, 9]), 2, 6).dtype == np.int64
