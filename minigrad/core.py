@@ -299,8 +299,8 @@ SYNONYMS = {
     "dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes", "input": "x", "other": "y", "start_dim": "start_axis",
     "end_dim": "end_axis", "dim1": "axis1", "dim2": "axis2", "dimension": "axis", "diagonal": "k", "shifts": "shift", "sizes": "shape",
     "chunks": "n", "indices_or_sections": "n", "constant_values": "value", "src": "values",
-    "x1": "x", "x2": "y", "a_min": "min", "a_max": "max", "target": "targets", "gamma": "weight", "beta": "bias", "p": "rate", "dropout_p": "dropout", "attn_mask": "mask",
-    "num_groups": "groups",
+    "x1": "x", "x2": "y", "target": "targets", "gamma": "weight", "beta": "bias", "p": "rate", "dropout_p": "dropout", "attn_mask": "mask",
+    "num_groups": "groups", "a_min": "min", "a_max": "max",
 }  # fmt: skip
 
 
