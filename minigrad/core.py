@@ -414,6 +414,7 @@ def op(forward=None, /, **attachments):
     ``differentiable=False``: it never has a rule, its result is a constant; ``composed``: the forward is written in other ops,
     sees Tensors as they are and needs no rule; ``separate``: the arrays of ``*xs`` are given one by one, not in a list.
     Raises ValueError for a name of minigrad's own.
+    `minigrad.testing.check_op` puts an op with samples to the tests that the library's own ops go through.
 
     >>> @op
     ... def double(x, /):
