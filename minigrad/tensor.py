@@ -180,6 +180,7 @@ Tensor.permute = _numbers(ops.permute, None)
 Tensor.at = property(ops.At, doc="Places of a tensor, for building a new one that differs there: x.at[index].set(values).")
 Tensor.transpose = _transpose
 Tensor.astype = Tensor.to = _to
+Tensor.allclose = ops.allclose
 Tensor.T = property(lambda x: ops.permute(x), doc="All axes reversed.")
 Tensor.mT = property(lambda x: ops.swapaxes(x, -1, -2), doc="The last two axes exchanged.")
 Tensor.device = property(lambda x: "cpu", doc="Where the elements are: always the CPU.")
@@ -193,6 +194,7 @@ for _name, (_function, _doc) in {
     "bool": (lambda x: _to(x, np.dtype(bool)), "Whether each element is not 0."),
     "clone": (lambda x: ops.add(x, 0), "The same values in a tensor of their own, through which gradients flow."),
     "copy": (lambda x: ops.add(x, 0), "NumPy's name for clone."),
+    "polygamma": (lambda x, n: ops.polygamma(n, x), "Derivative of order n + 1 of log gamma; n = 0 is digamma."),
     "tolist": (lambda x: x._data.tolist(), "The values as nested lists of Python numbers."),
     "dim": (lambda x: x.ndim, "Number of axes; PyTorch's name for ndim."),
     "numel": (lambda x: x.size, "Number of elements; PyTorch's name for size."),

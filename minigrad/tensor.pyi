@@ -1098,6 +1098,9 @@ class Tensor:
     def to(self, dtype: npt.DTypeLike) -> Tensor:
         """The tensor in another dtype, itself where it has it; ``"cpu"``, the one device there is, changes nothing."""
 
+    def allclose(self, y: Any, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: builtins.bool = False) -> Tensor:
+        """Whether `isclose` holds for every element, as a Python bool.   (...), (...) -> bool"""
+
     @property
     def T(self) -> Tensor:
         """All axes reversed."""
@@ -1135,6 +1138,9 @@ class Tensor:
 
     def copy(self) -> Tensor:
         """NumPy's name for clone."""
+
+    def polygamma(self, n: Any) -> Tensor:
+        """Derivative of order n + 1 of log gamma; n = 0 is digamma."""
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
