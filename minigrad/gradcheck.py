@@ -446,7 +446,7 @@ class _Reverse:
         """weights (L, outputs), directions (d, elements of one argument) -> (L, d): their derivatives by the engine."""
         if self._asked is not weights:
             self._asked, self._rows = weights, self._gradients(weights)
-        return self._rows[number] @ directions.T  # (L, elements)(elements, d) -> (L, d)
+        return ops.matmul(self._rows[number], directions.T)  # (L, elements)(elements, d) -> (L, d)
 
     def _gradients(self, weights):
         """For every argument the gradients of the weighted sums of the outputs.   (L, outputs) -> [(L, elements)]"""
@@ -504,7 +504,7 @@ class _Forward(_Reverse):
         for direction in directions:
             tangents = [np.zeros(a.shape) for a in self.arrays]
             tangents[number] = direction.reshape(self.arrays[number].shape)
-            columns.append(weights @ jvp(self._joined, leaves, tangents)[1]._data)
+            columns.append(ops.matmul(weights, jvp(self._joined, leaves, tangents)[1]._data))
         return np.array(columns).reshape(len(directions), len(weights)).T
 
     def _joined(self, *leaves):
@@ -541,7 +541,7 @@ class _Comparison:
         self.weights = self._random(projections, here.size) if self.weighted else np.eye(here.size)
         self.here = self._project(here)
         if self.weighted:
-            self.size, self.noise = (np.sqrt(self.weights**2 @ v**2) for v in (here, noise))
+            self.size, self.noise = (np.sqrt(ops.matmul(self.weights**2, v**2)) for v in (here, noise))
         else:
             self.size, self.noise = abs(here), noise
 
@@ -559,7 +559,7 @@ class _Comparison:
         return self.random.uniform(0.5, 1.5, (count, size)) * self.random.choice([-1.0, 1.0], (count, size))
 
     def _project(self, vector):
-        return self.weights @ vector if self.weighted else vector
+        return ops.matmul(self.weights, vector) if self.weighted else vector
 
     def _quotient(self, number, direction, divisor=1):
         """The difference quotient of the (weighted) outputs along one direction of one argument."""
