@@ -558,9 +558,14 @@ def _plain(x, inputs):
     return as_array(x) if alone or isinstance(x, list | tuple) else x
 
 
+_ARRAYS = (Tensor, ndarray)
+
+
 def _as_arrays(inputs):
     """Lists as arrays; numbers too where they stand alone, while next to an array they stay numbers, which never promote."""
-    alone = not any(isinstance(x, Tensor | np.ndarray | list | tuple) for x in inputs)
+    if all([x is None or isinstance(x, _ARRAYS) for x in inputs]):
+        return inputs
+    alone = not any(isinstance(x, (*_ARRAYS, list, tuple)) for x in inputs)
     return [as_array(x) if isinstance(x, list | tuple) or (alone and x is not None) else x for x in inputs]
 
 

@@ -11,7 +11,7 @@ from .broadcasting import broadcast_to, promote, sum_to, values
 from .elementwise import add, multiply
 from .linalg import matrix_product
 from .neural import check_rate, counted_dropout
-from .probability import boolean, softmax
+from .probability import softmax
 from .samples import ErrorSample, Sample, normal
 from .shape import expand_dims, reshape, swapaxes
 
@@ -162,7 +162,7 @@ def scaled_dot_product_attention(
     array([2., 3.])
     """
     check_rate(NAME, dropout)
-    if not 2 <= np.ndim(q) == np.ndim(k) == np.ndim(v):
+    if not 2 <= q.ndim == k.ndim == v.ndim:
         raise ShapeError(f"{NAME}: q, k and v need as many axes, (..., T or S, width). " + received(q=q, k=k, v=v))
     if enable_gqa:
         k, v = _shared(q, k), _shared(q, v)
@@ -197,24 +197,37 @@ def _folded(x):
 
 
 def _check(q, k, v, mask, bias):
-    added = {name: x for name, x in (("mask", mask), ("bias", bias)) if x is not None}
-    shapes = received(q=q, k=k, v=v, **added)
+    """Raises where shapes or dtypes do not belong together."""
+    scores, error = (*q.shape[:-1], k.shape[-2]), ShapeError
     if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
         shared = q.ndim > 2 and k.shape[-3] and q.shape[-3] % k.shape[-3] == 0
         advice = " With enable_gqa=True several heads of q share one of k and v." if shared else ""
-        raise ShapeError(f"{NAME}: q, k and v must agree in the batch B and the heads h.{advice} {shapes}")
-    if q.shape[-1] != k.shape[-1]:
-        raise ShapeError(f"{NAME}: questions and keys must have the same width dq, not {q.shape[-1]} and {k.shape[-1]}. {shapes}")
-    if k.shape[-2] != v.shape[-2]:
-        raise ShapeError(f"{NAME}: every key needs its value, but S is {k.shape[-2]} for k and {v.shape[-2]} for v. {shapes}")
-    scores = (*q.shape[:-1], k.shape[-2])
-    axes = "(B, h, T, S)" if q.ndim == 4 else "(..., T, S)"
-    for name, x in added.items():
-        if np.ndim(x) > len(scores) or any(m not in (1, n) for m, n in zip(np.shape(x)[::-1], scores[::-1])):
-            raise ShapeError(f"{NAME}: the {name} must broadcast to {axes} = {scores}. {shapes}")
-    if mask is not None:
-        if np.asarray(values(mask)).dtype.kind == "f":
-            raise DtypeError(f"{NAME}: a mask must be boolean, True where a question may attend; numbers to add are bias=. {shapes}")
-        boolean(NAME, mask)
-    if bias is not None and np.asarray(values(bias)).dtype.kind != "f":
-        raise DtypeError(f"{NAME}: a bias is made of numbers that are added to the scores; booleans are mask=. {shapes}")
+        problem = f"q, k and v must agree in the batch B and the heads h.{advice}"
+    elif q.shape[-1] != k.shape[-1]:
+        problem = f"questions and keys must have the same width dq, not {q.shape[-1]} and {k.shape[-1]}."
+    elif k.shape[-2] != v.shape[-2]:
+        problem = f"every key needs its value, but S is {k.shape[-2]} for k and {v.shape[-2]} for v."
+    elif mask is not None and np.asarray(values(mask)).dtype.kind != "b":
+        error, problem = DtypeError, "a mask must be boolean, True where a question may attend; numbers to add to the scores are bias=."
+    elif bias is not None and np.asarray(values(bias)).dtype.kind != "f":
+        error, problem = DtypeError, "a bias is made of numbers that are added to the scores; booleans are mask=."
+    elif not _broadcasts(mask, scores):
+        problem = f"the mask must broadcast to {_axes(scores)} = {scores}."
+    elif not _broadcasts(bias, scores):
+        problem = f"the bias must broadcast to {_axes(scores)} = {scores}."
+    else:
+        return
+    given = {name: x for name, x in (("mask", mask), ("bias", bias)) if x is not None}
+    raise error(f"{NAME}: {problem} " + received(q=q, k=k, v=v, **given))
+
+
+def _axes(scores):
+    return "(B, h, T, S)" if len(scores) == 4 else "(..., T, S)"
+
+
+def _broadcasts(x, shape):
+    """Whether x, if there is one, broadcasts to ``shape``."""
+    if x is None:
+        return True
+    own = np.shape(values(x))
+    return len(own) <= len(shape) and all([m in (1, n) for m, n in zip(own[::-1], shape[::-1])])

@@ -45,7 +45,7 @@ def _reduced(losses, reduction, weights=None):
 
 
 def _kept_ids(name, scores, targets, ignore_index):
-    """Classes as int64 in C order, 0 where ignored, and which are kept; raises for what is no class."""
+    """Classes as int64, 0 where ignored, and which are kept, None for all of them; raises for what is no class."""
     targets = np.asarray(values(targets))
     check_rank(name, scores, 1, "logits" if name == "cross_entropy" else "log_probs")
     if targets.shape != scores.shape[:-1]:
@@ -61,6 +61,8 @@ def _kept_ids(name, scores, targets, ignore_index):
     if targets.dtype.kind not in "iu":
         raise DtypeError(f"{name}: targets must be integers, or probabilities in the shape of the scores. " + received(targets=targets))
     kept = targets != ignore_index
+    if np.count_nonzero(kept) == targets.size:
+        return check_ids(name, targets, scores.shape[-1], "targets"), None
     return check_ids(name, np.where(kept, targets, 0), scores.shape[-1], "targets"), kept
 
 
@@ -71,7 +73,9 @@ def _picked(log_probs, ids, kept, weight, label_smoothing, reduction):
     if label_smoothing:
         spread = negative(mean(log_probs if weight is None else multiply(log_probs, weight), -1))  # (..., V) -> (...)
         losses = add(multiply(losses, 1 - label_smoothing), multiply(spread, label_smoothing))
-    return _reduced(where(kept, losses, 0.0), reduction, where(kept, weights, np.zeros(ids.shape, log_probs.dtype)))
+    if kept is not None:
+        losses, weights = where(kept, losses, 0.0), where(kept, weights, np.zeros(ids.shape, log_probs.dtype))
+    return _reduced(losses, reduction, None if kept is None and weight is None else weights)
 
 
 def _moved(x, axis):
@@ -155,26 +159,28 @@ def class_cross_entropy(logits, targets, /, reduction="mean", ignore_index=-100,
     losses, lse = kernels.cross_entropy(rows, ids)
     if label_smoothing:
         losses += label_smoothing * (rows[np.arange(ids.size), ids] - rows.mean(-1, dtype=np.float64)).astype(rows.dtype)
-    count = np.count_nonzero(kept)
-    if count < ids.size:
-        losses[~kept.reshape(-1)] = 0
+    count = ids.size
+    if kept is not None:
+        kept = kept.reshape(-1)
+        losses[~kept], count = 0, np.count_nonzero(kept)
+    saved = ids, kept, count, lse
     if reduction == "none":
-        return losses.reshape(kept.shape), lse
+        return losses.reshape(logits.shape[:-1]), saved
     total = losses.sum(dtype=np.float64)  # over a whole batch: float64
-    return np.asarray(total if reduction == "sum" else total / count if count else np.nan, losses.dtype), lse
+    return np.asarray(total if reduction == "sum" else total / count if count else np.nan, losses.dtype), saved
 
 
 @class_cross_entropy.vjp
 def _(g, _, logits, targets, reduction, ignore_index, label_smoothing, saved):
-    ids, kept = _kept_ids("cross_entropy", logits, targets, ignore_index)
-    V, ids, count = logits.shape[-1], ids.reshape(-1), np.count_nonzero(kept)
+    ids, kept, count, lse = saved
+    V = logits.shape[-1]
     if reduction == "none":
         each = g.reshape(-1)
     else:
         each = np.full(ids.size, g if reduction == "sum" else g / max(count, 1), logits.dtype)
-    if count < ids.size:
-        each = np.where(kept.reshape(-1), each, each.dtype.type(0))
-    d = kernels.cross_entropy_grad(each, logits.reshape(ids.size, V), ids, saved)  # (N, V)
+    if kept is not None:
+        each = np.where(kept, each, each.dtype.type(0))
+    d = kernels.cross_entropy_grad(each, logits.reshape(ids.size, V), ids, lse)  # (N, V)
     if label_smoothing:
         d -= (each * (label_smoothing / V))[:, None]
         d[np.arange(ids.size), ids] += each * label_smoothing
@@ -219,7 +225,7 @@ def cross_entropy(logits, targets, weight=None, /, reduction="mean", ignore_inde
     check_rank("cross_entropy", logits, 1, "logits")
     logits, weighed = _moved(logits, axis if axis == -1 else one_axis("cross_entropy", logits, axis)), weight is not None
     _check_weight("cross_entropy", weight, logits)
-    soft = np.ndim(targets) == logits.ndim and np.asarray(values(targets)).dtype.kind == "f"
+    soft = getattr(targets, "ndim", 0) == logits.ndim and targets.dtype.kind == "f"
     if not soft and not weighed:
         return class_cross_entropy(logits, targets, reduction, ignore_index, label_smoothing)
     _check_reduction("cross_entropy", reduction)

@@ -137,10 +137,10 @@ def embedding(ids, weight, /, padding_idx=None):
            [3., 4.],
            [1., 2.]])
     """
-    ids = values(ids)
-    if np.asarray(ids).dtype.kind not in "iu":
+    ids = np.asarray(values(ids))
+    if ids.dtype.kind not in "iu":
         raise DtypeError("embedding: ids must be integers; the order is (ids, weight), as in PyTorch. " + received(ids=ids, weight=weight))
-    if np.ndim(weight) != 2:
+    if getattr(weight, "ndim", 0) != 2:
         raise ShapeError("embedding: the table has the axes (V, E), one row for each id. " + received(ids=ids, weight=weight))
     rows = table_rows(weight, ids)
     if padding_idx is None:
@@ -148,7 +148,7 @@ def embedding(ids, weight, /, padding_idx=None):
     V = len(weight)
     if not -V <= padding_idx < V:
         raise IndexError(f"embedding: padding_idx is {padding_idx}, outside {-V} to {V - 1}. " + received(weight=weight))
-    padding = np.expand_dims(np.asarray(ids) == padding_idx % V, -1)  # (...) -> (..., 1)
+    padding = np.expand_dims(ids == padding_idx % V, -1)  # (...) -> (..., 1)
     return where(padding, values(rows), rows)
 
 

@@ -21,21 +21,15 @@ from .samples import ErrorSample, Sample, normal, strided
 __all__ = ["log_softmax", "softmax", "softmin"]
 
 
-def boolean(name, mask):
-    """A mask as an array; raises DtypeError for anything but booleans."""
-    mask = np.asarray(values(mask))
-    if mask.dtype != bool:
-        raise DtypeError(f"{name}: a mask must be boolean, True where a value may be used. " + received(mask=mask))
-    return mask
-
-
 def _prepared(name, x, axis, where):
     """Floating x with ``axis`` at the end, where the kernels work, and the mask in the same shape, or None."""
     check_rank(name, x, 1)
     axis = one_axis(name, x, axis)
     (rows,) = promote((np.asarray(x),), floating=True)
     if where is not None:
-        where = boolean(name, where)
+        where = np.asarray(values(where))
+        if where.dtype != bool:
+            raise DtypeError(f"{name}: a mask must be boolean, True where a value may be used. " + received(mask=where))
         try:
             where = _last(np.broadcast_to(where, x.shape), axis)
         except ValueError:
