@@ -300,7 +300,7 @@ SYNONYMS = {
     "end_dim": "end_axis", "dim1": "axis1", "dim2": "axis2", "dimension": "axis", "diagonal": "k", "shifts": "shift", "sizes": "shape",
     "chunks": "n", "indices_or_sections": "n", "constant_values": "value", "src": "values",
     "x1": "x", "x2": "y", "target": "targets", "gamma": "weight", "beta": "bias", "p": "rate", "dropout_p": "dropout", "attn_mask": "mask",
-    "num_groups": "groups", "a_min": "min", "a_max": "max",
+    "num_groups": "groups", "running_mean": "mean", "running_var": "var", "a_min": "min", "a_max": "max",
 }  # fmt: skip
 
 

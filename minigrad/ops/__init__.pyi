@@ -124,16 +124,16 @@ def threshold(x: TensorLike, threshold: Any, value: Any = ..., *, constant_value
     """x where x > threshold, else value.   (...) -> (...)"""
 
 def scaled_dot_product_attention(q: TensorLike, k: TensorLike, v: TensorLike, mask: TensorLike | None = None, bias: TensorLike | None = None, is_causal: bool = False, scale: Any = None, dropout: float = 0.0, enable_gqa: bool = False, seed: Any = None, offset: int = 0, generator: Any = None, *, dropout_p: float = ...) -> Tensor:
-    """softmax(q kT * scale + bias) v: every question takes the mean of the values, weighted by how well the keys answer it.
+    """softmax(q kT scale + bias) v.   (..., h, T, dq), (..., h, S, dq), (..., h, S, dv) -> (..., h, T, dv)
 
-    (..., h, T, dq), (..., h, S, dq), (..., h, S, dv) -> (..., h, T, dv); the questions are in the rows of the scores, the keys in
-    the columns, and every row of weights adds up to 1. ``mask``, boolean and broadcastable to (..., h, T, S), is True where a
-    question may attend to a key; ``is_causal`` forbids keys s > t, also where T and S differ. Forbidden scores are -infinity
-    before the softmax, so their weight is exactly 0; a question that may attend to nothing gets zeros. ``scale`` defaults to
-    1 / sqrt(dq) (Vaswani et al. 2017). ``bias``, broadcastable as the mask, is added to the scores and receives a gradient.
-    ``dropout`` leaves out weights as `dropout` does, by ``seed`` and ``offset``, or else by numbers of the ``generator``.
-    With ``enable_gqa`` q has r times the heads of k and v, and head i of q uses head i // r of theirs. There may be any number
-    of axes before T. Raises ShapeError and DtypeError for what does not fit together.
+    Every question takes the mean of the values, weighted by how well the keys answer it (Vaswani et al. 2017): the questions are
+    in the rows of the scores, the keys in the columns, and every row of weights adds up to 1. ``scale`` defaults to 1 / sqrt(dq).
+    ``mask``, boolean and broadcastable to (..., h, T, S), is True where a question may attend to a key; ``is_causal`` forbids
+    keys s > t, also where T and S differ. Forbidden scores are -infinity before the softmax, so their weight is exactly 0; a
+    question that may attend to nothing gets zeros. ``bias``, broadcastable as the mask, is added to the scores and receives a
+    gradient. ``dropout`` leaves out weights as the function of that name does, by ``seed`` and ``offset``, or else by numbers of
+    the ``generator``. With ``enable_gqa`` q has r times the heads of k and v, and head i of q uses head i // r of theirs. There
+    may be any number of axes before T. Raises ShapeError and DtypeError for what does not fit together.
     """
 
 def broadcast_to(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:

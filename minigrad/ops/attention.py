@@ -136,6 +136,8 @@ def _allowed(mask, is_causal, shape):
                 rf"{NAME}.*boolean.*bias="),
     ErrorSample((np.ones((2, 3, 4, 5)), np.ones((2, 3, 6, 5)), np.ones((2, 3, 6, 7)), None, True), {}, DtypeError,
                 rf"{NAME}: a bias is made of numbers.*mask="),
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((2, 3, 6, 5)), np.ones((2, 3, 6, 7)), None, 0.1), {}, ShapeError,
+                rf"{NAME}: one number.*dropout="),
     ErrorSample((np.ones(4), np.ones((2, 4)), np.ones((2, 4))), {}, ShapeError, rf"{NAME}.*as many axes.*\(4,\)"),
     ErrorSample((np.ones((4, 5)), np.ones((6, 5)), np.ones((6, 7)), np.ones((2, 4, 6), bool)), {}, ShapeError,
                 rf"{NAME}: the mask must broadcast to .*\(4, 6\)"),
@@ -144,16 +146,16 @@ def _allowed(mask, is_causal, shape):
 def scaled_dot_product_attention(
     q, k, v, mask=None, bias=None, /, is_causal=False, scale=None, dropout=0.0, enable_gqa=False, seed=None, offset=0, generator=None
 ):
-    """softmax(q kT * scale + bias) v: every question takes the mean of the values, weighted by how well the keys answer it.
+    """softmax(q kT scale + bias) v.   (..., h, T, dq), (..., h, S, dq), (..., h, S, dv) -> (..., h, T, dv)
 
-    (..., h, T, dq), (..., h, S, dq), (..., h, S, dv) -> (..., h, T, dv); the questions are in the rows of the scores, the keys in
-    the columns, and every row of weights adds up to 1. ``mask``, boolean and broadcastable to (..., h, T, S), is True where a
-    question may attend to a key; ``is_causal`` forbids keys s > t, also where T and S differ. Forbidden scores are -infinity
-    before the softmax, so their weight is exactly 0; a question that may attend to nothing gets zeros. ``scale`` defaults to
-    1 / sqrt(dq) (Vaswani et al. 2017). ``bias``, broadcastable as the mask, is added to the scores and receives a gradient.
-    ``dropout`` leaves out weights as `dropout` does, by ``seed`` and ``offset``, or else by numbers of the ``generator``.
-    With ``enable_gqa`` q has r times the heads of k and v, and head i of q uses head i // r of theirs. There may be any number
-    of axes before T. Raises ShapeError and DtypeError for what does not fit together.
+    Every question takes the mean of the values, weighted by how well the keys answer it (Vaswani et al. 2017): the questions are
+    in the rows of the scores, the keys in the columns, and every row of weights adds up to 1. ``scale`` defaults to 1 / sqrt(dq).
+    ``mask``, boolean and broadcastable to (..., h, T, S), is True where a question may attend to a key; ``is_causal`` forbids
+    keys s > t, also where T and S differ. Forbidden scores are -infinity before the softmax, so their weight is exactly 0; a
+    question that may attend to nothing gets zeros. ``bias``, broadcastable as the mask, is added to the scores and receives a
+    gradient. ``dropout`` leaves out weights as the function of that name does, by ``seed`` and ``offset``, or else by numbers of
+    the ``generator``. With ``enable_gqa`` q has r times the heads of k and v, and head i of q uses head i // r of theirs. There
+    may be any number of axes before T. Raises ShapeError and DtypeError for what does not fit together.
 
     >>> import numpy as np
     >>> q = k = np.zeros((1, 1, 2, 3))
@@ -211,6 +213,8 @@ def _check(q, k, v, mask, bias):
         error, problem = DtypeError, "a mask must be boolean, True where a question may attend; numbers to add to the scores are bias=."
     elif bias is not None and np.asarray(values(bias)).dtype.kind != "f":
         error, problem = DtypeError, "a bias is made of numbers that are added to the scores; booleans are mask=."
+    elif bias is not None and np.ndim(values(bias)) == 0:
+        problem = "one number added to all scores changes nothing; PyTorch's fifth argument has a name here, dropout=."
     elif not _broadcasts(mask, scores):
         problem = f"the mask must broadcast to {_axes(scores)} = {scores}."
     elif not _broadcasts(bias, scores):

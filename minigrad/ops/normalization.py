@@ -119,6 +119,8 @@ def layer_norm(x, weight=None, bias=None, /, eps=1e-5, axis=-1):
         return row_norm(x, weight, bias, eps)
     check_rank("layer_norm", x, 1)
     axes = axes_of("layer_norm", x, axis)
+    if axes == (x.ndim - 1,):
+        return row_norm(x, weight, bias, eps)
     lengths = tuple([x.shape[a] for a in axes])
     _check_parameters("layer_norm", x, lengths, "features", weight=weight, bias=bias)
     order = (*[i for i in range(x.ndim) if i not in axes], *axes)
