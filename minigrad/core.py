@@ -520,8 +520,10 @@ def apply(op, inputs, params):
     out, saved = op.forward(*arrays, **params), None
     if op.saves:
         out, saved = out
+    if out.__class__ is not ndarray and out.__class__ is not tuple:
+        out = np.asarray(out)  # NumPy makes a scalar of a result without axes; a rule would take it for a number without a dtype
     if not tensors:
-        return out if out.__class__ is ndarray or out.__class__ is tuple else np.asarray(out)
+        return out
     if recorded:
         return Node(op, kept, params, out, saved).wrap(out)
     return tuple([wrap(o) for o in out]) if out.__class__ is tuple else wrap(out)

@@ -250,6 +250,8 @@ def test_power_at_its_corners():
     assert slope(lambda x: x**0, [0.0, 2.0]) == [[0, 0]]
     assert slope(lambda x: x**1, [0.0, -2.0]) == [[1, 1]]
     assert slope(mg.power, [0.0], [2.0]) == [[0], [0]]
+    with np.errstate(divide="ignore"):  # 0 to the power -2 is infinite
+        assert slope(mg.power, [0.0], [-2.0]) == [[-np.inf], [0]]
     assert slope(lambda y: mg.power(2.0, y), [3.0]) == [[8 * np.log(2.0)]]
     x = Tensor([0.7], requires_grad=True, dtype="float64")
     (x**0.1).backward()
@@ -295,6 +297,20 @@ def test_derivatives_of_scalars_keep_their_precision():
     x = Tensor(np.float64(1 / 3), requires_grad=True)
     (mg.relu(x) * 0.1 + mg.relu(x) * 0.2 + mg.relu(x) * 0.7).backward()
     assert_close(x.grad.numpy(), 0.1 + 0.2 + 0.7, 1e-15)
+
+
+@pytest.mark.parametrize("op", [op for op in WITH_GRADIENT if op.broadcasts], ids=lambda op: op.name)
+def test_a_value_without_axes_has_the_derivatives_of_a_row_of_one(op):
+    """To all digits, of first and second order."""
+    call, found = Call(op, get_sample(op, 0)), []
+    for shape in ((), (1,)):
+        leaves = [Tensor(np.full(shape, v.flat[0]), requires_grad=True) for v in call.values]
+        call.inputs = [np.full(shape, x.flat[0]) if isinstance(x, np.ndarray) else x for x in call.inputs]
+        first = pulled(call, leaves, np.ones(shape), create_graph=True)
+        total = sum(d.sum() for d in first)
+        second = pulled(lambda *_, total=total: total, leaves, np.ones(())) if total.requires_grad else []
+        found.append([d.item() for d in [*pulled(call, leaves, np.ones(shape)), *first, *second]])
+    assert found[0] == pytest.approx(found[1], rel=1e-13, abs=1e-15)
 
 
 @pytest.mark.parametrize("op", FUSED, ids=lambda op: op.name)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .. import settings
 from ..core import op
 from ..errors import DtypeError, received
 from ..kernels import memory
@@ -148,7 +149,8 @@ def _(g, out, x, y, wanted):
         # y x^(y-1), with 0 where y is 0 (there x^(y-1) may be infinite)
         dx = multiply(multiply(g, y), power(x, where(equal(y, 0), 1.0, subtract(y, 1))))
     if wanted[1]:
-        dy = multiply(multiply(g, out), log(where(equal(x, 0), 1.0, x)))
+        nothing = equal(x, 0)  # there out may be infinite
+        dy = multiply(multiply(g, where(nothing, 0.0, out)), log(where(nothing, 1.0, x)))
     return dx, dy
 
 
@@ -878,3 +880,10 @@ def astype(x, /, dtype):
 @astype.vjp
 def _(g, _, x, dtype):
     return (g.astype(x.dtype),)
+
+
+def floating(x, *others):
+    """x in the default dtype where neither it nor any of ``others`` is floating: a difference of small integers could wrap around."""
+    if any(np.asarray(values(a)).dtype.kind == "f" for a in (x, *others)):
+        return x
+    return astype(x, settings.default_dtype())
