@@ -265,6 +265,16 @@ def test_shapes_that_merely_broadcast_are_an_error(name, shapes):
         getattr(mg, name)(x, target)
 
 
+def test_differences_of_small_integers_do_not_wrap_around():
+    x, target = np.array([3, 200], np.uint8), np.array([5, 100], np.uint8)
+    assert mg.mse_loss(x, target, "none").tolist() == [4, 1e4] and mg.l1_loss(x, target, "none").tolist() == [2, 100]
+    assert mg.huber_loss(x, target, "none").tolist() == mg.smooth_l1_loss(x, target, "none").tolist() == [1.5, 99.5]
+    assert_close(mg.pairwise_distance(x, target, 1, eps=0), 102, 0)
+    assert mg.mse_loss(x, target).dtype == np.float32 and mg.mse_loss(x, target.astype(float)).dtype == np.float64
+    assert_close(mg.batch_norm(x[:, None], eps=0)[:, 0], [-1, 1], 1e-6)
+    assert_close(mg.softmin(np.array([1, 0], np.uint8)), mg.softmax(np.array([0.0, 1.0])), 1e-6)
+
+
 # ------------------------------------------------------------------------------------------------- normalizations
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from ..core import op
 from ..errors import ShapeError, received
 from .axes import one_axis
-from .elementwise import add, divide, maximum, multiply, subtract
+from .elementwise import add, divide, floating, maximum, multiply, subtract
 from .norms import norm
 from .reduce import sum
 from .samples import ErrorSample, Sample, normal, strided
@@ -115,4 +115,4 @@ def pairwise_distance(x, y, /, p=2, eps=1e-6, keepdims=False):
     """
     _check_order("pairwise_distance", p)
     _together("pairwise_distance", x, y, -1)
-    return norm(add(subtract(x, y), eps), p, -1, keepdims)
+    return norm(add(subtract(floating(x, y), y), eps), p, -1, keepdims)

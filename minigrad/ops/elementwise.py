@@ -8,7 +8,7 @@ from .. import settings
 from ..core import op
 from ..errors import DtypeError, received
 from ..kernels import memory
-from .broadcasting import elementwise
+from .broadcasting import elementwise, values
 from .logic import (
     equal,
     greater,

@@ -12,7 +12,7 @@ from ..errors import DtypeError, ShapeError, received
 from .activation import logsigmoid
 from .axes import one_axis
 from .broadcasting import promote, values
-from .elementwise import abs, add, divide, exp, log, multiply, negative, square, subtract, where
+from .elementwise import abs, add, divide, exp, floating, log, multiply, negative, square, subtract, where
 from .indexing import check_ids, check_rank, getitem
 from .probability import log_softmax
 from .reduce import mean, sum
@@ -311,7 +311,7 @@ def mse_loss(x, target, /, reduction="mean"):
     array(2.)
     """
     _check_pair("mse_loss", x, target, reduction)
-    return _reduced(square(subtract(x, target)), reduction)
+    return _reduced(square(subtract(floating(x, target), target)), reduction)
 
 
 @op(composed=True, reference=lambda x, t, reduction="mean": _numpy_reduced(np.abs(x - t), reduction), samples=_pairs,
@@ -326,7 +326,7 @@ def l1_loss(x, target, /, reduction="mean"):
     array(1.)
     """
     _check_pair("l1_loss", x, target, reduction)
-    return _reduced(abs(subtract(x, target)), reduction)
+    return _reduced(abs(subtract(floating(x, target), target)), reduction)
 
 
 def _pairs_apart(rng, corner):
@@ -368,7 +368,7 @@ def huber_loss(x, target, /, reduction="mean", delta=1.0):
     _check_pair("huber_loss", x, target, reduction)
     if not delta > 0:
         raise ValueError(f"huber_loss: delta is greater than 0. Received: {delta!r}.")
-    return _reduced(_bent(subtract(x, target), delta), reduction)
+    return _reduced(_bent(subtract(floating(x, target), target), delta), reduction)
 
 
 @op(composed=True, reference=lambda x, t, reduction="mean", beta=1.0: _huber_reference(x, t, reduction, beta) / beta, samples=lambda rng: [
@@ -388,7 +388,7 @@ def smooth_l1_loss(x, target, /, reduction="mean", beta=1.0):
     _check_pair("smooth_l1_loss", x, target, reduction)
     if not beta >= 0:
         raise ValueError(f"smooth_l1_loss: beta is at least 0. Received: {beta!r}.")
-    difference = subtract(x, target)
+    difference = subtract(floating(x, target), target)
     return _reduced(multiply(_bent(difference, beta), 1 / beta) if beta else abs(difference), reduction)
 
 

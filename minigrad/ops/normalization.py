@@ -13,7 +13,7 @@ from ..core import op
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
 from .broadcasting import promote, values
-from .elementwise import add, divide, multiply, sqrt, square, subtract
+from .elementwise import add, divide, floating, multiply, sqrt, square, subtract
 from .indexing import check_rank
 from .reduce import mean
 from .samples import ErrorSample, Sample, normal, strided
@@ -39,6 +39,7 @@ def _affine(y, weight, bias):
 def _standard(x, axes, eps):
     """(x - mean) / sqrt(var + eps) over ``axes``."""
     first = tuple([slice(1) if i in axes else slice(None) for i in range(x.ndim)])
+    x = floating(x)
     x = subtract(x, values(x)[first])  # a shift changes nothing, but keeps the digits of what is far from 0
     centred = subtract(x, mean(x, axes, True))
     return divide(centred, sqrt(add(mean(square(centred), axes, True), eps)))
