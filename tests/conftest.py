@@ -23,6 +23,8 @@ def fixed_seeds():
     """Every test begins with the same state of the generators that belong to nobody."""
     random.seed(0)
     np.random.seed(0)
+    if minigrad := sys.modules.get("minigrad"):
+        minigrad.manual_seed(0)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
         torch.manual_seed(0)
