@@ -7,6 +7,7 @@ is an array, as everywhere in minigrad. Derivatives come back in the same arrang
 import contextvars
 import functools
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def gradients(outputs, inputs, grad_outputs=None, retain_graph=False, create_gra
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     weights = [None] * len(outputs) if grad_outputs is None else (
-        [grad_outputs] if isinstance(grad_outputs, Tensor | np.ndarray) else list(grad_outputs)
+        list(grad_outputs) if isinstance(grad_outputs, list | tuple) else [grad_outputs]
     )  # fmt: skip
     if len(weights) != len(outputs):
         raise ValueError(f"grad: grad_outputs takes one weight per output. Received: {len(weights)} for {len(outputs)}.")
@@ -79,7 +80,7 @@ def _tracked(who, args, argnums):
         fresh.append(alias(x) if isinstance(x, Tensor) and x.requires_grad else Tensor(x, requires_grad=True))
         return fresh[-1]
 
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    positions = _positions(who, argnums, args)
     with settings.enable_grad():
         for i in positions:
             args[i] = _map(track, args[i])
@@ -87,9 +88,20 @@ def _tracked(who, args, argnums):
     def arranged(results):
         results = iter(results)
         trees = tuple([_map(lambda x: None if x is None else next(results), args[i]) for i in positions])
-        return trees[0] if isinstance(argnums, int) else trees
+        return trees if isinstance(argnums, Iterable) else trees[0]
 
     return args, fresh, arranged
+
+
+def _positions(who, argnums, args):
+    """``argnums`` as a tuple of places among the arguments."""
+    positions = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+    if not all(isinstance(i, int | np.integer) and -len(args) <= i < len(args) for i in positions):
+        raise IndexError(
+            f"{who}: argnums is the place of an argument that is given by place, or a tuple of places. "
+            f"Received: argnums {argnums!r}, {len(args)} argument{'s' * (len(args) != 1)} by place."
+        )
+    return positions
 
 
 def _called(f, who, *args, **kwargs):
@@ -115,7 +127,15 @@ def _pulled(out, args, weight, retain_graph, create_graph):
 
 def _nested(outer_grad, value, args):
     """Whether ``value`` depends on anything that is tracked outside too, so that its derivatives need a graph."""
-    return outer_grad and not {id(x) for x in sources([value])} <= {id(x) for x in args}
+    inside = {id(x) for x in args}
+    return outer_grad and any(x.requires_grad and id(x) not in inside for x in sources([value]) or [value])
+
+
+def _let_go(args):
+    """Nobody differentiates by these any more: a derivative around this one takes what depends on them alone for a constant."""
+    for x in args:
+        if x.is_leaf:
+            x.requires_grad = False
 
 
 def value_and_grad(f, argnums=0, has_aux=False):
@@ -144,6 +164,7 @@ def value_and_grad(f, argnums=0, has_aux=False):
         value = _a_tensor(out[0] if has_aux else out, "grad")
         nested = _nested(outer_grad, value, fresh)
         found = arranged(_pulled(value, fresh, None, nested, nested))
+        _let_go(fresh)
         result = (value, out[1]) if has_aux else value
         return result if nested else _map(lambda x: x.detach() if isinstance(x, Tensor) else x, result), found
 
@@ -179,7 +200,7 @@ def elementwise_grad(f, argnums=0):
 
     def total(*args, **kwargs):
         out = _a_tensor(f(*args, **kwargs), "elementwise_grad")
-        for i in (argnums,) if isinstance(argnums, int) else argnums:
+        for i in _positions("elementwise_grad", argnums, args):
             if isinstance(args[i], Tensor) and args[i].shape != out.shape:
                 raise ShapeError(
                     "elementwise_grad: the result must have the shape of the argument, element for element; jacobian(f) gives all "
@@ -255,6 +276,7 @@ def jvp(f, inputs, tangents):
     weight = Tensor(np.zeros_like(out._data), requires_grad=True)
     back = _pulled(out, fresh, weight, True, True)
     (moved,) = _moved(nested, back, [weight], tangents)
+    _let_go([*fresh, weight])
     return out if nested else out.detach(), moved
 
 
@@ -273,7 +295,9 @@ def hvp(f, inputs, vectors):
     value = _a_tensor(_called(f, "hvp", *args), "hvp")
     nested = _nested(outer_grad, value, fresh) or _any_tracked(vectors)
     slopes = _pulled(value, fresh, None, True, True)
-    return value if nested else value.detach(), arranged(_moved(nested, slopes, fresh, vectors))
+    products = arranged(_moved(nested, slopes, fresh, vectors))
+    _let_go(fresh)
+    return value if nested else value.detach(), products
 
 
 def jacobian(f, argnums=0):
@@ -300,7 +324,9 @@ def jacobian(f, argnums=0):
                 return arranged([wrap(np.zeros((*out.shape, *x.shape), x.dtype)) for x in fresh])
             return arranged([ops.reshape(ops.stack(list(r)), (*out.shape, *x.shape)) for x, r in zip(fresh, rows)])
 
-        return _map(all_rows, _called(f, "jacobian", *args, **kwargs))
+        table = _map(all_rows, _called(f, "jacobian", *args, **kwargs))
+        _let_go(fresh)
+        return table
 
     return function
 
@@ -397,7 +423,7 @@ class _Run:
         result = self.f(*self.args, **self.kwargs)
         _map(lambda x: outputs.update({id(x): x}) if isinstance(x, Tensor) and not is_older(x, time) else None, result)
         outputs = list(outputs.values())
-        return result, outputs, sources(outputs, time), time
+        return result, outputs, [x for x in sources(outputs, time) if x.requires_grad], time
 
     @staticmethod
     def _described(outputs):

@@ -2,6 +2,7 @@
 
 import collections
 import gc
+import itertools
 import threading
 import weakref
 
@@ -44,8 +45,13 @@ def test_argnums():
     assert mg.grad(f, 1)(2.0, 3.0, 2).item() == 12.0
     both = mg.grad(f, (0, 1))(2.0, 3.0, power=2)
     assert [g.item() for g in both] == [9.0, 12.0]
-    with pytest.raises(IndexError):
-        mg.grad(f, 7)(1.0, 2.0, 3.0)
+    assert mg.grad(f, np.int64(1))(2.0, 3.0, 2).item() == 12.0
+    assert mg.grad(f, -2)(2.0, 3.0, 2.0).item() == 12.0
+    for derivative, argnums in itertools.product((mg.grad, mg.jacobian, mg.elementwise_grad), (7, "x", (0, 3))):
+        with pytest.raises(IndexError, match="argnums"):
+            derivative(f, argnums)(1.0, 2.0, 3.0)
+    with pytest.raises(IndexError, match="0 arguments by place"):
+        mg.grad(f)(x=1.0, y=2.0, power=2)
 
 
 def test_an_argument_that_is_not_used_has_gradient_zero():
@@ -101,6 +107,29 @@ def test_results_outside_of_any_graph_are_constants():
     value, slope = mg.value_and_grad(quartic)(X)
     out, moved = mg.jvp(quartic, [X], [X])
     assert not any(t.requires_grad for t in (value, slope, out, moved, mg.vjp(quartic, X)[1](1.0)[0]))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda f, y: mg.grad(f)(y),
+        lambda f, y: mg.jvp(f, [y], [1.0])[1],
+        lambda f, y: mg.hvp(f, [y], [1.0])[1][0],  # 2x too
+        lambda f, y: mg.jacobian(f)(y),
+    ],
+    ids=["grad", "jvp", "hvp", "jacobian"],
+)
+def test_constants_of_an_inner_derivative_do_not_keep_the_outer_result_in_a_graph(inner):
+    slope = mg.grad(lambda x: x * inner(lambda y: x * y * y, 1.0))(3.0)  # 2 x^2
+    assert not slope.requires_grad
+    assert float(np.asarray(slope)) == 12.0
+
+
+def test_a_value_that_is_a_parameter_outside_stays_in_its_graph():
+    p = Tensor(3.0, requires_grad=True)
+    value, slope = mg.value_and_grad(lambda x: p)(1.0)
+    (value * value).backward()
+    assert p.grad.item() == 6.0 and slope.item() == 0.0
 
 
 def test_vjp_pulls_as_often_as_wanted():
@@ -182,6 +211,7 @@ def test_autograd_grad_says_what_does_not_fit():
     x = Tensor(X, requires_grad=True)
     with pytest.raises(ValueError, match="grad_outputs takes one weight per output. Received: 2 for 1"):
         mg.autograd.grad([x * x], [x], grad_outputs=[X, X])
+    assert mg.autograd.grad((x * x).sum(), x, grad_outputs=2.0)[0].tolist() == (4 * X).tolist()
     with pytest.raises(TypeError, match="grad: outputs and inputs are Tensors"):
         mg.autograd.grad((x * x).sum(), X)
     with pytest.raises(GradientError, match="does not depend on input 0"):
