@@ -21,7 +21,7 @@ import numpy as np
 from numpy import ndarray
 
 from . import anomaly, journal, settings
-from .errors import DtypeError, GradientError, ShapeError, received
+from .errors import DtypeError, GradientError, MinigradError, ShapeError, received
 
 # ------------------------------------------------------------------------------------------------------- tensors
 
@@ -278,10 +278,13 @@ def as_array(value, dtype=None, copy=False):
         if array.dtype == np.float64 and not _holds_arrays(value):
             array = array.astype(settings.default_dtype())
     else:
-        array = np.array(value, dtype=dtype, order="C") if copy else np.asarray(value, dtype=dtype)
+        try:
+            array = np.array(value, dtype=dtype, order="C") if copy else np.asarray(value, dtype=dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DtypeError(f"tensor: {error}. Received: {value!r:.60}, dtype {dtype}.") from None
     if array.dtype.kind not in "fiub":
         raise DtypeError(f"tensor: elements must be numbers or booleans. Received: {value!r:.60} of dtype {array.dtype}.")
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _holds_arrays(value):
@@ -495,7 +498,10 @@ class Node:
 def apply(op, inputs, params):
     """Call ``op``: plain arrays in, plain array out; with Tensors the result is a Tensor, recorded where wanted."""
     if op.composed:
-        return op.forward(*_as_arrays(inputs), **params)
+        try:
+            return op.forward(*_as_arrays(inputs), **params)
+        except _UNFORESEEN as error:
+            raise _explained(op, inputs, params, error) from None
     if settings.anomaly():
         return _watched(op, inputs, params)
     arrays, kept, tensors, tracked = [], [], False, False  # what the forward sees, what a node would keep
@@ -508,7 +514,7 @@ def apply(op, inputs, params):
             else:
                 x = a
         elif x.__class__ is not ndarray:
-            a = x = _plain(x, inputs)
+            a = x = _plain(op, x, inputs)
         arrays.append(a)
         kept.append(x)
     recorded = tracked and op.differentiable and settings.is_grad_enabled()
@@ -517,7 +523,10 @@ def apply(op, inputs, params):
             f"{op.name}: has no rule, so no gradient can flow through it. Attach one with @{op.name}.vjp, or declare the op with "
             "differentiable=False if its result is a constant."
         )
-    out, saved = op.forward(*arrays, **params), None
+    try:
+        out, saved = op.forward(*arrays, **params), None
+    except _UNFORESEEN as error:
+        raise _explained(op, inputs, params, error) from None
     if op.saves:
         out, saved = out
     if out.__class__ is not ndarray and out.__class__ is not tuple:
@@ -551,13 +560,29 @@ def _values(x):
     return x._data if isinstance(x, Tensor) else x
 
 
-def _plain(x, inputs):
-    """An input that is neither Tensor nor array, as forwards want to see it: lists as arrays, numbers as numbers."""
+_UNFORESEEN = (TypeError, ValueError, IndexError, AttributeError, OverflowError, ZeroDivisionError)
+
+
+def _explained(op, inputs, params, error):
+    """What is raised for an error from inside a forward: where it does not say already what was received, one that does."""
+    if isinstance(error, MinigradError) or "Received: " in str(error) or not op.forward.__module__.startswith("minigrad."):
+        return error
+    kind = IndexError if isinstance(error, IndexError) else ValueError if isinstance(error, ValueError | ArithmeticError) else TypeError
+    call = received(**dict(zip(op.names_of(inputs), inputs)), **params)
+    return kind(f"{op.name}: {str(error).rstrip('. ')}. {call}").with_traceback(error.__traceback__)
+
+
+def _plain(op, x, inputs):
+    """An input that is neither Tensor nor array, as forwards want to see it: numbers as numbers, the rest as arrays."""
     if isinstance(x, np.generic):
         # next to an array a NumPy scalar is a number, which never promotes; alone it keeps its dtype
-        return x.item() if any(isinstance(other, np.ndarray | Tensor) for other in inputs) else np.asarray(x)
-    alone = len(inputs) == 1 and isinstance(x, int | float)
-    return as_array(x) if alone or isinstance(x, list | tuple) else x
+        x = x.item() if any(isinstance(other, np.ndarray | Tensor) for other in inputs) else np.asarray(x)
+    if x is None or (isinstance(x, int | float) and len(inputs) > 1):
+        return x
+    try:
+        return as_array(x)
+    except DtypeError:
+        raise DtypeError(f"{op.name}: works on numbers and booleans. " + received(**dict(zip(op.names_of(inputs), inputs)))) from None
 
 
 _ARRAYS = (Tensor, ndarray)

@@ -809,3 +809,16 @@ def test_a_list_of_recorded_tensors_is_not_detached_silently():
 def test_a_number_in_a_tensor_formats_and_rounds_like_a_number():
     loss = mg.tensor(1.2345)
     assert f"{loss:.2f} {round(loss, 1)} {loss}" == "1.23 1.2 tensor(1.2345)"
+
+
+def test_arrays_of_another_byte_order_become_native():
+    x = Tensor(np.array([[2.0, 1.0], [0.0, 4.0]], ">f8"), requires_grad=True)
+    assert x.dtype.isnative and mg.linalg.inv(x).dtype == np.float64
+    x.sum().backward()
+    assert x.grad.dtype.isnative and (x[np.array([1], ">i8")]).tolist() == [[0.0, 4.0]]
+
+
+def test_what_can_be_an_array_is_an_operand():
+    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    assert mg.add(x, range(3)).tolist() == [1.0, 3.0, 5.0]
+    assert mg.multiply(range(3), x).requires_grad

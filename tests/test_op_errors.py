@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core import Tensor
+from minigrad.core import REGISTRY, Tensor, op
 from minigrad.errors import DtypeError, GradientError, MinigradError, ShapeError
 from tests.helpers import BINARY, OPS, mapped
 
@@ -93,3 +93,42 @@ def test_messages_say_what_to_do(call, exception, words):
 def test_a_list_that_is_no_array_is_our_error():
     with pytest.raises(ShapeError, match="equal lengths"):
         Tensor([[1.0, 2.0], [3.0]])
+
+
+@pytest.mark.parametrize("call, exception, words", [
+    (lambda t: t * 1j, DtypeError, r"^multiply: .*x \(2, 3\) float64, y 1j"),
+    (lambda t: t * np.ones(3, complex), DtypeError, r"^multiply: .*y \(3,\) complex128"),
+    (lambda t: t * np.array([1, None, 2], object), DtypeError, r"^multiply: .*y \(3,\) object"),
+    (lambda t: t + "a", DtypeError, r"^add: .*y 'a'"),
+    (lambda t: t.astype(complex), DtypeError, r"^astype: .*complex"),
+    (lambda t: mg.concatenate([t, np.ones((2, 3), complex)]), TypeError, r"^concatenate: .*\(2, 3\) complex128"),
+    (lambda t: t.sum(keepdims="yes"), TypeError, r"^sum: .*x \(2, 3\) float64, .*keepdims 'yes'"),
+    (lambda t: t.at[0].set(1j), TypeError, r"^set_at: .*x \(2, 3\) float64, values 1j"),
+    (lambda t: mg.linear(1.0, t), TypeError, r"^linear: .*x 1\.0, w \(2, 3\)"),
+    (lambda t: mg.celu(t, (0.1, 0.2)), ValueError, r"^celu: .*x \(2, 3\) float64, alpha \(0\.1, 0\.2\)"),
+    (lambda t: mg.diagonal(t, None), TypeError, r"^diagonal: .*x \(2, 3\) float64, offset None"),
+    (lambda t: mg.tensor(np.array([1], np.int8)).at[0].set(300), ValueError, r"^set_at: .*300.*x \(1,\) int8"),
+    (lambda t: Tensor([2**40], dtype="int32"), DtypeError, r"^tensor: .*\[1099511627776\], dtype int32"),
+    (lambda t: Tensor([1.0], dtype="float33"), DtypeError, r"^tensor: .*dtype float33"),
+])  # fmt: skip
+def test_no_error_of_numpy_reaches_the_caller_as_it_is(call, exception, words):
+    with pytest.raises(exception, match=words):
+        call(Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+def test_an_error_that_nobody_foresaw_shows_where_it_came_from():
+    with pytest.raises(TypeError) as raised:
+        mg.chunk(Tensor([1.0, 2.0]), "two")
+    assert any(str(entry.path).endswith("joining.py") for entry in raised.traceback)
+
+
+def test_the_errors_of_other_peoples_ops_are_theirs():
+    @op
+    def refusing(x, /):
+        raise ValueError("mine")
+
+    try:
+        with pytest.raises(ValueError, match="^mine$"):
+            refusing(Tensor([1.0]))
+    finally:
+        del REGISTRY["refusing"]

@@ -94,6 +94,8 @@ def promote(xs, floating, mask=0):
         if first is not None and first.kind == "f":
             return xs
     arrays = [x for x in xs if isinstance(x, np.ndarray)]
+    if any([x.dtype.kind not in "fiub" for x in arrays]):
+        raise TypeError("elements must be numbers or booleans")
     floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
     if floats:
         target = np.result_type(*floats)

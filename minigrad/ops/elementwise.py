@@ -872,9 +872,12 @@ def astype(x, /, dtype):
     array([1., 2.], dtype=float32)
     """
     try:
-        return x.astype(dtype)
+        dtype = np.dtype(dtype)
     except TypeError as error:
         raise DtypeError(f"astype: {error}. " + received(x=x, dtype=dtype)) from None
+    if dtype.kind not in "fiub":
+        raise DtypeError("astype: elements are numbers or booleans. " + received(x=x, dtype=dtype.name))
+    return x.astype(dtype)
 
 
 @astype.vjp
