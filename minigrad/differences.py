@@ -13,7 +13,7 @@ STEP = 2.0**-10
 INCONCLUSIVE = 1e-6  # relative error of the quotient itself, above which nothing can be said
 _GOOD = 1e-7  # relative error with which we are content; above it smaller steps are tried
 _PLAIN = 0.03  # relative error from which a kink is no bend of the slope's own slope, which smaller steps straighten
-_SMALLER = (2**4, 2**8, 2**12, 2**16)
+_SMALLER = (2**4, 2**8, 2**12, 2**16, 2**22, 2**28)
 _ROUNDING = 16 * np.finfo(np.float64).eps
 _SMALL = 1e-3  # a slope below this share of its neighbours, or of the value, is measured against them
 
@@ -27,19 +27,19 @@ class Quotient(NamedTuple):
     kinked: np.ndarray
 
 
-def along(value, here, size, noise=0.0, reach=1.0, step=STEP):
+def along(value, here, size, noise=0.0, reach=1.0, step=STEP, smaller=_SMALLER):
     """The derivative of ``value(t)`` at t = 0, for every output.
 
     ``here`` is value(0), ``size`` the magnitude of what was added up for each output, which sets the rounding; ``noise`` is what
     two calls at the same point differ in; ``reach`` is the magnitude of the inputs, with which the step grows. A function that
-    is too steep for the step, or not defined so far out, is asked again at smaller ones; one with a plain kink is not.
+    is too steep for the step, or not defined so far out, is asked again at ``smaller`` ones; one with a plain kink is not.
     """
     step = step * 2.0 ** np.round(np.log2(max(1.0, reach)))
     best = _quotient(value, here, size, noise, reach, step)
     better = np.ones(best.error.shape, bool)
-    for divisor in _SMALLER:
+    for divisor in smaller:
         scale = _scale(best.slope, size)
-        if (best.kinked & (best.error > _PLAIN * scale)).any() or (best.error <= _GOOD * scale).all():
+        if (best.kinked & (best.error > _PLAIN * scale)).any() or (best.error <= _GOOD * scale).all() or not better.any():
             break
         other = _quotient(value, here, size, noise, reach, step / divisor)
         # where a smaller step did not help, noise rules, in which a still smaller one would drown

@@ -27,6 +27,7 @@ __all__ = ["finite_difference", "gradcheck", "gradgradcheck", "jvpcheck"]
 
 FULL = 600  # entries of the Jacobian up to which each one is checked
 MARGIN = 4  # an entry is wrong where it is off by more than this many estimated errors of the quotient
+FAR = (2.0**22, 2.0**28)  # by how much the step is smaller at which a disagreement is looked at from close by
 ROUNDING = 1e-12  # what an analytic 0 may be, where the value is 0 and stays 0, so that the quotient has no error at all
 SHOWN = 5  # entries in the table of a failure
 
@@ -49,7 +50,7 @@ def finite_difference(f, *inputs):
     with function.at_rest(), settings.no_grad():
 
         def value(arrays):
-            given = [wrap(a) if tensor else a for a, tensor in zip(arrays, function.were_tensors)]
+            given = [wrap(a) if tensor else a.copy() for a, tensor in zip(arrays, function.were_tensors)]
             out = function.call(given)
             return np.asarray(out._data if isinstance(out, Tensor) else out, np.float64)
 
@@ -307,7 +308,7 @@ class _Function:
         try:
             for t in self._tensors.values():
                 t._data = t._data.astype(np.float64) if t.dtype.kind == "f" else t._data
-            with settings.use_default_dtype(np.float64), settings.enable_grad():
+            with settings.use_default_dtype(np.float64), settings.enable_grad(), np.errstate(all="ignore"):
                 yield self
         finally:
             self._rewind()
@@ -515,6 +516,10 @@ class _Forward(_Reverse):
 
 
 def _check(kind, function, full, projections, step, seed, raise_exception):
+    if not (isinstance(projections, int) and projections >= 1):
+        raise ValueError(f"{kind.name}: projections are a whole number from 1. Received: {projections!r}.")
+    if not 0 < step < np.inf:
+        raise ValueError(f"{kind.name}: step is a number above 0. Received: {step!r}.")
     with function.at_rest():
         report = _Comparison(kind, function, full, projections, step, seed).report()
     if raise_exception and not report.passed:
@@ -561,11 +566,11 @@ class _Comparison:
     def _project(self, vector):
         return ops.matmul(self.weights, vector) if self.weighted else vector
 
-    def _quotient(self, number, direction, divisor=1):
+    def _quotient(self, number, direction, divisor=1, **steps):
         """The difference quotient of the (weighted) outputs along one direction of one argument."""
         line = _line(lambda arrays: self._project(_flat(self.check.outputs(arrays))), self.check.arrays, number, direction)
         reach = _reach(self.check.arrays[number], direction)
-        return along(line, self.here, self.size, self.noise, reach, self.step / divisor)
+        return along(line, self.here, self.size, self.noise, reach, self.step / divisor, **steps)
 
     def _argument(self, number):
         x = self.check.arrays[number]
@@ -578,13 +583,21 @@ class _Comparison:
         if not result.entries:
             return result
         analytic = self.check.analytic(self.weights, number, directions)  # (outputs, directions)
-        off, scale = abs(analytic - stacked.slope), relative_scale(analytic, stacked.slope, self.size)
         known = np.isfinite(stacked.error)
-        off = np.where((stacked.error == 0) & (off <= ROUNDING), 0.0, off)
-        wrong = ~(off <= MARGIN * stacked.error) & known  # an analytic NaN is wrong
+
+        def compared():  # an analytic NaN is wrong
+            off = abs(analytic - stacked.slope)
+            off = np.where((stacked.error == 0) & (off <= ROUNDING), 0.0, off)
+            return off, ~(off <= MARGIN * stacked.error) & known, relative_scale(analytic, stacked.slope, self.size)
+
+        off, wrong, scale = compared()
         for column in np.flatnonzero(wrong.any(axis=0)):
-            wrong[:, column] &= self._confirmed(number, directions[column], analytic[:, column], stacked.slope[:, column])
-        unclear = ~wrong & ~(known & (stacked.error <= INCONCLUSIVE * scale))
+            again = self._asked_again(number, directions[column], analytic[:, column], found[column], scale[:, column])
+            for part, new in zip(stacked, again):
+                part[:, column] = np.where(wrong[:, column], new, part[:, column])
+        off, wrong, scale = compared()
+        precise = known & ((stacked.error <= INCONCLUSIVE * scale) | ((scale == 0) & (stacked.error <= ROUNDING)))
+        unclear = ~wrong & ~precise
         with np.errstate(invalid="ignore", divide="ignore"):
             difference, uncertain = (np.where(scale > 0, part / scale, 0.0) for part in (off, stacked.error))
         result.worst = float(np.max(np.where(unclear, 0.0, difference)))  # NaN stays NaN
@@ -603,14 +616,16 @@ class _Comparison:
             result.unclear = self._why(number, row, column if every else None, found[column], uncertain[row, column])
         return result
 
-    def _confirmed(self, number, direction, analytic, slope):
-        """Where the engine still disagrees when the quotient is asked again with other steps, and may be off by what those differ."""
-        still = np.ones(analytic.shape, bool)
-        for divisor in (2.7, 11.0):
-            again = self._quotient(number, direction, divisor)
-            error = np.maximum(again.error, abs(again.slope - slope))
-            still &= ~(abs(analytic - again.slope) <= MARGIN * error)
-        return still
+    def _asked_again(self, number, direction, analytic, first, scale):
+        """The quotient where the engine disagrees with the first one: that may be off by what other steps make of it, and where a
+        far smaller step gives a precise one with which the engine agrees, the function was too steep for the first."""
+        others = [self._quotient(number, direction, divisor).slope for divisor in (2.7, 11.0)]
+        best = first._replace(error=np.fmax.reduce([first.error, *(abs(other - first.slope) for other in others)]))
+        for divisor in FAR:
+            closer = self._quotient(number, direction, divisor, smaller=())
+            fits = (closer.error <= INCONCLUSIVE * scale) & (abs(analytic - closer.slope) <= MARGIN * closer.error)
+            best = Quotient(*[np.where(fits, new, old) for new, old in zip(closer, best)])
+        return best
 
     def _entry(self, row, shape, place, analytic, quotient):
         return Entry(self._output_name(row), _index(place, shape), float(analytic), float(quotient.slope[row]),
