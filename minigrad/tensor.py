@@ -2,12 +2,13 @@
 
 import difflib
 import functools
+import inspect
 import operator
 
 import numpy as np
 
 from . import ops, settings
-from .core import REGISTRY, Tensor
+from .core import REGISTRY, SYNONYMS, Tensor
 from .errors import DtypeError, GradientError, MinigradError, received
 
 __all__ = ["Tensor"]
@@ -208,6 +209,7 @@ for _name, (_function, _doc) in {
 _FOR_NUMPY = {o.numpy: o.function for o in REGISTRY.values() if o.numpy is not None}
 _FOR_NUMPY.update({
     np.amax: ops.max, np.amin: ops.min, np.sort: lambda x, axis=-1: ops.sort(x, axis)[0], np.copy: Tensor.clone,
+    np.around: ops.round, np.linalg.svd: lambda x, full_matrices=True: REGISTRY["svd"].function(x, full_matrices),
     np.einsum: ops.einsum, np.allclose: ops.allclose, np.array_equal: ops.array_equal,
     np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size,
     np.result_type: lambda *xs: np.result_type(*[x._data if isinstance(x, Tensor) else x for x in xs]),
@@ -251,7 +253,38 @@ def _array_function(self, function, types, args, kwargs):
             f"{_full_name(function)}: not available for a Tensor. The nearest that is: {_nearest(function)}. Use a function of minigrad, "
             "or .numpy() for a constant array."
         )
-    return _FOR_NUMPY[function](*args, **kwargs)
+    ours = _FOR_NUMPY[function]
+    if hasattr(ours, "op") and not isinstance(function, np.ufunc):
+        args, kwargs = _as_ours(ours.op, function, args, kwargs)
+    return ours(*args, **kwargs)
+
+
+def _as_ours(op, function, args, kwargs):
+    """A call of NumPy's function as one of our op: by name what comes after the arrays, for NumPy's order is its own.
+
+    What we have no argument for is left out where it has NumPy's default.
+    """
+    named = _named_by_numpy(function)
+    if op.separate or not named:
+        return args, kwargs
+    arrays = 1 if op.variadic else len(op.arrays)
+    names = list(named)
+    kwargs = {**dict(zip(names[arrays:], args[arrays:])), **kwargs}
+    if not op.variadic:
+        first = dict(zip(names, op.arrays))
+        kwargs = {first.get(name, name): value for name, value in kwargs.items()}
+    known = {*op.arrays, *op.parameters, *[name for name, ours in SYNONYMS.items() if ours in (*op.arrays, *op.parameters)]}
+    usual = lambda name, value: (value is None or isinstance(value, str | bool)) and name in named and named[name].default == value  # noqa: E731
+    return args[:arrays], {name: value for name, value in kwargs.items() if name in known or not usual(name, value)}
+
+
+@functools.cache
+def _named_by_numpy(function):
+    """The parameters of a function of NumPy, nothing where it does not say them."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}
 
 
 def _constant(x, what):

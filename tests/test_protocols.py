@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import Tensor
-from minigrad.errors import GradientError, MinigradError
+from minigrad.errors import GradientError, MinigradError, ShapeError
 from tests.helpers import OPS, assert_close, is_float, outputs, samples
 
 tensor_module = sys.modules["minigrad.tensor"]  # mg.tensor is the function
@@ -183,3 +183,24 @@ def test_creation():
 
 def test_mixed_lists_of_tensors_and_numbers():
     assert Tensor([Tensor(1.0), 2.0]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: np.argsort(x, 0, "stable"), lambda x: np.nan_to_num(x, False), lambda x: np.cross(x, x[::-1], 0, 0, 0),
+    lambda x: np.sum(x, 0, np.float32), lambda x: np.linalg.svd(x[:2]),
+])  # fmt: skip
+def test_arguments_by_place_are_numpys_or_refused(call):
+    """Where NumPy's order of arguments is not ours, nothing is taken for something else."""
+    with pytest.raises((TypeError, ShapeError), match="no argument called|full_matrices=False"):
+        call(Tensor(np.arange(9.0).reshape(3, 3)))
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: np.sum(x, 0, None, None, True), lambda x: np.std(x, 1, None, None, 1), lambda x: np.all(x, 0, None),
+    lambda x: np.sum(a=x), lambda x: np.clip(a=x, a_min=1.0, a_max=2.0), lambda x: np.reshape(x, (1, 9), order="C"),
+    lambda x: np.nan_to_num(x, True, 1.0), lambda x: np.take(x, [0, 1], 0, None, "raise"), lambda x: np.around(x, 1),
+    lambda x: np.linalg.svd(x, compute_uv=True)[1] if isinstance(x, np.ndarray) else np.linalg.svd(x, False)[1],
+])  # fmt: skip
+def test_what_numpy_does_anyway_may_be_said(call):
+    array = np.arange(9.0).reshape(3, 3) + np.eye(3)
+    np.testing.assert_allclose(call(Tensor(array)).numpy(), call(array), rtol=1e-12, atol=1e-12)
