@@ -279,3 +279,9 @@ def test_places_equal_pytorchs():
         (mg.count_nonzero(ZEROS, (0, 2)), torch.count_nonzero(torch.tensor(ZEROS), (0, 2))),
     ]:  # fmt: skip
         assert np.array_equal(ours, theirs.numpy())
+
+
+def test_the_mean_of_float16_does_not_overflow():
+    x = Tensor(np.full(70000, 2, np.float16), requires_grad=True)
+    out = mg.mean(x)
+    assert out.dtype == np.float16 and out.item() == 2.0 == np.mean(x.numpy())

@@ -107,7 +107,8 @@ def mean(x, /, axis=None, keepdims=False):
     """
     axes, count = _filled("mean", x, axis)
     (x,) = promote((x,), floating=True)
-    return np.add.reduce(x, axis=axes, keepdims=keepdims) / count
+    exact = np.float32 if x.dtype == np.float16 else None  # as NumPy: the sum may be beyond float16 where the mean is not
+    return np.asarray(np.add.reduce(x, axis=axes, dtype=exact, keepdims=keepdims) / count, x.dtype)
 
 
 @mean.vjp
