@@ -76,6 +76,20 @@ def _checked(name, value):
     return float(value)
 
 
+def _count(key, value):
+    """A number of steps from a `state_dict` as a Python int."""
+    if np.shape(value) != () or np.asarray(value).dtype.kind not in "iu" or value < 0:
+        raise LayerError(f"load_state_dict: {key} is a whole number from 0, it counts steps. " + received(value=value))
+    return int(value)
+
+
+def _limit(who, value):
+    """The largest size that is let through; raises ValueError for one that would turn gradients round or make them NaN."""
+    if not isinstance(value, numbers.Real) or not value >= 0:
+        raise ValueError(f"{who} is a number from 0. Received: {value!r}.")
+    return float(value)
+
+
 class Optimizer:
     """What optimisers share: groups of parameters with their options, the state of every parameter, and the step.
 
@@ -94,6 +108,7 @@ class Optimizer:
     """
 
     arrays: tuple[str, ...] = ()  # what a state may hold besides "step"
+    always: tuple[str, ...] = ()  # what it holds from the first step on, whatever the options
     decoupled = False  # whether weight decay shrinks the parameter itself, or is part of the gradient (L2)
 
     def __init__(self, parameters, weight_decay=0.0, maximize=False, **options):
@@ -198,11 +213,11 @@ class Optimizer:
                 raise LayerError(
                     f"load_state_dict: {key} does not fit the parameters of this {type(self).__name__}. " + received(value=value)
                 )
-            restored.setdefault(int(number), {})[name] = int(value) if name == "step" else np.array(value, p.dtype, order="C")
-        lost = [number for number, own in restored.items() if "step" not in own]
+            restored.setdefault(int(number), {})[name] = _count(key, value) if name == "step" else np.array(value, p.dtype, order="C")
+        lost = [f"{name}.{number}" for number, own in restored.items() for name in ("step", *self.always) if name not in own]
         if lost:
-            raise LayerError(f"load_state_dict: step.{lost[0]} is missing beside the arrays of parameter {lost[0]}.")
-        self.steps, self.state = int(state["steps"]), restored
+            raise LayerError(f"load_state_dict: {lost[0]} is missing beside the other numbers of that parameter.")
+        self.steps, self.state = _count("steps", state["steps"]), restored
 
 
 # --------------------------------------------------------------------------------------------------------------- formulas
@@ -250,12 +265,13 @@ class Adam(Optimizer):
     0.9
     """
 
-    arrays = ("m", "v", "top")
+    arrays, always = ("m", "v", "top"), ("m", "v")
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False,
                  global_clipnorm=None):  # fmt: skip
         super().__init__(parameters, weight_decay, maximize, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
-        self.global_clipnorm, self.grad_norm = global_clipnorm, None
+        self.global_clipnorm = None if global_clipnorm is None else _limit("optimiser: global_clipnorm", global_clipnorm)
+        self.grad_norm = None
 
     def update(self, p, g, state, lr, betas, eps, amsgrad):
         """See the class."""
@@ -325,7 +341,7 @@ class RMSprop(Optimizer):
     0.9
     """
 
-    arrays = ("v", "mean", "velocity")
+    arrays, always = ("v", "mean", "velocity"), ("v",)
 
     def __init__(self, parameters, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False, maximize=False):
         super().__init__(parameters, weight_decay, maximize, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered)
@@ -354,7 +370,7 @@ class Adagrad(Optimizer):
     0.5
     """
 
-    arrays = ("total",)
+    arrays = always = ("total",)
 
     def __init__(self, parameters, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, maximize=False):
         super().__init__(
@@ -380,7 +396,7 @@ class Lion(Optimizer):
     0.75
     """
 
-    arrays = ("m",)
+    arrays = always = ("m",)
     decoupled = True
 
     def __init__(self, parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, maximize=False):
@@ -415,6 +431,7 @@ def clip_grad_norm_(parameters, max_norm, error_if_nonfinite=False):
     >>> clip_grad_norm_([p], 1.0), round(float((p.grad * p.grad).sum()), 3)
     (10.0, 1.0)
     """
+    max_norm = _limit("clip_grad_norm_: max_norm", max_norm)
     with_gradient = [p for p in _tensors(parameters) if p.grad is not None]
     norm = kernels.grad_norm([p.grad._data for p in with_gradient])
     if error_if_nonfinite and not math.isfinite(norm):
@@ -437,9 +454,10 @@ def clip_grad_value_(parameters, clip_value):
     >>> p.grad.tolist()
     [6.0, 7.0]
     """
+    limit = _limit("clip_grad_value_: clip_value", clip_value)
     for p in _tensors(parameters):
         if p.grad is not None:
-            p.grad = wrap(np.clip(p.grad._data, -clip_value, clip_value))
+            p.grad = wrap(np.clip(p.grad._data, -limit, limit))
 
 
 # -------------------------------------------------------------------------------------------------------------- schedules

@@ -257,12 +257,19 @@ def test_a_state_that_does_not_fit_raises():
     for key in ("m.9", "m.0", "nonsense", "step.0", "step.9", "m.x", "velocity.0"):
         with pytest.raises(LayerError, match=f"{key} does not fit"):
             optimiser.load_state_dict({**state, key: np.ones(3)})
+    for key, value in (("steps", -1), ("steps", "7"), ("step.0", 1.5), ("steps", np.ones(3))):
+        with pytest.raises(LayerError, match="load_state_dict"):
+            optimiser.load_state_dict({**state, key: value})
     with pytest.raises(LayerError, match=r"step\.1 is missing"):
         optimiser.load_state_dict({key: value for key, value in state.items() if key != "step.1"})
     with pytest.raises(LayerError, match="counts its steps"):
         optimiser.load_state_dict({})
     with pytest.raises(LayerError, match=r"m\.0 does not fit the parameters of this SGD"):
         mg.optim.SGD(ps).load_state_dict(state)
+    lion = OPTIMISERS["Lion"](parameters())
+    run(lion, lion.parameters(), 1)
+    with pytest.raises(LayerError, match=r"v\.0 is missing"):  # Adam has an m too
+        optimiser.load_state_dict(lion.state_dict())
     assert all(np.array_equal(value, optimiser.state_dict()[key]) for key, value in state.items())
 
 
@@ -487,6 +494,20 @@ def test_a_state_that_was_kept_is_not_changed_by_later_steps():
     before = {name: np.array(value) for name, value in kept.items()}
     optimiser.step()
     assert all(np.array_equal(kept[name], before[name]) for name in kept)
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan"), "1", None])
+def test_limits_that_would_turn_gradients_round_are_refused(limit):
+    p = mg.Parameter([1.0, 2.0])
+    p.grad = gradient = mg.tensor([3.0, 4.0])
+    with pytest.raises(ValueError, match="max_norm is a number from 0"):
+        mg.optim.clip_grad_norm_([p], limit)
+    with pytest.raises(ValueError, match="clip_value is a number from 0"):
+        mg.optim.clip_grad_value_([p], limit)
+    if limit is not None:
+        with pytest.raises(ValueError, match="global_clipnorm is a number from 0"):
+            mg.optim.AdamW([p], global_clipnorm=limit)
+    assert p.grad is gradient
 
 
 def test_no_gradient_passes_unclipped_beside_nan():
