@@ -317,7 +317,7 @@ class Op:
     __slots__ = (
         "name", "forward", "function", "arrays", "variadic", "required", "defaults", "parameters",
         "rule", "rule_takes", "uses_out", "composite", "saves", "reference", "numpy", "samples", "errors", "kinks",
-        "linear", "method", "differentiable", "composed", "separate", "broadcasts",
+        "linear", "method", "differentiable", "composed", "separate", "broadcasts", "prepare", "explain",
     )  # fmt: skip
 
     def __init__(self, forward, *, saves=False, reference=None, numpy=None, samples=None, errors=None, kinks="",
@@ -326,7 +326,7 @@ class Op:
         self.differentiable, self.composed, self.separate, self.broadcasts = differentiable, composed, separate, False
         self.saves, self.reference, self.numpy = saves, reference, numpy
         self.samples, self.errors, self.kinks, self.linear, self.method = samples, errors, kinks, linear, method
-        self.rule = self.composite = None
+        self.rule = self.composite = self.prepare = self.explain = None  # the last two are for `elementwise`
         self.rule_takes, self.uses_out = frozenset(), False
         signature = inspect.signature(forward)
         named = signature.parameters.values()
@@ -463,16 +463,23 @@ def op(forward=None, /, **attachments):
 
 
 class Node:
-    """One recorded call: the op, its inputs (a Tensor where a gradient is wanted, else the plain array), what its rule needs."""
+    """One recorded call: the op, the tensors through which a gradient is wanted (None for other inputs), and what its rule needs."""
 
-    __slots__ = ("op", "inputs", "params", "out", "saved", "several", "age", "hooks", "site")
+    __slots__ = ("op", "tensors", "arrays", "params", "out", "saved", "several", "age", "hooks", "site")
 
-    def __init__(self, op, inputs, params, out, saved):
-        self.op, self.inputs, self.params, self.out, self.saved = op, inputs, params, out if op.uses_out else None, saved
-        self.several, self.age = len(out) if out.__class__ is tuple else 0, next(_clock)
+    def __init__(self, op, tensors, arrays, params, out, saved):
+        self.op, self.tensors, self.arrays, self.params = op, tensors, arrays, params
+        self.out, self.saved = out if op.uses_out else None, saved
+        self.several = len(out) if out.__class__ is tuple else 0
+        self.age = next(_clock)
         self.hooks = self.site = None
 
     outputs = property(lambda self: self.several or 1, doc="How many results the op gave.")
+
+    @property
+    def inputs(self):
+        """What the op was called with: a Tensor where a gradient is wanted, else the plain array; None when the graph is freed."""
+        return self.tensors and [a if x is None else x for x, a in zip(self.tensors, self.arrays)]
 
     def places(self):
         """Where the gradients of the outputs are collected: at the node itself, or for one output of several at a pair."""
@@ -486,7 +493,7 @@ class Node:
 
     def release(self):
         """Forget the values, and the hooks; a later walk through here raises."""
-        self.inputs = self.out = self.saved = None
+        self.tensors = self.arrays = self.out = self.saved = None
         if self.hooks:  # handles know the same dicts
             for hooks in self.hooks.values():
                 hooks.clear()
@@ -504,37 +511,42 @@ def apply(op, inputs, params):
             raise _explained(op, inputs, params, error) from None
     if settings.anomaly():
         return _watched(op, inputs, params)
-    arrays, kept, tensors, tracked = [], [], False, False  # what the forward sees, what a node would keep
+    arrays, tracked = [], []  # what the forward sees; the tensors through which a gradient is wanted
+    wrapped, recorded, dtype, dtypes = False, False, None, 0
     for x in inputs:
-        a = x
+        source = None
         if isinstance(x, Tensor):
-            tensors, a = True, x._data
+            wrapped = True
             if x._requires_grad:
-                tracked = True
-            else:
-                x = a
-        elif x.__class__ is not ndarray:
-            a = x = _plain(op, x, inputs)
-        arrays.append(a)
-        kept.append(x)
-    recorded = tracked and op.differentiable and settings.is_grad_enabled()
-    if recorded and op.rule is None:
-        raise GradientError(
-            f"{op.name}: has no rule, so no gradient can flow through it. Attach one with @{op.name}.vjp, or declare the op with "
-            "differentiable=False if its result is a constant."
-        )
+                source, recorded = x, True
+            x = x._data
+        if type(x) is not ndarray:
+            x = _plain(op, x, inputs)
+        if type(x) is ndarray and x.dtype is not dtype:
+            dtype = x.dtype
+            dtypes += 1
+        arrays.append(x)
+        tracked.append(source)
+    if recorded:
+        recorded = op.differentiable and settings.is_grad_enabled()
+        if recorded and op.rule is None:
+            raise GradientError(
+                f"{op.name}: has no rule, so no gradient can flow through it. Attach one with @{op.name}.vjp, or declare the op with "
+                "differentiable=False if its result is a constant."
+            )
     try:
-        out, saved = op.forward(*arrays, **params), None
+        ready = arrays if op.prepare is None or (dtypes == 1 and dtype.kind == "f") else op.prepare(arrays)
+        out, saved = op.forward(*ready, **params), None
     except _UNFORESEEN as error:
-        raise _explained(op, inputs, params, error) from None
+        raise (op.explain and op.explain(error, arrays, params)) or _explained(op, inputs, params, error) from None
     if op.saves:
         out, saved = out
     if out.__class__ is not ndarray and out.__class__ is not tuple:
-        out = np.asarray(out)  # NumPy makes a scalar of a result without axes; a rule would take it for a number without a dtype
-    if not tensors:
-        return out
+        out = np.asarray(out)
     if recorded:
-        return Node(op, kept, params, out, saved).wrap(out)
+        return Node(op, tracked, arrays, params, out, saved).wrap(out)
+    if not wrapped:
+        return out
     return tuple([wrap(o) for o in out]) if out.__class__ is tuple else wrap(out)
 
 
@@ -574,10 +586,12 @@ def _explained(op, inputs, params, error):
 
 def _plain(op, x, inputs):
     """An input that is neither Tensor nor array, as forwards want to see it: numbers as numbers, the rest as arrays."""
+    if x is None or (len(inputs) > 1 and type(x) in (float, int)):
+        return x
     if isinstance(x, np.generic):
         # next to an array a NumPy scalar is a number, which never promotes; alone it keeps its dtype
         x = x.item() if any(isinstance(other, np.ndarray | Tensor) for other in inputs) else np.asarray(x)
-    if x is None or (isinstance(x, int | float) and len(inputs) > 1):
+    if isinstance(x, int | float) and len(inputs) > 1:
         return x
     try:
         return as_array(x)
@@ -626,6 +640,7 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
     leading = None if targets is None else _leading_to(order, places)
     watched = settings.anomaly()
     add = settings.use_anomaly(False)(REGISTRY["add"].function) if watched else REGISTRY["add"].function
+    gradients = _watched_gradients if watched else _gradients
     arrived, own, found = {}, set(), {}  # gradients by place; places the walk may add to in place; what targets inside got
 
     def arrive(tensors, gradients):
@@ -660,10 +675,10 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
         if leading is not None and node not in leading:
             continue
         if not nothing:
-            wanted = [isinstance(x, Tensor) for x in node.inputs]
+            tensors = node.tensors
             if leading is not None:
-                wanted = [want and (_place(x) in places or x._node in leading) for x, want in zip(node.inputs, wanted)]
-            arrive(node.inputs, (_watched_gradients if watched else _gradients)(node, g, wanted, create_graph))
+                tensors = [x if x is not None and (_place(x) in places or x._node in leading) else None for x in tensors]
+            arrive(tensors, gradients(node, g, tensors, create_graph))
         if not retain_graph:
             node.release()
     if whole:  # a part of a walk leaves the hooks of leaves to the whole
@@ -730,13 +745,13 @@ def _reachable(outputs, oldest):
         if node.age in seen or node.age < oldest:
             continue
         seen[node.age] = node
-        if node.inputs is None:
+        if node.tensors is None:
             raise GradientError(
                 f"backward: the graph through {node.op.name} was freed by an earlier backward. To walk it again, call the "
                 "first one with retain_graph=True, or compute the forward again."
             )
-        for x in node.inputs:
-            if isinstance(x, Tensor):
+        for x in node.tensors:
+            if x is not None:
                 if x._node is not None:
                     stack.append(x._node)
                 elif x._changed > node.age:
@@ -761,7 +776,7 @@ def sources(outputs, time=0):
     """The tensors from which ``outputs`` were computed since ``time``: leaves and results of older nodes, each once."""
     found = {}
     for node in _reachable(outputs, time):
-        found.update({_place(x): x for x in node.inputs if isinstance(x, Tensor) and is_older(x, time)})
+        found.update({_place(x): x for x in node.tensors if x is not None and is_older(x, time)})
     return list(found.values())
 
 
@@ -769,48 +784,50 @@ def _leading_to(order, places):
     """The nodes from which one of ``places`` can be reached."""
     leading = set()
     for node in reversed(order):
-        if any(isinstance(x, Tensor) and (_place(x) in places or x._node in leading) for x in node.inputs):
+        if any([x is not None and (_place(x) in places or x._node in leading) for x in node.tensors]):
             leading.add(node)
     return leading
 
 
-def _gradients(node, g, wanted, create_graph):
-    """Call the node's rule; check and convert what it returns: one gradient per input in the input's shape and dtype."""
-    op, inputs, out, extra = node.op, node.inputs, node.out, node.params
+def _gradients(node, g, tensors, create_graph):
+    """Call the node's rule; check and convert what it returns: one gradient per input in the input's shape and dtype.
+
+    ``tensors`` are those inputs whose gradients are asked for, None at the place of any other.
+    """
+    op, params = node.op, node.params
     if op.rule_takes:
-        extra = dict(extra)
+        params = dict(params)
         if "wanted" in op.rule_takes:
-            extra["wanted"] = wanted
+            params["wanted"] = [x is not None for x in tensors]
         if "saved" in op.rule_takes:
-            extra["saved"] = node.saved
+            params["saved"] = node.saved
     if not create_graph:
-        results = op.rule(g, out, *[x._data if isinstance(x, Tensor) else x for x in inputs], **extra)
+        results = op.rule(g, node.out, *node.arrays, **params)
     elif op.composite is not None:
-        results = _composite_gradients(node, g, wanted)
+        results = _composite_gradients(node, g, tensors)
     else:
-        if out is not None:
-            out = node.wrap(out)
+        out = node.out if node.out is None else node.wrap(node.out)
         with settings.enable_grad():
-            results = op.rule(g, out, *inputs, **extra)
-    if results.__class__ is not tuple and not isinstance(results, list):
+            results = op.rule(g, out, *node.inputs, **params)
+    if type(results) is not tuple and not isinstance(results, list):
         raise GradientError(f"{op.name}: its rule must return a tuple, one gradient per input; one alone as (gradient,).")
-    if len(results) != len(inputs):
-        raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(inputs)} inputs.")
+    if len(results) != len(tensors):
+        raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(tensors)} inputs.")
     fitted = []
-    for x, d, want in zip(inputs, results, wanted):
-        if not want:
+    for x, d in zip(tensors, results):
+        if x is None:
             d = None
         elif d is not None:
             like = x._data
-            if create_graph or d.__class__ is not ndarray or d.shape != like.shape or d.dtype is not like.dtype:
+            if create_graph or type(d) is not ndarray or d.shape != like.shape or d.dtype is not like.dtype:
                 d = _fit(op, like, d, create_graph)  # the usual gradient fits as it is
         fitted.append(d)
     return fitted
 
 
-def _watched_gradients(node, g, wanted, create_graph):
+def _watched_gradients(node, g, tensors, create_graph):
     """`_gradients` in anomaly mode: it looks at what arrives and at what the rule makes of it."""
-    op, inputs = node.op, [_values(x) for x in node.inputs]
+    op, inputs = node.op, node.arrays
     names = op.names_of(inputs)
     site, sums = node.site or ("  (recorded outside of anomaly mode)", None)
     if sums is not None:
@@ -820,7 +837,7 @@ def _watched_gradients(node, g, wanted, create_graph):
         anomaly.check_arrived(f"the output of {op.name}", d, site)
     rule = site._replace(during=f"in the backward of {op.name}") if create_graph and sums is not None else False
     with settings.use_anomaly(rule), np.errstate(all="ignore"):
-        gradients = _gradients(node, g, wanted, create_graph)
+        gradients = _gradients(node, g, tensors, create_graph)
     anomaly.check_backward(op.name, names, inputs, arrived[0], [None if d is None else _values(d) for d in gradients], site)
     return gradients
 
@@ -843,19 +860,20 @@ def _fit(op, like, gradient, create_graph):
     return gradient if gradient.dtype == like.dtype else gradient.astype(like.dtype)
 
 
-def _composite_gradients(node, g, wanted):
+def _composite_gradients(node, g, tensors):
     """Gradients of a fused op with a graph: differentiate the same mathematics in terms of other ops.
 
     Every input stands behind an alias of its own, so that ``f(x, x)`` has two places for two gradients.
     """
     with settings.enable_grad():
-        inputs = [alias(x) if want else x for x, want in zip(node.inputs, wanted)]
+        inputs = [x if asked is None else alias(x) for x, asked in zip(node.inputs, tensors)]
         outputs = node.op.composite(*inputs, **node.params)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     given = g if node.several else (g,)
     pairs = [(o, d) for o, d in zip(outputs, given) if d is not None and isinstance(o, Tensor) and o._requires_grad]
-    found = iter(walk([o for o, _ in pairs], [d for _, d in pairs], [x for x, want in zip(inputs, wanted) if want], True, True))
-    return [next(found) if want else None for want in wanted]
+    targets = [x for x, asked in zip(inputs, tensors) if asked is not None]
+    found = iter(walk([o for o, _ in pairs], [d for _, d in pairs], targets, True, True))
+    return [None if asked is None else next(found) for asked in tensors]
 
 
 def seed_of(output, gradient, who):

@@ -371,7 +371,8 @@ def checkpoint(f):
         if not outputs:
             return result
         arrays = tuple([out._data for out in outputs])
-        joined = Node(_CHECKPOINT, inputs, {}, arrays, run).wrap(arrays)  # to the inputs by one node, whatever f recorded
+        node = Node(_CHECKPOINT, inputs, [x._data for x in inputs], {}, arrays, run)  # joins them to the inputs, whatever f recorded
+        joined = node.wrap(arrays)
         made = {id(out): tensor for out, tensor in zip(outputs, joined)}
         return _map(lambda x: made.get(id(x), x), result)
 

@@ -1,6 +1,7 @@
 """What every broadcasting op shares: one dtype for its arrays, and gradients summed back to each input's shape."""
 
 import functools
+import inspect
 
 import numpy as np
 from numpy import ndarray
@@ -117,27 +118,37 @@ def elementwise(floating=False, mask=0, **attachments):
     """
 
     def declare(forward):
-        @functools.wraps(forward)
-        def promoted(*xs, **params):
-            if params:
-                params = {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
-            try:
-                return forward(*promote(xs, floating, mask), **params)
-            except ValueError as error:
-                raise cannot_broadcast(forward.__name__, xs) or error from None
-            except (TypeError, OverflowError) as error:
-                if isinstance(error, MinigradError):
-                    raise
-                raise DtypeError(
-                    f"{forward.__name__}: not defined for elements of these types; for booleans there are the logical functions, else "
-                    "convert with astype. " + received(**dict(zip(function.op.arrays, xs)), **params)
-                ) from None
-
-        function = op(**attachments)(promoted)
+        function = op(**attachments)(with_numbers(forward))
         function.op.broadcasts = True
+        function.op.prepare = functools.partial(promote, floating=floating, mask=mask)
+        function.op.explain = functools.partial(_explained, function.op)
         return function
 
     return declare
+
+
+def _explained(op, error, xs, params):
+    """The error that explains what NumPy raised on the inputs of an elementwise op, None if that was nobody's input."""
+    if isinstance(error, MinigradError) or not isinstance(error, ValueError | TypeError | OverflowError):
+        return None
+    if isinstance(error, ValueError):
+        return cannot_broadcast(op.name, xs)
+    return DtypeError(
+        f"{op.name}: not defined for elements of these types; for booleans there are the logical functions, else convert with "
+        "astype. " + received(**dict(zip(op.arrays, xs)), **params)
+    )
+
+
+def with_numbers(forward):
+    """``forward`` with NumPy's scalars among its parameters as Python numbers, which never promote; itself if it takes none."""
+    if all(p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) for p in inspect.signature(forward).parameters.values()):
+        return forward
+
+    @functools.wraps(forward)
+    def plain(*xs, **params):
+        return forward(*xs, **{name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()})
+
+    return plain
 
 
 def cannot_broadcast(name, xs):
