@@ -157,11 +157,13 @@ class Layer:
     def named_tensors(self):
         """Every Parameter and Buffer by its path, in the order of definition; tied ones once, under their first path.
 
-        Raises LayerError where a layer inside is not built yet.
+        Raises LayerError where a layer inside is not built yet, and where two arrays have one path.
         """
         found, seen = {}, set()
         for path, tensor in _walk(self, ""):
             if id(tensor) not in seen:
+                if path in found:
+                    raise LayerError(f"{type(self).__name__}: two arrays have the path {path}; give one of them another name in its dict.")
                 seen.add(id(tensor))
                 found[path] = tensor
         return found
@@ -250,8 +252,9 @@ class Layer:
         wrong = [f"{p} needs {t.shape}, got {np.shape(state[p])}" for p, t in tensors.items() if t.shape != np.shape(state[p])]
         if wrong:
             raise LayerError(f"load_state_dict: shapes differ: {'; '.join(wrong)}.")
-        for path, tensor in tensors.items():
-            tensor.assign(state[path])
+        arrays = [as_array(state[path]) for path in tensors]  # what is no array raises before anything has changed
+        for tensor, array in zip(tensors.values(), arrays):
+            tensor.assign(array)
 
     def get_weights(self):
         """Copies of all arrays in Keras's order."""
@@ -269,24 +272,24 @@ class Layer:
             tensor.assign(array)
 
 
-def _walk(item, path):
-    """Every (path, Parameter or Buffer) in an attribute, depth first, in the order of definition."""
+def _walk(item, path, above=()):
+    """Every (path, Parameter or Buffer) in an attribute, depth first, in the order of definition; ``above`` are the layers around it."""
     if isinstance(item, Parameter | Buffer):
         yield path, item
-    elif isinstance(item, Layer):
+    elif isinstance(item, Layer) and not any(item is layer for layer in above):  # a layer may know the one it is part of
         if not item.built:
             raise LayerError(
                 f"{path or 'this layer'}: {type(item).__name__} has no parameters yet, they depend on the shape of its input. Call it "
                 "once, or build it: layer.ensure_built(input_shape)."
             )
         for name, value in vars(item).items():
-            yield from _walk(value, f"{path}.{name}" if path else name)
+            yield from _walk(value, f"{path}.{name}" if path else name, (*above, item))
     elif isinstance(item, list | tuple):
         for number, value in enumerate(item):
-            yield from _walk(value, f"{path}.{number}")
+            yield from _walk(value, f"{path}.{number}", above)
     elif isinstance(item, dict):
         for name, value in item.items():
-            yield from _walk(value, f"{path}.{name}")
+            yield from _walk(value, f"{path}.{name}", above)
 
 
 # ------------------------------------------------------------------------------------------------------ initializers

@@ -7,10 +7,11 @@ import threading
 import numpy as np
 
 from . import journal
+from .errors import LayerError
 
 
 class Generator:
-    """A source of random numbers whose whole state is a small dictionary.
+    """A source of random numbers whose whole state is a small dictionary. Raises ValueError for a seed that is no number of 64 bits.
 
     >>> g = Generator(7)
     >>> state = g.state()
@@ -21,6 +22,8 @@ class Generator:
     """
 
     def __init__(self, seed=0):
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+            raise ValueError(f"Generator: the seed is a whole number from 0 to below 2**64. Received: {seed!r}.")
         self.seed, self.drawn = int(seed), 0  # drawn: how many numbers of the counter stream were handed out
         self._stream = np.random.Generator(np.random.Philox(self.seed))
 
@@ -64,7 +67,10 @@ class Generator:
         }
 
     def set_state(self, state):
-        """Go on from where `state` was taken."""
+        """Go on from where `state` was taken; raises LayerError for what is no such state, and changes nothing then."""
+        given, own = ({name: np.shape(value) for name, value in s.items()} for s in (state, self.state()))
+        if given != own:
+            raise LayerError(f"Generator: a state has {own}, names and shapes. Received: {given}.")
         journal.note(self)
         self.seed, self.drawn = int(state["seed"]), int(state["drawn"])
         position, has, integer = state["rest"]
@@ -76,7 +82,6 @@ class Generator:
             "has_uint32": has,
             "uinteger": integer,
         }
-
 
     def state_dict(self):
         """`state` as arrays, for a file."""

@@ -17,6 +17,7 @@ __all__ = ["load", "save"]
 
 UNFINISHED = ".unfinished"  # ends the temporary names
 _BUFFERS = "buffers"  # what in a file says which of its arrays are Buffers: their names, as JSON
+_RESERVED = (f"__{_BUFFERS}__", "__metadata__")  # names under which the formats keep what is no array
 
 
 def save(path, state):
@@ -76,6 +77,8 @@ def load(path, into=None):
                     f"in {path}. " + received(array=arrays[name])
                 )
     if into is not None:
+        if not hasattr(into, "load_state_dict"):
+            raise TypeError(f"load: into is a layer, an optimiser or a generator. Received: {into!r:.60}.")
         try:
             into.load_state_dict(arrays)
         except LayerError as error:
@@ -87,12 +90,16 @@ def load(path, into=None):
         inner = nested
         for folder in folders:
             inner = inner.setdefault(folder, {})
+            if not isinstance(inner, dict):
+                raise StorageError(f"load: {path} has an array {folder} and others in it, {name}; save() writes no such file.")
         inner[last] = array
     return nested
 
 
 def write(path, fill):
     """Have ``fill(file)`` write a file, all of it or not at all: under a temporary name, on the disk, then renamed."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save: there is no folder {path.parent} for {path.name}.")
     unfinished = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
     try:
         with open(unfinished, "wb") as file:
@@ -112,8 +119,11 @@ def _named(state, prefix):
     if not isinstance(state, dict):
         raise TypeError(f"save: takes a layer, an optimiser, a generator or a dict of arrays. Received: {state!r:.60}.")
     for name, value in state.items():
-        if not isinstance(name, str) or not name or "/" in name:
-            raise StorageError(f"save: every name is a text without /, which stands between the names of dicts. Received: {name!r}.")
+        if not isinstance(name, str) or not name or "/" in name or "\0" in name or name in _RESERVED:
+            raise StorageError(
+                f"save: every name is a text without /, which stands between the names of dicts, and without zero bytes; "
+                f"{' and '.join(_RESERVED)} are names of the formats. Received: {name!r}."
+            )
         if isinstance(value, dict) or hasattr(value, "state_dict"):
             yield from _named(value, f"{prefix}{name}/")
             continue

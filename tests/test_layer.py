@@ -8,7 +8,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import Tensor
-from minigrad.errors import GradientError, LayerError, ShapeError
+from minigrad.errors import DtypeError, GradientError, LayerError, ShapeError
 
 
 class Scale(mg.Layer):
@@ -146,6 +146,20 @@ def test_lists_tuples_and_dicts_are_searched():
     assert list(nest.named_tensors()) == ["many.a.0", "many.b.0", "many.b.1.calls", "many.b.1.gamma", "many.b.1.shift"]
 
 
+@pytest.mark.parametrize("names", [("1", 1), ("a.b", "a")], ids=["number and text", "dot"])
+def test_two_arrays_under_one_path_are_refused(names):
+    layer = mg.Layer()
+    layer.parts = {names[0]: mg.Parameter([1.0]), names[1]: mg.Parameter([2.0]) if names[1] == 1 else {"b": mg.Parameter([2.0])}}
+    with pytest.raises(LayerError, match=f"two arrays have the path parts.{names[0]}"):
+        layer.parameters()
+
+
+def test_a_layer_may_know_the_one_it_is_part_of():
+    model = mg.Sequential(mg.Dense(2).ensure_built((None, 3)))
+    model.layers[0].owner, model.again = [model], model
+    assert list(model.named_tensors()) == ["layers.0.kernel", "layers.0.bias"] and model.tied() == {}
+
+
 def test_tied_weights_count_once_and_have_two_names():
     layer = model()
     layer.tied_to = layer.layers[0].kernel
@@ -223,6 +237,8 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
         layer.load_state_dict(state)
     with pytest.raises(LayerError, match=r"layers\.2\.kernel needs \(4, 2\), got \(2, 4\)"):
         layer.load_state_dict({**{path: array + 1 for path, array in before.items()}, "layers.2.kernel": np.ones((2, 4))})
+    with pytest.raises(DtypeError, match="elements must be numbers"):
+        layer.load_state_dict({**{path: array + 1 for path, array in before.items()}, "layers.2.kernel": np.full((4, 2), "1")})
     assert all(np.array_equal(before[path], array) for path, array in layer.state_dict().items())
 
 

@@ -34,6 +34,13 @@ def test_the_seed_decides():
     assert np.array_equal(first, same.normal((4,))) and not np.array_equal(first, other.normal((4,)))
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, "7", None, 2**64])
+def test_a_seed_that_could_not_be_saved_is_refused(seed):
+    with pytest.raises(ValueError, match="whole number from 0 to below"):
+        mg.Generator(seed)
+    assert mg.Generator(np.uint64(2**64 - 1)).state_dict()["seed"] == 2**64 - 1
+
+
 def test_counters_never_overlap():
     g = mg.Generator(5)
     (seed, a), (_, b), (_, c) = g.counters(10), g.counters(5), g.counters(1)

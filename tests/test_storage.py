@@ -257,7 +257,9 @@ def test_safetensors_files_of_others_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("state, error, words", [
-    ({"a/b": np.ones(1)}, StorageError, "without /"), ({1: np.ones(1)}, StorageError, "a text without /"),
+    ({"a/b": np.ones(1)}, StorageError, "without /"), ({"a\0b": np.ones(1)}, StorageError, "without zero bytes"),
+    ({"__buffers__": np.ones(1)}, StorageError, "names of the formats"), ({"x": {"__metadata__": 1}}, StorageError, "names of the formats"),
+    ({1: np.ones(1)}, StorageError, "a text without /"),
     ({"x": "text"}, StorageError, "x must be an array"), ({"in": {"x": [1, 2**63]}}, StorageError, "in/x must be an array"),
     (np.ones(3), TypeError, "takes a layer, an optimiser"),
 ])  # fmt: skip
@@ -265,6 +267,30 @@ def test_what_cannot_be_saved_says_so(tmp_path, state, error, words):
     with pytest.raises(error, match=words):
         mg.save(tmp_path / "a.npz", state)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_named_without_the_temporary_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere for a.npz"):
+        mg.save(tmp_path / "nowhere" / "a.npz", {"x": 1.0})
+
+
+def test_loading_into_what_takes_no_such_state_says_so_and_changes_nothing(tmp_path):
+    mg.save(tmp_path / "a.npz", {"x": 1.0})
+    generator = mg.Generator(3)
+    before = generator.state()
+    with pytest.raises(LayerError, match="a.npz does not fit. Generator: a state has .*Received: {.x.: ..}"):
+        mg.load(tmp_path / "a.npz", into=generator)
+    with pytest.raises(LayerError, match="Generator: a state has"):
+        generator.set_state({**before, "seed": 5, "key": [1]})
+    assert generator.state() == before
+    with pytest.raises(TypeError, match="into is a layer, an optimiser or a generator"):
+        mg.load(tmp_path / "a.npz", into={})
+
+
+def test_a_file_with_an_array_in_the_place_of_a_folder_says_so(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"a": np.ones(2), "a/b": np.ones(1)})
+    with pytest.raises(StorageError, match="has an array a and others in it, a/b"):
+        mg.load(tmp_path / "a.npz")
 
 
 def test_an_ending_that_is_no_format_lists_the_formats(tmp_path):
