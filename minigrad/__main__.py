@@ -136,6 +136,8 @@ def _op(name):
 
 
 def _imported(name):
+    if name.startswith("."):
+        raise Mistake(f"a module is named from the top, as in package.module. Received: {name!r}.")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

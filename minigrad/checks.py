@@ -42,6 +42,8 @@ def check_op(op):
         f, arrays, names = of_op(op, *op.bind(sample.args, dict(sample.kwargs)))
         if arrays:
             _add(row, number, sample, lambda check, f=f, arrays=arrays, names=names: check(f, *arrays, names=names, raise_exception=False))
+    if not row.samples:
+        row.unclear.append(f"{op.name}: no sample has a floating array, so no derivative was looked at.")
     return row
 
 
@@ -60,8 +62,9 @@ def _add(row, number, sample, checked):
     for i, check in enumerate(CHECKS):
         try:
             report = checked(check)
-        except MinigradError as error:
-            row.wrong.append(f"{where}: {error}")
+        except Exception as error:  # whatever it raises on its own sample is the finding
+            raised = "" if isinstance(error, MinigradError) else f"raises {type(error).__name__}: "
+            row.wrong.append(f"{where}: {raised}{error}")
             row.worst[i] = np.inf
             continue
         row.worst[i] = max(row.worst[i], report.worst)

@@ -55,6 +55,9 @@ def test_a_rule_that_raises_is_wrong_too(own_ops, capsys):
     declared("cube_of_size", lambda g, _, x: (mg.sum(g),))
     assert main(["gradcheck", "cube_of_size"]) == 1
     assert "returned a gradient of shape ()" in capsys.readouterr().out
+    declared("cube_of_size", lambda g, _, x: 1 / 0)
+    assert main(["gradcheck", "cube_of_size"]) == 1
+    assert "cube_of_size, sample 0 (two points): raises ZeroDivisionError: division by zero" in capsys.readouterr().out
 
 
 def test_nothing_to_be_said_ends_with_2(own_ops, capsys):
@@ -62,6 +65,9 @@ def test_nothing_to_be_said_ends_with_2(own_ops, capsys):
     assert main(["gradcheck", "size"]) == 2
     out = capsys.readouterr().out
     assert "inconclusive" in out and "near a kink of x at index (0,)" in out
+    declared("size", lambda g, _, x: (g,), forward=lambda x, /: x + 0.0, points=(0, 1))
+    assert main(["gradcheck", "size"]) == 2
+    assert "no sample has a floating array" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words, message", [
@@ -71,6 +77,7 @@ def test_nothing_to_be_said_ends_with_2(own_ops, capsys):
     (["gradcheck", "nowhere.at_all:f"], "there is no module 'nowhere.at_all' to import"),
     (["gradcheck", "math:no_such"], "the module math has no function no_such"),
     (["gradcheck", "math:sin"], "sin: no samples to check it on"),
+    (["gradcheck", "../here:f"], "a module is named from the top"),
     (["gradcheck", "--import", "nowhere", "exp"], "there is no module 'nowhere'"),
     (["ops", "sofmax"], "did you mean softmax"),
 ])  # fmt: skip
