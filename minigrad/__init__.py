@@ -7,7 +7,7 @@
 tensor([2., 4., 6.])
 """
 
-from . import autograd, errors, layer, linalg, optim, random, settings
+from . import autograd, errors, layer, linalg, optim, protocols, random, settings
 from .core import op
 from .creation import *  # noqa: F403
 from .derivatives import checkpoint, elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp

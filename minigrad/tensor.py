@@ -1,15 +1,14 @@
-"""The Tensor people use: operators, methods and NumPy's protocols, attached to the engine's Tensor from the op registry."""
+"""The Tensor people use: operators and methods, attached to the engine's Tensor from the op registry."""
 
 import difflib
 import functools
-import inspect
 import operator
 
 import numpy as np
 
-from . import ops, settings
-from .core import REGISTRY, SYNONYMS, Tensor
-from .errors import DtypeError, GradientError, MinigradError, received
+from . import ops
+from .core import REGISTRY, Tensor
+from .errors import DtypeError, GradientError, ShapeError, received
 
 __all__ = ["Tensor"]
 
@@ -105,12 +104,14 @@ def _repr(x):
 
 def _getattr(x, name):
     """The sentence for an attribute that is not there; names that change a tensor in place get the one that does not."""
-    plain = name.rstrip("_")
-    if name.endswith("_") and not name.startswith("_") and hasattr(Tensor, plain):
-        raise AttributeError(f"{name}: tensors are immutable. Write x = x.{plain}(...), or p.assign(...) to change a leaf.")
-    if name.startswith("__"):
-        raise AttributeError(name)  # a protocol that somebody asks about
-    near = difflib.get_close_matches(name, dir(Tensor), 1)
+    if name.startswith("_"):
+        raise AttributeError(f"Tensor has no attribute {name!r}.")  # a protocol that somebody asks about
+    if name.endswith("_"):
+        plain = f"x = x.{name[:-1]}(...)" if hasattr(Tensor, name[:-1]) else "a new tensor"
+        raise AttributeError(f"{name}: tensors are immutable. Write {plain}, or p.assign(...) to change a leaf.")
+    if name == "data":
+        raise AttributeError("data: use x.numpy() for the values, x.detach() for a constant tensor, p.assign(...) to change a leaf.")
+    near = difflib.get_close_matches(name, [word for word in dir(Tensor) if not word.startswith("_")], 1)
     raise AttributeError(f"Tensor has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
 
 
@@ -171,6 +172,12 @@ def _transpose(x, *axes, **named):
     return ops.permute(x, axes) if len(axes) > 2 else ops.transpose(x, *axes, **named)
 
 
+def _matrix(x):
+    if x.ndim != 2:
+        raise ShapeError("t: is for a matrix; .mT exchanges the last two axes, .T reverses all. " + received(x=x))
+    return x
+
+
 for _name in (*REGISTRY, *ops.__all__):  # the ops under their own names, then under their other ones
     _function = getattr(ops, _name, None) or REGISTRY[_name].function
     if hasattr(_function, "op") and _function.op.method and not hasattr(Tensor, _name):
@@ -192,7 +199,16 @@ for _name, (_function, _doc) in {
     "float": (lambda x: _to(x, np.dtype(np.float32)), "The tensor in float32, itself where it is."),
     "double": (lambda x: _to(x, np.dtype(np.float64)), "The tensor in float64, itself where it is."),
     "long": (lambda x: _to(x, np.dtype(np.int64)), "The tensor in int64, itself where it is."),
+    "half": (lambda x: _to(x, np.dtype(np.float16)), "The tensor in float16, itself where it is."),
+    "int": (lambda x: _to(x, np.dtype(np.int32)), "The tensor in int32, itself where it is."),
     "bool": (lambda x: _to(x, np.dtype(bool)), "Whether each element is not 0."),
+    "type_as": (lambda x, other: _to(x, other.dtype), "The tensor in the dtype of another one."),
+    "view_as": (lambda x, other: ops.reshape(x, other.shape), "The same elements in the shape of another tensor."),
+    "expand_as": (lambda x, other: ops.broadcast_to(x, other.shape), "Repeated to the shape of another tensor."),
+    "is_floating_point": (lambda x: x.dtype.kind == "f", "Whether the elements are floating numbers."),
+    "cpu": (lambda x: x, "The tensor itself: all are on the CPU."),
+    "contiguous": (lambda x: x, "The tensor itself: memory order never matters to a result."),
+    "t": (lambda x: ops.swapaxes(_matrix(x), 0, 1), "Rows and columns of a matrix exchanged.   (m, n) -> (n, m)"),
     "clone": (lambda x: ops.add(x, 0), "The same values in a tensor of their own, through which gradients flow."),
     "copy": (lambda x: ops.add(x, 0), "NumPy's name for clone."),
     "polygamma": (lambda x, n: ops.polygamma(n, x), "Derivative of order n + 1 of log gamma; n = 0 is digamma."),
@@ -203,117 +219,3 @@ for _name, (_function, _doc) in {
 }.items():
     _function.__name__, _function.__qualname__, _function.__doc__ = _name, f"Tensor.{_name}", _doc
     setattr(Tensor, _name, _function)
-
-# ---------------------------------------------------------------------------------------------- NumPy's protocols
-
-_FOR_NUMPY = {o.numpy: o.function for o in REGISTRY.values() if o.numpy is not None}
-_FOR_NUMPY.update({
-    np.amax: ops.max, np.amin: ops.min, np.sort: lambda x, axis=-1: ops.sort(x, axis)[0], np.copy: Tensor.clone,
-    np.around: ops.round, np.linalg.svd: lambda x, full_matrices=True: REGISTRY["svd"].function(x, full_matrices),
-    np.einsum: ops.einsum, np.allclose: ops.allclose, np.array_equal: ops.array_equal,
-    np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size,
-    np.result_type: lambda *xs: np.result_type(*[x._data if isinstance(x, Tensor) else x for x in xs]),
-})  # fmt: skip
-_FOR_UFUNC_METHODS = {
-    "add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "logical_and.reduce": "all",
-    "logical_or.reduce": "any", "logaddexp.reduce": "logsumexp", "add.accumulate": "cumsum", "multiply.accumulate": "cumprod",
-    "multiply.outer": "outer",
-}  # fmt: skip
-
-
-def _full_name(function):
-    return f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}"
-
-
-def _nearest(function):
-    """The name of the supported NumPy function whose own name is most like that of ``function``."""
-    supported = {f.__name__: _full_name(f) for f in _FOR_NUMPY}
-    return supported[difflib.get_close_matches(function.__name__, supported, 1, 0.0)[0]]
-
-
-def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
-    if method != "__call__":
-        ours = _FOR_UFUNC_METHODS.get(f"{ufunc.__name__}.{method}")
-        raise MinigradError(
-            f"numpy.{ufunc.__name__}.{method}: not available for a Tensor. Use "
-            + (f"numpy.{ours} or minigrad.{ours}" if ours else f"the plain call numpy.{ufunc.__name__}")
-            + ", or .numpy() for a constant array."
-        )
-    if kwargs:
-        raise MinigradError(
-            f"numpy.{ufunc.__name__} with {' and '.join(f'{name}=' for name in kwargs)}: not available for a Tensor, only the plain "
-            "call is; tensors are immutable, where(condition, x, y) chooses, astype converts."
-        )
-    return _array_function(self, ufunc, (), inputs, {})
-
-
-def _array_function(self, function, types, args, kwargs):
-    if function not in _FOR_NUMPY:
-        raise MinigradError(
-            f"{_full_name(function)}: not available for a Tensor. The nearest that is: {_nearest(function)}. Use a function of minigrad, "
-            "or .numpy() for a constant array."
-        )
-    ours = _FOR_NUMPY[function]
-    if hasattr(ours, "op") and not isinstance(function, np.ufunc):
-        args, kwargs = _as_ours(ours.op, function, args, kwargs)
-    return ours(*args, **kwargs)
-
-
-def _as_ours(op, function, args, kwargs):
-    """A call of NumPy's function as one of our op: by name what comes after the arrays, for NumPy's order is its own.
-
-    What we have no argument for is left out where it has NumPy's default.
-    """
-    named = _named_by_numpy(function)
-    if op.separate or not named:
-        return args, kwargs
-    arrays = 1 if op.variadic else len(op.arrays)
-    names = list(named)
-    kwargs = {**dict(zip(names[arrays:], args[arrays:])), **kwargs}
-    if not op.variadic:
-        first = dict(zip(names, op.arrays))
-        kwargs = {first.get(name, name): value for name, value in kwargs.items()}
-    known = {*op.arrays, *op.parameters, *[name for name, ours in SYNONYMS.items() if ours in (*op.arrays, *op.parameters)]}
-    usual = lambda name, value: (value is None or isinstance(value, str | bool)) and name in named and named[name].default == value  # noqa: E731
-    return args[:arrays], {name: value for name, value in kwargs.items() if name in known or not usual(name, value)}
-
-
-@functools.cache
-def _named_by_numpy(function):
-    """The parameters of a function of NumPy, nothing where it does not say them."""
-    try:
-        return inspect.signature(function).parameters
-    except ValueError:
-        return {}
-
-
-def _constant(x, what):
-    """The elements for a library that records nothing: an error where a graph would be cut silently."""
-    if x._requires_grad and settings.is_grad_enabled():
-        raise GradientError(f"{what}: this would detach the tensor silently. Use .detach().numpy() if a constant is meant.")
-    return x.numpy()
-
-
-def _array(x, dtype=None, copy=None):
-    values = _constant(x, "array")
-    return np.array(values, dtype=dtype) if copy else np.asarray(values, dtype=dtype)
-
-
-def _dlpack(x, *, stream=None, max_version=None, dl_device=None, copy=None):
-    """The elements for another library: a copy, unless ``copy=False`` asks for the memory itself, to be read only."""
-    values = _constant(x, "dlpack")
-    if copy is False:
-        return values.__dlpack__(max_version=max_version or (1, 0), copy=False)
-    return values.copy().__dlpack__(max_version=max_version)
-
-
-def _array_namespace(x, api_version=None):
-    """The functions for this tensor, in the names of the array API standard: minigrad itself."""
-    import minigrad
-
-    return minigrad
-
-
-Tensor.__array_ufunc__, Tensor.__array_function__, Tensor.__array__ = _array_ufunc, _array_function, _array
-Tensor.__dlpack__, Tensor.__array_namespace__ = _dlpack, _array_namespace
-Tensor.__dlpack_device__ = lambda x: (1, 0)  # the CPU, in DLPack's numbers

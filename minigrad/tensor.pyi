@@ -25,15 +25,15 @@ class Tensor:
         ...
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[builtins.int, ...]:
         """Lengths of the axes."""
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> builtins.int:
         """Number of axes."""
 
     @property
-    def size(self) -> int:
+    def size(self) -> builtins.int:
         """Number of elements."""
 
     @property
@@ -241,7 +241,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         ...
 
-    def __len__(self) -> int:
+    def __len__(self) -> builtins.int:
         ...
 
     def __bool__(self) -> builtins.bool:
@@ -250,7 +250,7 @@ class Tensor:
     def __repr__(self) -> str:
         ...
 
-    def __index__(self) -> int:
+    def __index__(self) -> builtins.int:
         ...
 
     def __contains__(self, value: Any) -> builtins.bool:
@@ -259,7 +259,7 @@ class Tensor:
     def __float__(self) -> builtins.float:
         ...
 
-    def __int__(self) -> int:
+    def __int__(self) -> builtins.int:
         ...
 
     def __round__(self, digits: Any = None) -> builtins.float:
@@ -547,7 +547,7 @@ class Tensor:
     def ravel(self) -> Tensor:
         """All elements in one row.   (...) -> (size)"""
 
-    def flatten(self, start_axis: int = 0, end_axis: int = -1, *, start_dim: int = ..., end_dim: int = ...) -> Tensor:
+    def flatten(self, start_axis: builtins.int = 0, end_axis: builtins.int = -1, *, start_dim: builtins.int = ..., end_dim: builtins.int = ...) -> Tensor:
         """The axes from ``start_axis`` to ``end_axis`` as one.   (k, m, n) -> (k m n)"""
 
     def unflatten(self, axis: Axes = ..., shape: Shape = ..., *, dim: Axes = ..., dimension: Axes = ..., sizes: Shape = ...) -> Tensor:
@@ -589,10 +589,10 @@ class Tensor:
         Without an axis in the row of all elements; of several axes each has its shift.
         """
 
-    def rot90(self, k: int = 1, axes: Axes = ..., *, diagonal: int = ..., dims: Axes = ...) -> Tensor:
+    def rot90(self, k: builtins.int = 1, axes: Axes = ..., *, diagonal: builtins.int = ..., dims: Axes = ...) -> Tensor:
         """A plane turned k times by 90 degrees, from the first axis towards the second.   (m, n) -> (n, m)"""
 
-    def pad(self, pad_width: Any, mode: str = 'constant', value: int = 0, *, constant_values: int = ...) -> Tensor:
+    def pad(self, pad_width: Any, mode: str = 'constant', value: builtins.int = 0, *, constant_values: builtins.int = ...) -> Tensor:
         """A frame around the elements.   (m, n) -> (before + m + after, before + n + after)
 
         ``pad_width`` is one number for all sides, one pair (before, after) for all axes, or a pair for each axis. The frame is
@@ -600,22 +600,22 @@ class Tensor:
         or from the other end ('wrap'). Raises ShapeError for other widths, among them PyTorch's flat form.
         """
 
-    def tril(self, k: int = 0, *, diagonal: int = ...) -> Tensor:
+    def tril(self, k: builtins.int = 0, *, diagonal: builtins.int = ...) -> Tensor:
         """Zeros above diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
 
-    def triu(self, k: int = 0, *, diagonal: int = ...) -> Tensor:
+    def triu(self, k: builtins.int = 0, *, diagonal: builtins.int = ...) -> Tensor:
         """Zeros below diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
 
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int = ..., dim2: int = ...) -> Tensor:
+    def diagonal(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
         """The diagonal over two axes, as the last axis.   (m, ..., n) -> (..., min(m, n)) for axes 0 and -1"""
 
-    def diag_embed(self, offset: int = 0, axis1: int = -2, axis2: int = -1, *, dim1: int = ..., dim2: int = ...) -> Tensor:
+    def diag_embed(self, offset: builtins.int = 0, axis1: builtins.int = -2, axis2: builtins.int = -1, *, dim1: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
         """Square matrices with the last axis as their diagonal, zeros elsewhere.   (..., n) -> (..., n + |offset|, n + |offset|)
 
         ``axis1`` and ``axis2`` say where rows and columns go in the result.
         """
 
-    def diag(self, k: int = 0, *, diagonal: int = ...) -> Tensor:
+    def diag(self, k: builtins.int = 0, *, diagonal: builtins.int = ...) -> Tensor:
         """A matrix with x on its diagonal k; of a matrix, its diagonal k.   (n) -> (n + |k|, n + |k|), (m, n) -> (min(m, n))"""
 
     def unfold(self, axis: Axes = ..., size: Any = ..., step: Any = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
@@ -624,19 +624,19 @@ class Tensor:
         A view: nothing is copied. Where windows overlap, gradients add up.
         """
 
-    def split(self, n: Any = None, axis: int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+    def split(self, n: Any = None, axis: builtins.int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """Parts of an axis, as a tuple: n equal ones, or between cut points.   (2 m, k) -> (m, k), (m, k) for n = 2
 
         ``chunks_of`` says the length of a part instead, the last one may be shorter, or lists all lengths: PyTorch's split.
         """
 
-    def array_split(self, n: Any = ..., axis: int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+    def array_split(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """n parts of an axis as equal as can be, longer ones first, or parts between cut points.   (5, k) -> (3, k), (2, k) for n = 2"""
 
-    def chunk(self, n: Any = ..., axis: int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+    def chunk(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """At most n parts of an axis, all but the last of one length.   (5, k) -> (2, k), (2, k), (1, k) for n = 3"""
 
-    def unbind(self, axis: int = 0, *, dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+    def unbind(self, axis: builtins.int = 0, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """The slices at every place of an axis, as a tuple.   (3, n) -> (n), (n), (n)"""
 
     def cumsum(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
@@ -701,19 +701,19 @@ class Tensor:
         Raises ShapeError where there are no elements.
         """
 
-    def var(self, axis: Axes = None, keepdims: builtins.bool = False, correction: int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: int = ...) -> Tensor:
+    def var(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> Tensor:
         """Variance over axes: mean of (x - mean(x))^2, with n - ``correction`` as the divisor.   (...) -> (... without axis)
 
         ``ddof`` is NumPy's name for ``correction``. Raises ShapeError where n is not more than the correction.
         """
 
-    def std(self, axis: Axes = None, keepdims: builtins.bool = False, correction: int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: int = ...) -> Tensor:
+    def std(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> Tensor:
         """Standard deviation over axes: the square root of the variance.   (...) -> (... without axis)
 
         ``ddof`` is NumPy's name for ``correction``. Raises ShapeError where n is not more than the correction.
         """
 
-    def var_mean(self, axis: Axes = None, keepdims: builtins.bool = False, correction: int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: int = ...) -> tuple[Tensor, Tensor]:
+    def var_mean(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> tuple[Tensor, Tensor]:
         """Variance and mean over axes at once, a tuple.   (...) -> (... without axis), (... without axis)"""
 
     def logsumexp(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
@@ -740,25 +740,25 @@ class Tensor:
     def mv(self, y: TensorLike) -> Tensor:
         """A matrix times a vector.   (m, k), (k) -> (m)"""
 
-    def addmm(self, x: TensorLike, y: TensorLike, beta: int = 1, alpha: int = 1) -> Tensor:
+    def addmm(self, x: TensorLike, y: TensorLike, beta: builtins.int = 1, alpha: builtins.int = 1) -> Tensor:
         """beta b + alpha (x y), where b broadcasts to the product; with beta 0 it is not looked at.   (m, n), (m, k), (k, n) -> (m, n)"""
 
     def outer(self, y: TensorLike) -> Tensor:
         """Every element of x times every element of y, both in a row.   (m), (n) -> (m, n)"""
 
-    def vecdot(self, y: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def vecdot(self, y: TensorLike, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Sum of the products of the elements along an axis; the other axes broadcast.   (..., n), (..., n) -> (...)"""
 
     def vdot(self, y: TensorLike) -> Tensor:
         """Sum of the products of all elements, each tensor in a row.   (n), (n) -> ()"""
 
-    def cross(self, y: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def cross(self, y: TensorLike, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Vector product of vectors with three elements along an axis; the other axes broadcast.   (..., 3), (..., 3) -> (..., 3)"""
 
     def kron(self, y: TensorLike) -> Tensor:
         """Kronecker product: a copy of y, multiplied, for every element of x.   (m, n), (p, q) -> (m p, n q)"""
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int = ..., dim2: int = ...) -> Tensor:
+    def trace(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
         """Sum of the diagonal of two axes; ``offset`` counts diagonals to the right of the main one.   (.. n .. n ..) -> (...)"""
 
     def erf(self) -> Tensor:
@@ -788,13 +788,13 @@ class Tensor:
         "none": x/2 (1 + erf(x / sqrt(2))); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
         """
 
-    def glu(self, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def glu(self, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
 
         value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
         """
 
-    def dropout(self, rate: builtins.float = 0.5, seed: Any = None, offset: int = 0, training: builtins.bool = True, generator: Any = None, *, p: builtins.float = ...) -> Tensor:
+    def dropout(self, rate: builtins.float = 0.5, seed: Any = None, offset: builtins.int = 0, training: builtins.bool = True, generator: Any = None, *, p: builtins.float = ...) -> Tensor:
         """Each element kept with probability 1 - rate and divided by it, or else 0.   (...) -> (...)
 
         The choice for element i is a hash of (seed, offset + i): the same in forward, backward and recomputation (Srivastava
@@ -803,17 +803,17 @@ class Tensor:
         Raises ValueError for a rate outside 0 <= rate < 1.
         """
 
-    def softmax(self, axis: int = -1, where: Any = None, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def softmax(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """exp(x) / sum(exp(x)) along an axis; what ``where`` forbids counts as -infinity and gets exactly 0.   (..., n) -> (..., n)
 
         Every row adds up to 1. A row in which nothing is allowed is all zeros; a row of -infinity without ``where`` is NaN.
         Raises DtypeError for a mask that is not boolean, ShapeError for one that does not broadcast to the shape of x.
         """
 
-    def softmin(self, axis: int = -1, where: Any = None, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def softmin(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """softmax(-x): the smallest gets most.   (..., n) -> (..., n)"""
 
-    def log_softmax(self, axis: int = -1, where: Any = None, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def log_softmax(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """x - log(sum(exp(x))) along an axis: the logarithm of softmax, without overflow.   (..., n) -> (..., n)
 
         What ``where`` forbids is -infinity, the logarithm of its probability 0, and takes no part in the gradient.
@@ -840,7 +840,7 @@ class Tensor:
         Raises ShapeError for another number of axes, ValueError for another ``ord``.
         """
 
-    def normalize(self, p: int = 2, axis: int = -1, eps: builtins.float = 1e-12, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def normalize(self, p: builtins.int = 2, axis: builtins.int = -1, eps: builtins.float = 1e-12, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Vectors along an axis divided by their length, x / max(norm(x, p), eps).   (..., n) -> (..., n)
 
         PyTorch's default axis is 1, ours the last. Raises ShapeError for an axis that is not there.
@@ -852,7 +852,7 @@ class Tensor:
         Raises IndexError for an index outside -n .. n - 1, naming it and its place.
         """
 
-    def take_along_axis(self, indices: Any, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def take_along_axis(self, indices: Any, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Along an axis, the element at each place that is named; the other axes broadcast.   (m, n), integers (m, k) -> (m, k)
 
         Without an axis both are rows of elements. Raises IndexError for an index outside -n .. n - 1.
@@ -883,7 +883,7 @@ class Tensor:
         Raises IndexError for an index outside 0 .. n - 1, naming it and its place.
         """
 
-    def index_add(self, axis: TensorLike, index: TensorLike, source: TensorLike, alpha: int = 1) -> Tensor:
+    def index_add(self, axis: TensorLike, index: TensorLike, source: TensorLike, alpha: builtins.int = 1) -> Tensor:
         """x with out[:, index[j]] += alpha source[:, j] for axis 1, and so for every other.   (m, n), integers (k), (m, k) -> (m, n)
 
         Raises IndexError for an index outside 0 .. n - 1, ShapeError where the source has not one slice per index.
@@ -907,7 +907,7 @@ class Tensor:
     def trunc(self) -> Tensor:
         """x without its fraction: rounded towards 0.   (...) -> (...)"""
 
-    def round(self, decimals: int = 0) -> Tensor:
+    def round(self, decimals: builtins.int = 0) -> Tensor:
         """The nearest number with so many decimals; a half goes to the even neighbour.   (...) -> (...)"""
 
     def floor_divide(self, y: TensorLike) -> Tensor:
@@ -919,16 +919,16 @@ class Tensor:
     def fmod(self, y: TensorLike) -> Tensor:
         """x - y trunc(x / y): what is left over, with the sign of x, as ``%`` in C.   (...), (...) -> (...)"""
 
-    def argsort(self, axis: int = -1, descending: builtins.bool = False, *, dim: int = ..., dimension: int = ...) -> Tensor:
+    def argsort(self, axis: builtins.int = -1, descending: builtins.bool = False, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Places of the elements in order; equal ones keep theirs. None takes all in a row.   (.. n ..) -> (.. n ..) int64"""
 
-    def sort(self, axis: int = -1, descending: builtins.bool = False, *, dim: int = ..., dimension: int = ...) -> tuple[Tensor, Tensor]:
+    def sort(self, axis: builtins.int = -1, descending: builtins.bool = False, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, Tensor]:
         """The elements in order, and their places: a tuple, as PyTorch gives it.   (.. n ..) -> (.. n ..), (.. n ..) int64
 
         Equal elements keep their order. None takes all in a row. ``np.sort`` of a tensor gives the values alone.
         """
 
-    def topk(self, k: Any = ..., axis: int = -1, largest: builtins.bool = True, *, diagonal: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, Tensor]:
+    def topk(self, k: Any = ..., axis: builtins.int = -1, largest: builtins.bool = True, *, diagonal: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, Tensor]:
         """The k largest elements in falling order and their places, or the k smallest rising.   (.. n ..) -> (.. k ..), (.. k ..) int64
 
         Of equal elements the first ones are taken. Raises ShapeError where there are not k elements.
@@ -1067,7 +1067,7 @@ class Tensor:
         Raises DtypeError for integers to negative powers, which are no integers.
         """
 
-    def rint(self, decimals: int = 0) -> Tensor:
+    def rint(self, decimals: builtins.int = 0) -> Tensor:
         """The nearest number with so many decimals; a half goes to the even neighbour.   (...) -> (...)"""
 
     def sub(self, y: TensorLike) -> Tensor:
@@ -1114,11 +1114,11 @@ class Tensor:
         """Where the elements are: always the CPU."""
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> builtins.int:
         """Bytes that the elements take."""
 
     @property
-    def itemsize(self) -> int:
+    def itemsize(self) -> builtins.int:
         """Bytes that one element takes."""
 
     def float(self) -> Tensor:
@@ -1130,8 +1130,35 @@ class Tensor:
     def long(self) -> Tensor:
         """The tensor in int64, itself where it is."""
 
+    def half(self) -> Tensor:
+        """The tensor in float16, itself where it is."""
+
+    def int(self) -> Tensor:
+        """The tensor in int32, itself where it is."""
+
     def bool(self) -> Tensor:
         """Whether each element is not 0."""
+
+    def type_as(self, other: Any) -> Tensor:
+        """The tensor in the dtype of another one."""
+
+    def view_as(self, other: Any) -> Tensor:
+        """The same elements in the shape of another tensor."""
+
+    def expand_as(self, other: Any) -> Tensor:
+        """Repeated to the shape of another tensor."""
+
+    def is_floating_point(self) -> builtins.bool:
+        """Whether the elements are floating numbers."""
+
+    def cpu(self) -> Tensor:
+        """The tensor itself: all are on the CPU."""
+
+    def contiguous(self) -> Tensor:
+        """The tensor itself: memory order never matters to a result."""
+
+    def t(self) -> Tensor:
+        """Rows and columns of a matrix exchanged.   (m, n) -> (n, m)"""
 
     def clone(self) -> Tensor:
         """The same values in a tensor of their own, through which gradients flow."""
@@ -1145,10 +1172,10 @@ class Tensor:
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
 
-    def dim(self) -> int:
+    def dim(self) -> builtins.int:
         """Number of axes; PyTorch's name for ndim."""
 
-    def numel(self) -> int:
+    def numel(self) -> builtins.int:
         """Number of elements; PyTorch's name for size."""
 
     def zero_grad(self) -> None:

@@ -24,6 +24,7 @@ MINIGRAD = """
     ops
     tensor
     creation
+    protocols
     derivatives
     autograd linalg draw einops differences
     layer
