@@ -135,6 +135,8 @@ def _array_namespace(x, api_version=None):
     return sys.modules["minigrad"]
 
 
-Tensor.__array_ufunc__, Tensor.__array_function__, Tensor.__array__ = _array_ufunc, _array_function, _array
-Tensor.__dlpack__, Tensor.__array_namespace__ = _dlpack, _array_namespace
-Tensor.__dlpack_device__ = lambda x: (1, 0)  # the CPU, in DLPack's numbers
+for _name, _function in {
+    "__array_ufunc__": _array_ufunc, "__array_function__": _array_function, "__array__": _array, "__dlpack__": _dlpack,
+    "__dlpack_device__": lambda x: (1, 0), "__array_namespace__": _array_namespace,  # (1, 0): the CPU, in DLPack's numbers
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _function)

@@ -40,7 +40,8 @@ PARAMETERS = {
 RETURNS = {
     "shape": "tuple[int, ...]", "numel": "int", "dim": "int", "dtype": "np.dtype[Any]", "grad_fn": "Any",
     "requires_grad": "bool", "grad": "Tensor | None", "numpy": "npt.NDArray[Any]", "item": "Any", "tolist": "Any",
-    "is_floating_point": "bool", "backward": "None", "retain_grad": "None", "zero_grad": "None", "register_hook": "Any", "at": "Any", "__init__": "None",
+    "is_floating_point": "bool",
+    "backward": "None", "retain_grad": "None", "zero_grad": "None", "register_hook": "Any", "at": "Any", "__init__": "None",
     "__iter__": "Iterator[Tensor]", "__len__": "int", "__bool__": "bool", "__repr__": "str", "__str__": "str",
     "__float__": "float", "__int__": "int", "__index__": "int", "__hash__": "int", "__format__": "str", "__round__": "float",
     "__setitem__": "None", "__array__": "npt.NDArray[Any]", "__array_ufunc__": "Any", "__array_function__": "Any",

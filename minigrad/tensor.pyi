@@ -1193,8 +1193,8 @@ class Tensor:
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
         """The elements for another library: a copy, unless ``copy=False`` asks for the memory itself, to be read only."""
 
-    def __array_namespace__(self, api_version: Any = None) -> Any:
-        """The functions for this tensor, in the names of the array API standard: minigrad itself."""
-
     def __dlpack_device__(self) -> Any:
         ...
+
+    def __array_namespace__(self, api_version: Any = None) -> Any:
+        """The functions for this tensor, in the names of the array API standard: minigrad itself."""

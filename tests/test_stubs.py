@@ -57,7 +57,7 @@ def test_stubs_hold_signature_and_docstring(parsed):
     words = ("self", "axis", "keepdims", "dim", "keepdim")
     assert [a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg in words] == list(words)
     assert ast.unparse(node.returns) == "Tensor" and ast.get_docstring(node).startswith("Sum over axes")
-    assert ast.unparse(entries(tensor)["shape"].returns) == "tuple[int, ...]"
+    assert ast.unparse(entries(tensor)["shape"].returns) == "tuple[builtins.int, ...]"  # int is a method there
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -67,7 +67,7 @@ def test_what_a_stub_says_comes_back_is_what_comes_back(name, parsed):
     if name == "grad":
         return
     node = next(n for n in tensor.body if isinstance(n, ast.FunctionDef) and n.name == name)
-    said = ast.unparse(node.returns)
+    said = ast.unparse(node.returns).replace("builtins.", "")
     x = mg.tensor([[0.25, 0.5], [0.5, 0.75]], requires_grad=True)
     try:
         out = getattr(x, name)
@@ -82,7 +82,7 @@ def test_what_a_stub_says_comes_back_is_what_comes_back(name, parsed):
     if said.startswith("tuple[Tensor"):
         assert isinstance(out, tuple) and (said.endswith("...]") or len(out) == said.count("Tensor"))
     elif said != "Any":
-        assert isinstance(out, expected[said.removeprefix("builtins.")]), f"{said}, not {type(out)}"
+        assert isinstance(out, expected[said]), f"{said}, not {type(out)}"
 
 
 # -------------------------------------------------------------------------------------------------- help, completion
