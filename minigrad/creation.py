@@ -27,6 +27,23 @@ def _shape(name, shape):
     return tuple(int(n) for n in lengths)
 
 
+def _dtype(name, dtype, default, floating=False):
+    """The element type that is asked for, else ``default``; raises DtypeError for one that a Tensor cannot have."""
+    dtype = np.dtype(default if dtype is None else dtype)
+    if dtype.kind not in ("f" if floating else "fiub"):
+        raise DtypeError(f"{name}: elements must be {'floating numbers' if floating else 'numbers or booleans'}. Received: dtype {dtype}.")
+    return dtype
+
+
+def _generator(name, generator):
+    """The generator that was given, else the current one."""
+    if generator is None:
+        return random.current()
+    if not isinstance(generator, random.Generator):
+        raise TypeError(f"{name}: generator is a minigrad.Generator. Received: {generator!r:.60}.")
+    return generator
+
+
 def _like(x):
     return x._data if isinstance(x, Tensor) else as_array(x)
 
@@ -92,8 +109,10 @@ def full(shape, value, dtype=None, requires_grad=False):
     >>> full((2,), 7.0)
     tensor([7., 7.])
     """
-    shape = _shape("full", shape if isinstance(shape, tuple | list) else (shape,))
-    return _made(np.full(shape, as_array(value, dtype)), requires_grad)
+    shape, value = _shape("full", shape if isinstance(shape, tuple | list) else (shape,)), as_array(value, dtype)
+    if value.shape[::-1] != tuple([n for n, m in zip(value.shape[::-1], shape[::-1]) if n in (1, m)]):  # NumPy's broadcasting
+        raise ShapeError("full: the value does not fit the shape. " + received(shape=shape, value=value))
+    return _made(np.full(shape, value), requires_grad)
 
 
 def zeros(*shape, dtype=None, requires_grad=False):
@@ -130,7 +149,7 @@ def full_like(x, value, dtype=None):
     tensor([7., 7.])
     """
     x = _like(x)
-    return wrap(np.full(x.shape, as_array(value), dtype or x.dtype))
+    return wrap(np.full(x.shape, as_array(value), _dtype("full_like", dtype, x.dtype)))
 
 
 def zeros_like(x, dtype=None):
@@ -167,7 +186,8 @@ def arange(*bounds, dtype=None, requires_grad=False):
     if len(bounds) == 3 and bounds[2] == 0:
         raise ValueError("arange: a step of 0 never arrives. " + received(step=bounds[2]))
     numbers = np.arange(*bounds)
-    return _made(numbers.astype(dtype or (settings.default_dtype() if numbers.dtype.kind == "f" else np.int64)), requires_grad)
+    default = settings.default_dtype() if numbers.dtype.kind == "f" else np.int64
+    return _made(numbers.astype(_dtype("arange", dtype, default)), requires_grad)
 
 
 def linspace(start, stop, num=50, dtype=None, requires_grad=False):
@@ -178,7 +198,7 @@ def linspace(start, stop, num=50, dtype=None, requires_grad=False):
     """
     if not isinstance(num, int | np.integer) or num < 0:
         raise ShapeError("linspace: the number of points is a whole number from 0. " + received(num=num))
-    return _made(np.linspace(start, stop, num).astype(dtype or settings.default_dtype()), requires_grad)
+    return _made(np.linspace(start, stop, num).astype(_dtype("linspace", dtype, settings.default_dtype())), requires_grad)
 
 
 def eye(rows, columns=None, k=0, dtype=None):
@@ -188,7 +208,8 @@ def eye(rows, columns=None, k=0, dtype=None):
     tensor([[0., 1., 0.],
             [0., 0., 1.]])
     """
-    return wrap(np.eye(rows, columns, k, dtype or settings.default_dtype()))
+    rows, columns = _shape("eye", (rows, rows if columns is None else columns))
+    return wrap(np.eye(rows, columns, k, _dtype("eye", dtype, settings.default_dtype())))
 
 
 def tri(rows, columns=None, k=0, dtype=None):
@@ -198,7 +219,8 @@ def tri(rows, columns=None, k=0, dtype=None):
     tensor([[1., 0., 0.],
             [1., 1., 0.]])
     """
-    return wrap(np.tri(rows, columns, k, dtype or settings.default_dtype()))
+    rows, columns = _shape("tri", (rows, rows if columns is None else columns))
+    return wrap(np.tri(rows, columns, k, _dtype("tri", dtype, settings.default_dtype())))
 
 
 def one_hot(ids, count, dtype=None):
@@ -210,8 +232,9 @@ def one_hot(ids, count, dtype=None):
     tensor([[0., 1., 0.],
             [1., 0., 0.]])
     """
+    (count,) = _shape("one_hot", (count,))
     ids = ops.check_ids("one_hot", as_array(ids), count, "ids")
-    return wrap(np.eye(count, dtype=dtype or settings.default_dtype())[ids])  # (count, count)[...] -> (..., count)
+    return wrap(np.eye(count, dtype=_dtype("one_hot", dtype, settings.default_dtype()))[ids])  # (count, count)[...] -> (..., count)
 
 
 # ---------------------------------------------------------------------------------------------------------------- random
@@ -225,8 +248,8 @@ def rand(*shape, dtype=None, requires_grad=False, generator=None):
     >>> x.shape, 0 <= x.min().item() <= x.max().item() < 1
     ((2, 3), True)
     """
-    dtype = np.dtype(dtype or settings.default_dtype())
-    drawn = np.asarray((generator or random.current()).uniform(_shape("rand", shape))).astype(dtype)
+    dtype = _dtype("rand", dtype, settings.default_dtype(), floating=True)
+    drawn = np.asarray(_generator("rand", generator).uniform(_shape("rand", shape))).astype(dtype)
     return _made(np.minimum(drawn, np.nextafter(dtype.type(1), dtype.type(0))), requires_grad)  # rounding may arrive at 1
 
 
@@ -236,8 +259,8 @@ def randn(*shape, dtype=None, requires_grad=False, generator=None):
     >>> randn(2, 3, generator=random.Generator(7)).tolist() == randn(2, 3, generator=random.Generator(7)).tolist()
     True
     """
-    drawn = (generator or random.current()).normal(_shape("randn", shape))
-    return _made(np.asarray(drawn).astype(dtype or settings.default_dtype()), requires_grad)
+    dtype = _dtype("randn", dtype, settings.default_dtype(), floating=True)
+    return _made(np.asarray(_generator("randn", generator).normal(_shape("randn", shape))).astype(dtype), requires_grad)
 
 
 def randint(low, high, shape=(), dtype=np.int64, generator=None):
@@ -250,4 +273,4 @@ def randint(low, high, shape=(), dtype=np.int64, generator=None):
     if low >= high:
         raise ValueError("randint: high must be above low, for it is not among the numbers drawn. " + received(low=low, high=high))
     shape = _shape("randint", shape if isinstance(shape, tuple | list) else (shape,))
-    return wrap(np.asarray((generator or random.current()).integers(low, high, shape)).astype(dtype))
+    return wrap(np.asarray(_generator("randint", generator).integers(low, high, shape)).astype(_dtype("randint", dtype, np.int64)))

@@ -132,3 +132,21 @@ def test_the_errors_of_other_peoples_ops_are_theirs():
             refusing(Tensor([1.0]))
     finally:
         del REGISTRY["refusing"]
+
+
+@pytest.mark.parametrize("make, error, words", [
+    (lambda: mg.full((2, 3), np.arange(2.0)), ShapeError, "full: the value does not fit the shape"),
+    (lambda: mg.full_like([1.0], 1, dtype=object), DtypeError, "full_like: elements must be numbers"),
+    (lambda: mg.arange(3, dtype=complex), DtypeError, "arange: elements must be numbers"),
+    (lambda: mg.linspace(0, 1, 3, dtype=complex), DtypeError, "linspace: elements must be numbers"),
+    (lambda: mg.eye(2, dtype=complex), DtypeError, "eye: elements must be numbers"),
+    (lambda: mg.eye(2, -1), ShapeError, "eye: a shape is made of whole numbers"), (lambda: mg.tri(2.5), ShapeError, "tri: a shape"),
+    (lambda: mg.one_hot([0], -1), ShapeError, "one_hot: a shape is made of whole numbers"),
+    (lambda: mg.rand(2, dtype=int), DtypeError, "rand: elements must be floating"),
+    (lambda: mg.randn(2, dtype=int), DtypeError, "randn: elements must be floating"),
+    (lambda: mg.randn(2, generator=0), TypeError, "randn: generator is a minigrad.Generator"),
+    (lambda: mg.randint(0, 3, (2,), generator=np.random.default_rng(0)), TypeError, "randint: generator is a minigrad.Generator"),
+])  # fmt: skip
+def test_what_cannot_be_made_says_so(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
