@@ -8,9 +8,8 @@ import sys
 import numpy as np
 
 from . import creation, ops, settings
-from .core import REGISTRY, SYNONYMS
+from .core import REGISTRY, SYNONYMS, Tensor
 from .errors import GradientError, MinigradError
-from .tensor import Tensor
 
 # ------------------------------------------------------------------------------------------------- NumPy's functions
 
@@ -21,17 +20,21 @@ def _sort(a, axis=-1, kind=None, order=None, *, stable=None):
     return ops.sort(a, axis)[0]  # NumPy's gives the values alone
 
 
-_FOR_NUMPY = {o.numpy: o.function for o in REGISTRY.values() if o.numpy is not None}
-_FOR_NUMPY.update({
-    np.amax: ops.max, np.amin: ops.min, np.sort: _sort, np.copy: Tensor.clone, np.around: ops.round, np.rint: ops.rint,
-    np.fix: ops.trunc, np.positive: lambda x: x, np.divmod: lambda x, y: (ops.floor_divide(x, y), ops.remainder(x, y)),
-    np.where: lambda condition, *xy: ops.where(condition, *xy) if xy else ops.nonzero(condition),
-    np.linalg.svd: lambda x, full_matrices=True: REGISTRY["svd"].function(x, full_matrices),
-    np.einsum: ops.einsum, np.allclose: ops.allclose, np.array_equal: ops.array_equal,
-    np.zeros_like: creation.zeros_like, np.ones_like: creation.ones_like, np.full_like: creation.full_like,
-    np.empty_like: creation.zeros_like, np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size,
-    np.result_type: lambda *xs: np.result_type(*[x._data if isinstance(x, Tensor) else x for x in xs]),
-})  # fmt: skip
+def _table():
+    """NumPy's function -> ours."""
+    return {o.numpy: o.function for o in REGISTRY.values() if o.numpy is not None} | {
+        np.amax: ops.max, np.amin: ops.min, np.sort: _sort, np.copy: Tensor.clone, np.around: ops.round, np.rint: ops.rint,
+        np.fix: ops.trunc, np.positive: lambda x: x, np.divmod: lambda x, y: (ops.floor_divide(x, y), ops.remainder(x, y)),
+        np.where: lambda condition, *xy: ops.where(condition, *xy) if xy else ops.nonzero(condition),
+        np.linalg.svd: lambda x, full_matrices=True: REGISTRY["svd"].function(x, full_matrices),
+        np.einsum: ops.einsum, np.allclose: ops.allclose, np.array_equal: ops.array_equal,
+        np.zeros_like: creation.zeros_like, np.ones_like: creation.ones_like, np.full_like: creation.full_like,
+        np.empty_like: creation.zeros_like, np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size,
+        np.result_type: lambda *xs: np.result_type(*[x._data if isinstance(x, Tensor) else x for x in xs]),
+    }  # fmt: skip
+
+
+_FOR_NUMPY = _table()
 _FOR_UFUNC_METHODS = {
     "add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min", "logical_and.reduce": "all",
     "logical_or.reduce": "any", "logaddexp.reduce": "logsumexp", "add.accumulate": "cumsum", "multiply.accumulate": "cumprod",
