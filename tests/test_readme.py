@@ -1,5 +1,6 @@
 """The example in the README prints what the README says it prints."""
 
+import doctest
 import re
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from minigrad.core import REGISTRY
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -35,12 +37,16 @@ def test_example_prints_what_the_readme_says(code, promised, capsys):
             assert float(got) == pytest.approx(float(said), abs=1.01 * last_digit), (got, said)
 
 
+def test_the_page_of_differences_is_true():
+    found = doctest.testfile(str(ROOT / "docs" / "differences.md"), module_relative=False)
+    assert found.attempted > 10 and found.failed == 0
+
+
 def test_both_examples_are_found():
     assert len(EXAMPLES) == README.count("```python") == 2
 
 
 def test_every_file_it_names_is_there():
-    root = Path(__file__).parent.parent
     named = set(re.findall(r"[`(]((?:[\w.-]+/)+[\w.-]*|\w+\.md)[`)]", README))
     assert named >= {"ARCHITECTURE.md", "minigrad/core.py", "minigrad/ops/"}
-    assert not [name for name in named if not (root / name).exists()]
+    assert not [name for name in named if not (ROOT / name).exists()]
