@@ -9,7 +9,7 @@ from .tensor import Tensor
 
 __all__ = [
     "arange", "asarray", "empty", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "one_hot", "ones",
-    "ones_like", "rand", "randint", "randn", "tensor", "tri", "zeros", "zeros_like",
+    "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "tensor", "tri", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -263,13 +263,39 @@ def randn(*shape, dtype=None, requires_grad=False, generator=None):
     return _made(np.asarray(_generator("randn", generator).normal(_shape("randn", shape))).astype(dtype), requires_grad)
 
 
-def randint(low, high, shape=(), dtype=np.int64, generator=None):
+def rand_like(x, generator=None):
+    """`rand` in the shape and dtype of ``x``.   (...) -> (...)
+
+    >>> rand_like(tensor([1.0, 2.0])).shape
+    (2,)
+    """
+    x = _like(x)
+    return rand(x.shape, dtype=x.dtype, generator=generator)
+
+
+def randn_like(x, generator=None):
+    """`randn` in the shape and dtype of ``x``.   (...) -> (...)
+
+    >>> randn_like(np.ones((2, 3))).dtype
+    dtype('float64')
+    """
+    x = _like(x)
+    return randn(x.shape, dtype=x.dtype, generator=generator)
+
+
+def randint(low, high=None, shape=(), dtype=np.int64, generator=None):
     """Random integers from ``low`` to before ``high``, from ``generator`` or the current one.   -> shape
+
+    With one bound the integers begin at 0: ``randint(high)``, ``randint(high, shape)``.
+    Raises ValueError where there is nothing to draw from.
 
     >>> x = randint(3, 5, (100,))
     >>> sorted(set(x.tolist()))
     [3, 4]
     """
+    if isinstance(high, tuple | list):
+        high, shape = None, high
+    low, high = (0, low) if high is None else (low, high)
     if low >= high:
         raise ValueError("randint: high must be above low, for it is not among the numbers drawn. " + received(low=low, high=high))
     shape = _shape("randint", shape if isinstance(shape, tuple | list) else (shape,))

@@ -10,7 +10,7 @@ from .tensor import Tensor
 
 __all__ = [
     "arange", "asarray", "empty", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "one_hot",
-    "ones", "ones_like", "rand", "randint", "randn", "tensor", "tri", "zeros", "zeros_like",
+    "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "tensor", "tri", "zeros", "zeros_like",
 ]
 
 TensorLike = Tensor | npt.NDArray[Any] | np.generic | float | Sequence[Any]
@@ -80,5 +80,15 @@ def rand(*shape: Shape, dtype: npt.DTypeLike | None = None, requires_grad: bool 
 def randn(*shape: Shape, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, generator: Any = None) -> Tensor:
     """Random numbers, normal with mean 0 and variance 1, from ``generator`` or the current one.   -> shape"""
 
-def randint(low: Any, high: Any, shape: Shape = ..., dtype: npt.DTypeLike = ..., generator: Any = None) -> Tensor:
-    """Random integers from ``low`` to before ``high``, from ``generator`` or the current one.   -> shape"""
+def rand_like(x: Any, generator: Any = None) -> Tensor:
+    """`rand` in the shape and dtype of ``x``.   (...) -> (...)"""
+
+def randn_like(x: Any, generator: Any = None) -> Tensor:
+    """`randn` in the shape and dtype of ``x``.   (...) -> (...)"""
+
+def randint(low: Any, high: Any = None, shape: Shape = ..., dtype: npt.DTypeLike = ..., generator: Any = None) -> Tensor:
+    """Random integers from ``low`` to before ``high``, from ``generator`` or the current one.   -> shape
+
+    With one bound the integers begin at 0: ``randint(high)``, ``randint(high, shape)``.
+    Raises ValueError where there is nothing to draw from.
+    """

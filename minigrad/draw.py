@@ -83,6 +83,8 @@ def _graph(output, names, limit):
     drawn = {node.age for node in nodes[:limit]}
     names = names.named_parameters() if hasattr(names, "named_parameters") else names
     called = {id(x): name for name, x in dict(names).items()}
+    if any(isinstance(x, str) for x in dict(names).values()):
+        raise TypeError('draw: names maps names to tensors, as in names={"w": w}.')
     vertices, boxes = [], {}
 
     def box(x, vertex):

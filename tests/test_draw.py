@@ -127,6 +127,8 @@ def test_what_cannot_be_drawn_says_so():
     y.backward()
     with pytest.raises(GradientError, match=r"draw: the graph through \w+ was freed.*retain_graph=True"):
         mg.draw(y)
+    with pytest.raises(TypeError, match='names maps names to tensors'):
+        mg.draw(x * 2, names={x: "w"})
     with pytest.raises(ValueError, match="text, svg, dot, mermaid.*png"):
         mg.draw(x, "png")
     with pytest.raises(TypeError, match="draw: takes the Tensor.*float"):

@@ -179,6 +179,14 @@ def test_creation():
         assert made.dtype == np.float32
 
 
+def test_random_integers_with_one_bound():
+    for made in (mg.randint(3, (200,)), mg.randint(0, 3, (200,))):
+        assert made.shape == (200,) and set(made.tolist()) == {0, 1, 2}
+    assert mg.randint(1).item() == 0
+    with pytest.raises(ValueError, match="randint: high must be above low.*low 0, high 0"):
+        mg.randint(0, (3,))
+
+
 def test_mixed_lists_of_tensors_and_numbers():
     assert Tensor([Tensor(1.0), 2.0]).tolist() == [1, 2]
 
