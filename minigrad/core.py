@@ -221,6 +221,11 @@ class Tensor:
         leaves = walk([self], [seed], None, retain_graph or create_graph, create_graph)
         for leaf, g in leaves:
             if leaf.grad is not None:
+                if not isinstance(leaf.grad, Tensor) or leaf.grad.shape != leaf.shape:
+                    raise GradientError(
+                        "backward: .grad of a leaf is a Tensor of its shape, to which the gradient is added, or None. "
+                        + received(leaf=leaf, grad=leaf.grad)
+                    )
                 g = REGISTRY["add"].function(leaf.grad if create_graph else leaf.grad._data, g)
             leaf.grad = g if isinstance(g, Tensor) else wrap(g)
 
@@ -352,6 +357,8 @@ class Op:
         forward saved. A rule that calls its second argument ``_`` does not need the output, which is then not kept.
         """
         names = list(inspect.signature(rule).parameters)
+        if len(names) < 2:
+            raise TypeError(f"{self.name}: a rule takes (g, out, {', '.join(self.arrays)}, ...); out is called _ where it is not needed.")
         self.rule = rule
         self.rule_takes = frozenset(names) & {"wanted", "saved"}
         self.uses_out = names[1] != "_"
@@ -660,7 +667,8 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
     if watched:
         for seed in seeds:
             anomaly.check_seed(_values(seed))
-    arrive(outputs, [_seed(seed, create_graph) if x._requires_grad else None for x, seed in zip(outputs, seeds)])
+    # what is older than every target starts nothing
+    arrive(outputs, [_seed(seed, create_graph) if x._requires_grad and _age(x) >= oldest else None for x, seed in zip(outputs, seeds)])
     for node in order:
         if not node.several:
             g = arrived.pop(node, None)
@@ -857,6 +865,8 @@ def _fit(op, like, gradient, create_graph):
                 f"{op.name}: its rule returned a gradient of shape {gradient.shape} for an input of shape {like.shape}."
             )
         gradient = REGISTRY["sum_to"].function(gradient, like.shape)  # its rule is written as if nothing had been broadcast
+    if gradient.dtype.kind not in "fiub":
+        raise GradientError(f"{op.name}: its rule returned a gradient of dtype {gradient.dtype}, which holds no real numbers.")
     return gradient if gradient.dtype == like.dtype else gradient.astype(like.dtype)
 
 

@@ -194,6 +194,16 @@ def test_an_input_on_which_nothing_depends():
     assert mg.autograd.grad(x * x, [x, y], allow_unused=True)[1] is None
 
 
+def test_an_output_older_than_every_target_adds_nothing():
+    x = leaf(2.0, 1.0)
+    older, values = x * 2.0, mg.sort(x)[0]
+    asked = x * 3.0
+    seen = []
+    x.register_hook(seen.append)
+    found = mg.autograd.grad([older, values, x, asked * asked], [asked], [np.ones(2)] * 4)
+    assert found[0].tolist() == [12.0, 6.0] and not seen
+
+
 # -------------------------------------------------------------------------------------------------- freed and changed
 
 
@@ -645,6 +655,24 @@ def test_a_rule_with_the_wrong_number_of_gradients_raises(declare):
         f(leaf(1.0), leaf(2.0)).backward()
 
 
+@pytest.mark.parametrize("factor", [1j, None, "a"])
+def test_a_rule_with_a_gradient_of_no_real_numbers_raises(factor, declare):
+    def same(x, /):
+        return x + 0.0
+
+    f = declare(same, lambda g, _, x: (np.array([factor]),))
+    with pytest.raises(GradientError, match="same: its rule returned a gradient of dtype .* no real numbers"):
+        f(leaf(1.0)).backward()
+
+
+@pytest.mark.parametrize("grad", [np.ones(2), 0, mg.tensor([1.0, 2.0, 3.0]), mg.tensor(1.0), mg.zeros(3, 2)], ids=str)
+def test_a_gradient_that_was_put_there_must_fit_its_leaf(grad):
+    x = leaf(1.0, 2.0)
+    x.grad = grad
+    with pytest.raises(GradientError, match=r"\.grad of a leaf is a Tensor of its shape.*leaf \(2,\)"):
+        (x * x).sum().backward()
+
+
 def test_an_op_with_several_outputs(declare):
     """Gradients come as a tuple, None where an output was not used; each output is a place of its own."""
     seen = []
@@ -776,6 +804,8 @@ def test_declarations_that_cannot_be_meant_are_refused():
             return x
 
     assert REGISTRY["exp"].function is mg.exp
+    with pytest.raises(TypeError, match=r"exp: a rule takes \(g, out, x, \.\.\.\)"):
+        mg.exp.vjp(lambda g: g)
 
 
 def test_a_rule_that_forgets_the_comma_is_told_so():
