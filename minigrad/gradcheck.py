@@ -230,7 +230,7 @@ class _Function:
     def __init__(self, f, inputs, kwargs=None, layer=None, names=None):
         self.f, self.title, kwargs = f, _title(f), kwargs or {}
         self.arrays, self.names, self.were_tensors = [], [], []
-        self._attributes, self._streams, self._seen = [], [], set()
+        self._attributes, self._containers, self._streams, self._seen = [], [], [], set()
         self._promoted, self._constants, self._frozen = [], [], []
         roots = [one for one in (_layer_of(f), layer, *inputs, *kwargs.values()) if isinstance(one, Layer)]
         _ensure_built(f, inputs, kwargs)
@@ -268,6 +268,8 @@ class _Function:
             self._attributes.append((item, dict(vars(item))))
             self._look_into(list(vars(item).values()))
         elif isinstance(item, list | tuple | dict):
+            if not isinstance(item, tuple):
+                self._containers.append((item, item.copy()))
             for value in item.values() if isinstance(item, dict) else item:
                 self._look_into(value)
 
@@ -319,6 +321,9 @@ class _Function:
         for layer, attributes in self._attributes:
             vars(layer).clear()
             vars(layer).update(attributes)
+        for container, items in self._containers:
+            container.clear()
+            (container.update if isinstance(container, dict) else container.extend)(items)
         for generator, state in self._streams:
             generator.bit_generator.state = state
 
@@ -426,10 +431,15 @@ def _flat(tensors):
     return np.concatenate([np.asarray(t._data, np.float64).reshape(-1) for t in tensors])
 
 
+def _weighed(rows, weights):
+    """Sums of each row by each weighting, to which what has weight 0 adds nothing, be it infinite.   (n, k), (m, k) -> (m, n)"""
+    return np.array([ops.matmul(rows[:, w != 0], w[w != 0]) for w in weights]).reshape(len(weights), len(rows))
+
+
 class _Reverse:
     """The function itself, and its derivative by the walk back."""
 
-    name = "gradcheck"
+    name, subject = "gradcheck", "function"
 
     def __init__(self, function):
         self.function, self.arrays, self.names = function, function.arrays, function.names
@@ -447,7 +457,7 @@ class _Reverse:
         """weights (L, outputs), directions (d, elements of one argument) -> (L, d): their derivatives by the engine."""
         if self._asked is not weights:
             self._asked, self._rows = weights, self._gradients(weights)
-        return ops.matmul(self._rows[number], directions.T)  # (L, elements)(elements, d) -> (L, d)
+        return _weighed(self._rows[number], directions).T  # (d, L) -> (L, d)
 
     def _gradients(self, weights):
         """For every argument the gradients of the weighted sums of the outputs.   (L, outputs) -> [(L, elements)]"""
@@ -470,7 +480,7 @@ class _Reverse:
 class _SecondOrder(_Reverse):
     """The gradient of the weighted outputs, a function of inputs and weights, and its derivative by a graph of the gradient."""
 
-    name = "gradgradcheck"
+    name, subject = "gradgradcheck", "gradient"
 
     def __init__(self, function):
         super().__init__(function)
@@ -505,8 +515,8 @@ class _Forward(_Reverse):
         for direction in directions:
             tangents = [np.zeros(a.shape) for a in self.arrays]
             tangents[number] = direction.reshape(self.arrays[number].shape)
-            columns.append(ops.matmul(weights, jvp(self._joined, leaves, tangents)[1]._data))
-        return np.array(columns).reshape(len(directions), len(weights)).T
+            columns.append(jvp(self._joined, leaves, tangents)[1]._data)
+        return _weighed(np.array(columns).reshape(len(directions), weights.shape[1]), weights)
 
     def _joined(self, *leaves):
         return ops.concatenate([ops.reshape(o, (-1,)) for o in self.function(leaves)])
@@ -544,7 +554,7 @@ class _Comparison:
         self.random, self.projections = np.random.default_rng(seed), projections
         self.weighted = not self.full and here.size > projections
         self.weights = self._random(projections, here.size) if self.weighted else np.eye(here.size)
-        self.here = self._project(here)
+        self.values, self.here = here, self._project(here)
         if self.weighted:
             self.size, self.noise = (np.sqrt(ops.matmul(self.weights**2, v**2)) for v in (here, noise))
         else:
@@ -584,6 +594,9 @@ class _Comparison:
             return result
         analytic = self.check.analytic(self.weights, number, directions)  # (outputs, directions)
         known = np.isfinite(stacked.error)
+        # at the edge of a domain the chain rule meets 0 times infinity, and what it makes of other places is nobody's fault
+        lost = ~np.isfinite(analytic) & known & ~(known.all(axis=0) & known.all(axis=1, keepdims=True))
+        known &= ~lost
 
         def compared():  # an analytic NaN is wrong
             off = abs(analytic - stacked.slope)
@@ -599,7 +612,8 @@ class _Comparison:
         precise = known & ((stacked.error <= INCONCLUSIVE * scale) | ((scale == 0) & (stacked.error <= ROUNDING)))
         unclear = ~wrong & ~precise
         with np.errstate(invalid="ignore", divide="ignore"):
-            difference, uncertain = (np.where(scale > 0, part / scale, 0.0) for part in (off, stacked.error))
+            difference = np.where(scale > 0, off / scale, 0.0)
+            uncertain = np.where(precise & (scale == 0), 0.0, stacked.error / scale)
         result.worst = float(np.max(np.where(unclear, 0.0, difference)))  # NaN stays NaN
         result.uncertain = float(np.max(uncertain))
         if wrong.any():
@@ -612,7 +626,7 @@ class _Comparison:
             else:
                 result.table = self._located(number, worst[0][0])
         elif unclear.any():
-            row, column = np.unravel_index(np.argmax(np.where(unclear, uncertain, -1)), unclear.shape)
+            row, column = np.unravel_index(np.argmax(np.where(unclear & ~lost, uncertain, -1)), unclear.shape)
             result.unclear = self._why(number, row, column if every else None, found[column], uncertain[row, column])
         return result
 
@@ -632,8 +646,10 @@ class _Comparison:
                      float(quotient.error[row]), float(quotient.step[row]))  # fmt: skip
 
     def _output_name(self, row):
-        if self.weighted:
-            return f"weighting {row}"
+        return f"weighting {row}" if self.weighted else self._index(row)
+
+    def _index(self, row):
+        """(2, 1) for a place among the outputs, or 0: (2, 1) for one in the first of several."""
         ends = np.cumsum([int(np.prod(s)) for s in self.shapes])
         which = int(np.searchsorted(ends, row, side="right"))
         place = _index(row - (ends[which] - int(np.prod(self.shapes[which]))), self.shapes[which])
@@ -676,23 +692,32 @@ class _Comparison:
             rows.append(self._entry(row, shape, place, analytic, quotient))
         return rows
 
+    def _at(self, number, place, bad):
+        """" at index (2, 1)" for a place, or for the worst one with a bad quotient; nothing where none alone is bad."""
+        places = self._places(number, lambda d: float(bad(self._quotient(number, d)))) if place is None else [place]
+        return f" at index {_index(places[0], self.check.arrays[number].shape)}" if places else ""
+
     def _why(self, number, row, place, quotient, uncertain):
         """Why nothing can be said, and what to do."""
-        name, shape = self.check.names[number], self.check.arrays[number].shape
+        name = self.check.names[number]
         if not np.isfinite(self.here[row]):
-            return "the function is not finite at this point. Move the point."
+            bad = np.flatnonzero(~np.isfinite(self.values))[0]
+            found = f"it is {self.values[bad]} at index {self._index(bad)}"
+            return f"the {self.check.subject} is not finite at this point: {found}. Move the point."
         if not np.isfinite(quotient.error[row]):
-            return f"the function is not finite near this point, even at the step {quotient.step[row]:.1e}. Move the point inwards."
+            where = self._at(number, place, lambda quotient: np.isinf(quotient.error[row]))
+            step = f"{quotient.step[row]:.1e}"
+            return (
+                f"the {self.check.subject} is not finite near this point, even at the step {step} of {name}{where}. "
+                "Move the point inwards."
+            )
         if self.noisy:
             return (
                 "called twice with the same inputs, the function gave different values. Take random numbers from minigrad.random, "
                 "or from a generator that is an argument or an attribute of a layer, so that every call sees the same ones."
             )
         if quotient.kinked[row]:
-            if place is None:
-                places = self._places(number, lambda d: float(self._quotient(number, d).kinked[row]))
-                place = places[0] if places else None
-            where = "" if place is None else f" at index {_index(place, shape)}"
+            where = self._at(number, place, lambda quotient: quotient.kinked[row])
             return (
                 f"the point is near a kink of {name}{where}: left and right slope differ within the step {quotient.step[row]:.1e}. "
                 "Move the point, or give a smaller step=."

@@ -367,6 +367,35 @@ def test_what_cannot_be_measured_is_inconclusive_and_says_why(f, point, words):
         gradcheck(f, point)
 
 
+@pytest.mark.parametrize("f, x, words", [
+    (mg.sqrt, [1.0, 0.0], r"near this point.* of x at index \(1,\)"), (mg.arcsin, [1.0, 0.5], r"near this point.* of x at index \(0,\)"),
+    (mg.log, [1.0, 0.0], r"it is -inf at index \(1,\)"), (mg.sqrt, [-1.0, 1.0], r"it is nan at index \(0,\)"),
+    (lambda x: mg.exp(100.0 * x), [1.0, 10.0], r"it is inf at index \(1,\)"),
+    (lambda x: mg.sum(mg.sqrt(x)), [1.0, 0.0], r"of x at index \(1,\)"), (lambda x: W[:2, :2] @ mg.sqrt(x), [1.0, 0.0], r"\(1,\)"),
+    (lambda x: mg.sqrt(np.array([[1.0, -1.0], [0.5, 1.0]]) @ x), [1.0, 1.0], "near this point"),
+    (lambda x: (mg.sqrt(x), mg.log(x)), [2.0, 0.0], r"it is -inf at index 1: \(1,\)"),
+    (mg.sqrt, np.eye(30)[3], r"of x at index \(0,\)"), (lambda x: mg.sqrt(x).sum(), 1 - np.eye(1, 700, 77)[0], r"of x at index \(77,\)"),
+])  # fmt: skip
+@CHECKS
+def test_the_edge_of_a_domain_is_inconclusive_and_no_other_place_is_accused(check, f, x, words):
+    """There the derivative is infinite, and 0 times it is NaN: neither ours nor anybody's fault."""
+    with pytest.raises(Inconclusive, match="gradient is not finite" if check is gradgradcheck else words):
+        check(f, x)
+
+
+def test_a_gradient_that_is_not_finite_is_wrong_where_the_function_is(with_rule):
+    for bad in (np.inf, np.nan):
+        with pytest.raises(GradcheckError, match=rf"(?s)is wrong at 1 of 2 places.*\(1,\) +{bad} +0\.5"):
+            gradcheck(with_rule(cubed, lambda g, _, x, bad=bad: (g * np.array([3 * x[0] ** 2, bad]),)), [1.0, 6**-0.5])
+            del REGISTRY["cubed"]
+    with pytest.raises(GradcheckError, match="is wrong"):
+        gradcheck(lambda x: mg.where(x > 0, mg.sqrt(x), 0.0), [-1.0, 1.0])
+
+
+def test_a_smooth_piece_beside_a_constant_passes():
+    assert gradcheck(lambda x: mg.where(x > 0, x**3, 0.0), [0.0, 1.0]).passed
+
+
 @pytest.mark.parametrize("f, x", [
     (mg.log, 1e-5), (mg.sqrt, 1e-5), (lambda x: mg.sin(100.0 * x), 0.3), (lambda x: mg.sin(1000.0 * x), 0.3), (lambda x: 1 / x, 1e-3),
     (mg.exp, 30.0), (mg.exp, -30.0), (lambda x: x * x, 1e8), (lambda x: x * 0.0, 1.0), (lambda x: mg.abs(x) ** 3, 0.0),
@@ -599,6 +628,23 @@ def test_everything_is_put_back_after_an_exception_too(net):
     with pytest.raises(ZeroDivisionError):
         gradcheck(fails, np.ones((3, 4)), layer=net)
     assert everything(net) == before
+
+
+@CHECKS
+def test_lists_and_dicts_of_a_layer_are_put_back(check):
+    class Remembering(mg.Layer):
+        def __init__(self):
+            self.scale, self.seen, self.by_name = mg.Parameter([2.0]), [1], {"calls": [0]}
+
+        def call(self, x):
+            self.seen.append(x)
+            self.by_name["calls"].append(len(self.seen))
+            self.by_name["last"] = x
+            return x * self.scale * float(len(self.by_name["calls"]))
+
+    layer = Remembering()
+    assert check(layer, np.ones(2)).passed
+    assert layer.seen == [1] and layer.by_name == {"calls": [0]}
 
 
 def test_statistics_of_a_layer_that_nobody_named_stay_too(net):
