@@ -384,6 +384,7 @@ class _Run:
 
     def __init__(self, f, args, kwargs):
         self.f, self.args, self.kwargs = f, args, kwargs
+        self.watched = bool(settings.anomaly())
         self.context, self.generator = contextvars.copy_context(), random.current()  # each thread has a default generator of its own
 
     def first(self):
@@ -447,5 +448,6 @@ def _(g, _, *inputs, saved, wanted):
     wanted = [want and x is not None for x, want in zip(inputs, wanted)]
     pairs = [(out, weight) for out, weight in zip(outputs, g) if weight is not None]
     targets = [x for x, want in zip(inputs, wanted) if want]
-    found = iter(walk([out for out, _ in pairs], [w for _, w in pairs], targets, create_graph, create_graph, time))
+    with settings.use_anomaly(saved.watched):  # in a rule it is off
+        found = iter(walk([out for out, _ in pairs], [w for _, w in pairs], targets, create_graph, create_graph, time))
     return [next(found) if want else None for want in wanted]

@@ -29,7 +29,7 @@ def draw(output, format="text", names=None, limit=200):
     ``format``: ``"text"`` (a tree, the output on top), ``"svg"``, ``"dot"`` (Graphviz) or ``"mermaid"``. ``names`` maps names
     to leaves, or is a Layer. Only the ``limit`` youngest ops are drawn; the picture says how many are left out. A gradient is
     shown where it is kept: on leaves after ``backward(retain_graph=True)``, on results after `retain_grad`.
-    Raises TypeError for anything but a Tensor, ValueError for another format, GradientError for a graph that was freed.
+    Raises TypeError for anything but a Tensor, ValueError for another format or limit, GradientError for a graph that was freed.
 
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
     >>> y = (w * w + 1.0).sum()
@@ -46,6 +46,8 @@ def draw(output, format="text", names=None, limit=200):
         raise TypeError(f"draw: takes the Tensor that a computation gave. Received: {type(output).__name__}.")
     if format not in FORMATS:
         raise ValueError(f"draw: format is one of {', '.join(FORMATS)}. Received: {format!r}.")
+    if not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"draw: limit is a whole number from 1. Received: {limit!r}.")
     picture = {"text": _text, "svg": _svg, "dot": _dot, "mermaid": _mermaid}[format]
     return Drawing(picture(_graph(output, names or {}, limit)))
 

@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad import derivatives
 from minigrad.core import Tensor
-from minigrad.errors import DtypeError, GradientError, ShapeError
+from minigrad.errors import AnomalyError, DtypeError, GradientError, ShapeError
 from tests.helpers import WITH_GRADIENT, Call, assert_close, difference, jacobian_by_differences, samples
 
 X = np.random.default_rng(6).standard_normal((2, 3))
@@ -607,6 +607,12 @@ def test_checkpoint_works_in_the_settings_of_the_first_run():
     out.backward(np.ones((2, 3)))
     assert x.grad.dtype == np.float64
     assert_close(x.grad.numpy(), expected, 1e-14)
+
+
+def test_anomaly_mode_names_the_op_inside_a_checkpoint():
+    x = Tensor([0.0, 1.0], requires_grad=True)
+    with mg.detect_anomaly(), pytest.raises(AnomalyError, match=r"(?s)^sqrt, backward: inf at index \(0,\).*mg.sqrt\(x\).sum\(\)\)"):
+        mg.checkpoint(lambda x: mg.sqrt(x).sum())(x).backward()
 
 
 def test_checkpoint_forward_in_one_thread_and_backward_in_another():

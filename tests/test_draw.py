@@ -131,5 +131,8 @@ def test_what_cannot_be_drawn_says_so():
         mg.draw(x * 2, names={x: "w"})
     with pytest.raises(ValueError, match="text, svg, dot, mermaid.*png"):
         mg.draw(x, "png")
+    for limit in (0, -1, "all"):
+        with pytest.raises(ValueError, match="limit is a whole number from 1"):
+            mg.draw(x * 2.0, limit=limit)
     with pytest.raises(TypeError, match="draw: takes the Tensor.*float"):
         mg.draw(1.0)
