@@ -36,7 +36,7 @@ def pick(name, *arrays):
     if (
         settings.kernels() == "numba"
         and dtype in _FLOATS
-        and all(a is None or a.dtype == dtype for a in arrays)
+        and all([a is None or a.dtype == dtype for a in arrays])
         and _numba_compiles()
     ):
         return _compiled(name)

@@ -83,6 +83,7 @@ class Kernel:
         self.function, self.fastmath = function, fastmath
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self.kinds = [p.annotation for p in inspect.signature(function).parameters.values()]
+        self.given = self.kinds[2:]  # what `run` hands over, after the share and how many there are
         self.typed_by = self.kinds.index(floats) - 2 if floats in self.kinds else None
         self.compiled = {}  # element type -> the callback, which keeps its machine code alive
         self.addresses = {}
@@ -131,7 +132,7 @@ def run(kernel, items, work, *arguments):
         return
     values = [
         value if kind is int else _bits(value) if kind is float else address(value)
-        for kind, value in zip(kernel.kinds[2:], arguments, strict=True)
+        for kind, value in zip(kernel.given, arguments, strict=True)
     ]
     code = kernel.address(arguments[kernel.typed_by].dtype)
     launch(code, shares(items, work), values)

@@ -12,6 +12,8 @@ do not depend on how many threads there are.
 
 import functools
 import math
+import operator
+import threading
 
 import numpy as np
 from llvmlite import ir
@@ -432,8 +434,7 @@ def linear(x, w, b=None):
 
 def _multiply(a, b, c, bias):
     """c = a b + bias for a (..., M, K), b (..., K, N), with equal leading axes, and contiguous c."""
-    M, K = a.shape[-2:]
-    N = b.shape[-1]
+    (M, K), N = a.shape[-2:], b.shape[-1]
     if b.shape[-2] != K:
         raise ValueError(
             "matmul: the last axis of a and the last but one of b must be equally long. "
@@ -446,25 +447,26 @@ def _multiply(a, b, c, bias):
     if K == 0 or c.size == 0:
         return c
     item = a.itemsize
-    if any(stride % item for stride in a.strides + b.strides):  # a field of records: not whole numbers apart
+    if functools.reduce(operator.or_, a.strides + b.strides) % item:  # a field of records: not whole numbers apart
         a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     if bias is not None:
         bias = np.ascontiguousarray(bias)
-    if M <= FEW and a.ndim == 2 and item in b.strides:
-        a, b_strides = np.ascontiguousarray(a), [stride // item for stride in b.strides]
-        run(few_rows, -(-N // CHUNK), M * N * K // 4, a, b, c, bias, M, N, K, *b_strides, bias is not None)
+    b_row, b_column = b.strides[-2] // item, b.strides[-1] // item
+    if M <= FEW and a.ndim == 2 and (b_row == 1 or b_column == 1):
+        a = np.ascontiguousarray(a)
+        run(few_rows, -(-N // CHUNK), M * N * K // 4, a, b, c, bias, M, N, K, b_row, b_column, bias is not None)
         return c
     offsets = _ONE if a.ndim == 2 else _offsets(a, b)
     batches = len(offsets)
     nt = shares(batches * M * N, batches * M * N * K // 16)
     code, pack_code, multiply_code = _code(a.dtype)
-    memory = scratch(nt * item * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR // item))
+    memory, work = _working_memory(nt * item * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR // item))
     values = [
         address(a), address(b), address(c), address(bias), address(offsets), batches, M, N, K,
-        a.strides[-2] // item, a.strides[-1] // item, b.strides[-2] // item, b.strides[-1] // item,
-        address(memory), bias is not None, pack_code, multiply_code,
+        a.strides[-2] // item, a.strides[-1] // item, b_row, b_column, work, bias is not None, pack_code, multiply_code,
     ]  # fmt: skip
     launch(code, nt, values)
+    del memory  # until here it is ours, even if a signal handler meanwhile asked for more
     return c
 
 
@@ -473,6 +475,17 @@ def _code(dtype):
     return product.address(dtype), pack.address(dtype), multiply.address(dtype)
 
 
+def _working_memory(size):
+    """At least ``size`` bytes for packed blocks and where they begin: the same ones for each product of a Python thread."""
+    memory, place = getattr(_local, "memory", (None, 0))
+    if memory is None or memory.nbytes < size:
+        memory = scratch(size)
+        place = address(memory)
+        _local.memory = memory, place
+    return memory, place
+
+
+_local = threading.local()
 _ONE = np.zeros((1, 2), np.int64)
 
 

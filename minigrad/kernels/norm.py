@@ -47,7 +47,7 @@ def sum_rows(g):
 
 def _add_up(sums):
     """Sums of chunks added up in float64.   (chunks, ...) -> (...)"""
-    return sums[0] if len(sums) == 1 else sums.astype(np.float64).sum(axis=0).astype(sums.dtype)
+    return sums[0] if len(sums) == 1 else np.add.reduce(sums, 0, np.float64).astype(sums.dtype)
 
 
 @helper(fastmath=EXACT)

@@ -36,7 +36,7 @@ def relu(x, /):
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return memory.apply(np.maximum, x, 0)
+    return memory.apply(np.maximum, x, _ZERO.get(x.dtype, 0))
 
 
 @relu.vjp
@@ -45,6 +45,7 @@ def _(g, _, x):
 
 
 _BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+_ZERO = {dtype: np.zeros((), dtype) for dtype in _BITS}  # NumPy takes an array faster than a number
 
 
 @elementwise(reference=lambda g, x: np.where(x > 0, g, 0), linear=(0,), method=False, samples=binary())
@@ -58,7 +59,7 @@ def where_positive(g, x, /):
     bits = _BITS.get(g.dtype) if isinstance(g, np.ndarray) else None
     if bits is None:
         return np.where(x > 0, g, 0)
-    return np.multiply(g.view(bits), x > 0).view(g.dtype)  # bits times 0 or 1: faster than where, and stops NaN and inf too
+    return np.multiply(g.view(bits), x > _ZERO[g.dtype]).view(g.dtype)  # bits times 0 or 1: faster than where, and stops NaN and inf too
 
 
 @where_positive.vjp

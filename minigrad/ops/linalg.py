@@ -1,5 +1,7 @@
 """Products of matrices."""
 
+import functools
+
 import numpy as np
 
 from .. import kernels
@@ -64,14 +66,22 @@ def matrix_product(x, y, /):
         )
     if x.shape[:-2] != y.shape[:-2]:
         _check_broadcast("matmul", x, y, 2, "before the last two")
-    return kernels.matmul(*promote((x, y), floating=False))
+    return kernels.matmul(x, y)
+
+
+matrix_product.op.prepare = functools.partial(promote, floating=False)
 
 
 @matrix_product.vjp
 def _(g, _, x, y, wanted):
-    dx = sum_to(matrix_product(g, mT(y)), x.shape) if wanted[0] else None  # (.. m n)(.. n k) -> (.. m k)
-    dy = sum_to(matrix_product(mT(x), g), y.shape) if wanted[1] else None  # (.. k m)(.. m n) -> (.. k n)
+    dx = _like(x, matrix_product(g, mT(y))) if wanted[0] else None  # (.. m n)(.. n k) -> (.. m k)
+    dy = _like(y, matrix_product(mT(x), g)) if wanted[1] else None  # (.. k m)(.. m n) -> (.. k n)
     return dx, dy
+
+
+def _like(x, product):
+    """A gradient with the leading axes added up along which x was broadcast."""
+    return product if product.shape == x.shape else sum_to(product, x.shape)
 
 
 @op(composed=True, numpy=np.matmul, reference=np.matmul, linear=(0, 1), samples=lambda rng: [
@@ -92,9 +102,12 @@ def matmul(x, y, /):
     >>> matmul(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
     array([11.])
     """
+    ranks = getattr(x, "ndim", 0), getattr(y, "ndim", 0)
+    if min(ranks) > 1:
+        return matrix_product(x, y)
     check_rank("matmul", x, 1, "x")
     check_rank("matmul", y, 1, "y")
-    row, column = x.ndim == 1, y.ndim == 1
+    row, column = ranks[0] == 1, ranks[1] == 1
     if row:
         x = expand_dims(x, 0)  # (k) -> (1, k)
     if column:
@@ -132,8 +145,10 @@ def linear(x, w, b=None, /):
         )
     if b is not None and b.shape != (w.shape[1],):
         raise ShapeError(f"linear: the bias needs one number for each of the {w.shape[1]} columns of w. " + received(w=w, b=b))
-    arrays = promote((x, w) if b is None else (x, w, b), floating=True)
-    return kernels.linear(*arrays)
+    return kernels.linear(x, w, b)
+
+
+linear.op.prepare = functools.partial(promote, floating=True)
 
 
 @linear.vjp

@@ -276,7 +276,7 @@ def swapaxes(x, /, axis1, axis2):
     """
     if not (-x.ndim <= axis1 < x.ndim and -x.ndim <= axis2 < x.ndim):
         axes_of("swapaxes", x, (axis1, axis2))  # raises
-    return np.swapaxes(x, axis1, axis2)
+    return x.swapaxes(axis1, axis2)
 
 
 @swapaxes.vjp
