@@ -52,12 +52,12 @@ def checksums(arrays):
     return [zlib.crc32(a.tobytes()) if isinstance(a, np.ndarray) else None for a in arrays]
 
 
-def check_unchanged(op, names, arrays, sums, site, when):
-    """Raise GradientError if an array is not what it was."""
+def check_unchanged(op, names, arrays, sums, site):
+    """Raise GradientError if an array is not what it was when the op was recorded."""
     for name, a, before, after in zip(names, arrays, sums, checksums(arrays)):
         if before != after:
             raise GradientError(
-                f"{op}: its input {name} was changed in place {when}, so its gradient would be wrong. Give the op a copy. "
+                f"{op}: its input {name} was changed in place between forward and backward, so its gradient would be wrong. Give the op a copy. "
                 f"The call:\n{site}\n" + received(**{name: a})
             )
 

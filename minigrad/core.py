@@ -43,6 +43,11 @@ class Tensor:
     __slots__ = ("_data", "_requires_grad", "_node", "_place", "_changed", "_hooks", "grad", "__weakref__")
 
     def __init__(self, data, requires_grad=False, dtype=None):
+        if isinstance(data, Tensor) and data._requires_grad and settings.is_grad_enabled():
+            raise GradientError(
+                "tensor: a copy of a tensor that requires a gradient would be detached silently; x.clone() keeps the graph, "
+                "x.detach() says that a constant is meant. " + received(data=data)
+            )
         self._data = as_array(data, dtype, copy=True)
         self._requires_grad = False
         self._node = self._place = self._hooks = self.grad = None
@@ -275,12 +280,14 @@ def as_array(value, dtype=None, copy=False):
                 raise GradientError(
                     "tensor: a list of tensors that require a gradient would be detached silently; join them with stack or concatenate."
                 )
+            floats = [item.dtype for item in value if isinstance(item, Tensor) and item.dtype.kind == "f"]
             value = [item._data if isinstance(item, Tensor) else item for item in value]
+            dtype = np.result_type(*floats) if floats else None  # numbers among tensors never promote
         try:
-            array = np.array(value) if copy else np.asarray(value)
+            array = np.array(value, dtype) if copy else np.asarray(value, dtype)
         except ValueError:
             raise ShapeError(f"tensor: the rows of a nested list must have equal lengths. Received: {value!r:.60}.") from None
-        if array.dtype == np.float64 and not _holds_arrays(value):
+        if array.dtype == np.float64 and dtype is None and not _holds_arrays(value):
             array = array.astype(settings.default_dtype())
     else:
         try:
@@ -303,12 +310,14 @@ def _holds_arrays(value):
 
 REGISTRY: dict[str, "Op"] = {}  # name -> Op, in the order of declaration
 
-SYNONYMS = {
-    "dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes", "input": "x", "other": "y", "start_dim": "start_axis",
-    "end_dim": "end_axis", "dim1": "axis1", "dim2": "axis2", "dimension": "axis", "diagonal": "k", "shifts": "shift", "sizes": "shape",
-    "chunks": "n", "indices_or_sections": "n", "constant_values": "value", "src": "values",
-    "x1": "x", "x2": "y", "target": "targets", "gamma": "weight", "beta": "bias", "p": "rate", "dropout_p": "dropout", "attn_mask": "mask",
-    "num_groups": "groups", "running_mean": "mean", "running_var": "var", "a_min": "min", "a_max": "max",
+SYNONYMS = {  # a word that users bring -> ours, or several of which an op has one
+    "dim": "axis", "keepdim": "keepdims", "ddof": "correction", "dims": "axes axis reps", "input": "x logits log_probs", "other": "y",
+    "start_dim": "start_axis", "end_dim": "end_axis", "dim1": "axis1", "dim2": "axis2", "dimension": "axis",
+    "diagonal": "k", "shifts": "shift", "sizes": "shape", "chunks": "n", "indices_or_sections": "n",
+    "constant_values": "value", "src": "values", "x1": "x", "x2": "y", "target": "targets", "gamma": "weight",
+    "beta": "bias", "p": "rate ord", "dropout_p": "dropout", "attn_mask": "mask", "num_groups": "groups",
+    "running_mean": "mean", "running_var": "var", "a_min": "min", "a_max": "max", "query": "q", "key": "k",
+    "value": "v", "dim0": "axis1", "size": "shape",
 }  # fmt: skip
 
 
@@ -364,10 +373,14 @@ class Op:
         self.uses_out = names[1] != "_"
         return rule
 
+    def own_word(self, name):
+        """What this op calls an argument that a user calls ``name``."""
+        known = (*self.arrays, *self.parameters)
+        return name if name in known else next((ours for ours in SYNONYMS.get(name, "").split() if ours in known), name)
+
     def bind(self, args, kwargs):
         """Sort a call's arguments into arrays and parameters, with synonyms; explains what does not fit."""
-        kwargs = {name if name in self.arrays or name in self.parameters else SYNONYMS.get(name, name): value
-                  for name, value in kwargs.items()}  # fmt: skip
+        kwargs = {self.own_word(name): value for name, value in kwargs.items()}
         if self.variadic:
             if self.separate:
                 args = (args,)
@@ -441,7 +454,7 @@ def op(forward=None, /, **attachments):
     """
 
     def declare(forward):
-        this = Op(forward, **attachments)
+        this = Op(forward if _is_ours(forward) else _reading(forward), **attachments)
         arrays, parameters, defaults = len(this.arrays), this.parameters, this.defaults
         least, most = arrays + len(parameters) - len(defaults), -1 if this.variadic else arrays + len(parameters)
 
@@ -458,7 +471,7 @@ def op(forward=None, /, **attachments):
             return f
 
         taken = REGISTRY.get(this.name)
-        if taken and taken.forward.__module__ != forward.__module__ and taken.forward.__module__.startswith("minigrad."):
+        if taken and taken.forward.__module__ != forward.__module__ and _is_ours(taken.forward):
             raise ValueError(f"op: minigrad has an op called {this.name}; give yours another name.")
         this.function = function
         function.op, function.vjp, function.composite = this, this.vjp, composite
@@ -467,6 +480,32 @@ def op(forward=None, /, **attachments):
         return function
 
     return declare if forward is None else declare(forward)
+
+
+def _is_ours(function):
+    return function.__module__.startswith("minigrad.")
+
+
+def _reading(forward):
+    """A user's forward with arrays that cannot be written to: they are the values of tensors, which never change."""
+
+    @functools.wraps(forward)
+    def guarded(*arrays, **params):
+        views = [x.view() if isinstance(x, ndarray) else x for x in arrays]
+        for view in views:
+            if isinstance(view, ndarray):
+                view.flags.writeable = False
+        try:
+            return forward(*views, **params)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise GradientError(
+                f"{forward.__name__}: its forward writes to an array that it was given; values of tensors never change. "
+                "Make a new array, as in x = x * 2. " + received(**{f"input {i}": x for i, x in enumerate(arrays)})
+            ) from error
+
+    return guarded
 
 
 class Node:
@@ -567,7 +606,6 @@ def _watched(op, inputs, params):
     with settings.use_anomaly(False), np.errstate(all="ignore"):
         result = apply(op, inputs, params)
     outputs = result if isinstance(result, tuple) else (result,)
-    anomaly.check_unchanged(op.name, names, arrays, sums, site, "by its own forward")
     anomaly.check_forward(op.name, names, arrays, params, [_values(out) for out in outputs], site)
     for out in outputs:
         if isinstance(out, Tensor) and out._node is not None:
@@ -584,7 +622,7 @@ _UNFORESEEN = (TypeError, ValueError, IndexError, AttributeError, OverflowError,
 
 def _explained(op, inputs, params, error):
     """What is raised for an error from inside a forward: where it does not say already what was received, one that does."""
-    if isinstance(error, MinigradError) or "Received: " in str(error) or not op.forward.__module__.startswith("minigrad."):
+    if isinstance(error, MinigradError) or "Received: " in str(error) or not _is_ours(op.forward):
         return error
     kind = IndexError if isinstance(error, IndexError) else ValueError if isinstance(error, ValueError | ArithmeticError) else TypeError
     call = received(**dict(zip(op.names_of(inputs), inputs)), **params)
@@ -839,7 +877,7 @@ def _watched_gradients(node, g, tensors, create_graph):
     names = op.names_of(inputs)
     site, sums = node.site or ("  (recorded outside of anomaly mode)", None)
     if sums is not None:
-        anomaly.check_unchanged(op.name, names, inputs, sums, site, "between forward and backward")
+        anomaly.check_unchanged(op.name, names, inputs, sums, site)
     arrived = [_values(d) for d in (g if node.several else (g,)) if d is not None]
     for d in arrived:
         anomaly.check_arrived(f"the output of {op.name}", d, site)

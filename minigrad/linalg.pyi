@@ -81,7 +81,7 @@ def svd(x: TensorLike, full_matrices: bool = False) -> tuple[Tensor, Tensor, Ten
     Vectors of equal singular values, and of 0 where x is not square, have none either: asking for it raises GradientError.
     """
 
-def norm(x: TensorLike, ord: Any = None, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def norm(x: TensorLike, ord: Any = None, axis: Axes = None, keepdims: bool = False, *, p: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Length of a vector, (sum |x|^ord)^(1 / ord), or norm of a matrix, as NumPy's.   (...) -> (... without axis)
 
     Without ``ord`` the square root of the sum of squares, over all axes or those given. Over one axis ``ord`` is a number,

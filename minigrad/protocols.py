@@ -96,7 +96,7 @@ def _as_ours(op, function, args, kwargs):
     if not op.variadic:
         first = dict(zip(names, op.arrays))
         kwargs = {first.get(name, name): value for name, value in kwargs.items()}
-    known = {*op.arrays, *op.parameters, *[name for name, ours in SYNONYMS.items() if ours in (*op.arrays, *op.parameters)]}
+    known = {name for name in (*op.arrays, *op.parameters, *SYNONYMS) if op.own_word(name) in (*op.arrays, *op.parameters)}
     usual = lambda name, value: (value is None or isinstance(value, str | bool)) and name in named and named[name].default == value  # noqa: E731
     return args[:arrays], {name: value for name, value in kwargs.items() if name in known or not usual(name, value)}
 

@@ -190,7 +190,7 @@ def _synonyms(op, p, parameters):
     taken = {q.name for q in parameters}
     if op is None or p.name in op.arrays:
         return []
-    return [f"{word}: {_type(op, '', p)} = ..." for word, name in SYNONYMS.items() if name == p.name and word not in taken]
+    return [f"{word}: {_type(op, '', p)} = ..." for word in SYNONYMS if op.own_word(word) == p.name and word not in taken]
 
 
 def _returned(op, name, function):

@@ -277,7 +277,7 @@ class Tensor:
     def __deepcopy__(self, memo: Any) -> Tensor:
         ...
 
-    def broadcast_to(self, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+    def broadcast_to(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
         """Repeat axes of length 1, and new ones in front, until the shape is ``shape``.   (...) -> shape
 
         Raises ShapeError where an axis of another length than 1 would have to be repeated.
@@ -541,7 +541,7 @@ class Tensor:
     def hardshrink(self, lambd: builtins.float = 0.5) -> Tensor:
         """x, but 0 where |x| <= lambd.   (...) -> (...)"""
 
-    def reshape(self, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+    def reshape(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
         """The same elements, row after row, in another shape; one length may be -1.   (...) -> shape"""
 
     def ravel(self) -> Tensor:
@@ -550,46 +550,46 @@ class Tensor:
     def flatten(self, start_axis: builtins.int = 0, end_axis: builtins.int = -1, *, start_dim: builtins.int = ..., end_dim: builtins.int = ...) -> Tensor:
         """The axes from ``start_axis`` to ``end_axis`` as one.   (k, m, n) -> (k m n)"""
 
-    def unflatten(self, axis: Axes = ..., shape: Shape = ..., *, dim: Axes = ..., dimension: Axes = ..., sizes: Shape = ...) -> Tensor:
+    def unflatten(self, axis: Axes = ..., shape: Shape = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., sizes: Shape = ..., size: Shape = ...) -> Tensor:
         """One axis as several, whose lengths multiply to its own; one length may be -1.   (k, m n) -> (k, m, n)"""
 
-    def expand_dims(self, axis: Axes = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def expand_dims(self, axis: Axes = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """A new axis of length 1 at ``axis``, or several at a tuple of places in the result.   (m, n) -> (m, 1, n)"""
 
-    def squeeze(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def squeeze(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Axes of length 1 removed: all of them, or those named.   (m, 1, n) -> (m, n)"""
 
-    def swapaxes(self, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim2: Any = ...) -> Tensor:
+    def swapaxes(self, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim0: Any = ..., dim2: Any = ...) -> Tensor:
         """Two axes exchanged.   (.. m .. n ..) -> (.. n .. m ..)"""
 
     def moveaxis(self, source: Any, destination: Any) -> Tensor:
         """Axes moved to other places; the rest keep their order.   (k, m, n) -> (m, n, k) for 0 to -1"""
 
-    def expand(self, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+    def expand(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
         """Axes of length 1, and new ones in front, repeated; -1 keeps a length.   (m, 1) -> (k, m, n)"""
 
-    def tile(self, reps: Any) -> Tensor:
+    def tile(self, reps: Any = ..., *, dims: Any = ...) -> Tensor:
         """The whole tensor repeated along its axes, from the last one backwards.   (m, n) -> (r m, s n) for (r, s)
 
         PyTorch's ``x.repeat(r, s)``.
         """
 
-    def repeat(self, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def repeat(self, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Each element several times along an axis, or in the row of all elements.   (m, n) -> (m, r n) for axis 1
 
         One number for all elements, or one for each place of the axis. `repeat_interleave` is PyTorch's name for it.
         """
 
-    def flip(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def flip(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Axes backwards: all of them, one or several.   (...) -> (...)"""
 
-    def roll(self, shift: Any = ..., axis: Axes = None, *, shifts: Any = ..., dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def roll(self, shift: Any = ..., axis: Axes = None, *, shifts: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Elements moved by ``shift`` places, those pushed out at the end coming in at the beginning.   (...) -> (...)
 
         Without an axis in the row of all elements; of several axes each has its shift.
         """
 
-    def rot90(self, k: builtins.int = 1, axes: Axes = ..., *, diagonal: builtins.int = ..., dims: Axes = ...) -> Tensor:
+    def rot90(self, k: builtins.int = 1, axes: Axes = ..., *, diagonal: builtins.int = ..., key: builtins.int = ..., dims: Axes = ...) -> Tensor:
         """A plane turned k times by 90 degrees, from the first axis towards the second.   (m, n) -> (n, m)"""
 
     def pad(self, pad_width: Any, mode: str = 'constant', value: builtins.int = 0, *, constant_values: builtins.int = ...) -> Tensor:
@@ -600,132 +600,132 @@ class Tensor:
         or from the other end ('wrap'). Raises ShapeError for other widths, among them PyTorch's flat form.
         """
 
-    def tril(self, k: builtins.int = 0, *, diagonal: builtins.int = ...) -> Tensor:
+    def tril(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
         """Zeros above diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
 
-    def triu(self, k: builtins.int = 0, *, diagonal: builtins.int = ...) -> Tensor:
+    def triu(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
         """Zeros below diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
 
-    def diagonal(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
+    def diagonal(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
         """The diagonal over two axes, as the last axis.   (m, ..., n) -> (..., min(m, n)) for axes 0 and -1"""
 
-    def diag_embed(self, offset: builtins.int = 0, axis1: builtins.int = -2, axis2: builtins.int = -1, *, dim1: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
+    def diag_embed(self, offset: builtins.int = 0, axis1: builtins.int = -2, axis2: builtins.int = -1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
         """Square matrices with the last axis as their diagonal, zeros elsewhere.   (..., n) -> (..., n + |offset|, n + |offset|)
 
         ``axis1`` and ``axis2`` say where rows and columns go in the result.
         """
 
-    def diag(self, k: builtins.int = 0, *, diagonal: builtins.int = ...) -> Tensor:
+    def diag(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
         """A matrix with x on its diagonal k; of a matrix, its diagonal k.   (n) -> (n + |k|, n + |k|), (m, n) -> (min(m, n))"""
 
-    def unfold(self, axis: Axes = ..., size: Any = ..., step: Any = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def unfold(self, axis: Axes = ..., size: Any = ..., step: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """All windows of ``size`` places along an axis, each ``step`` after the one before.   (.. n ..) -> (.. (n - size) // step + 1 .., size)
 
         A view: nothing is copied. Where windows overlap, gradients add up.
         """
 
-    def split(self, n: Any = None, axis: builtins.int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+    def split(self, n: Any = None, axis: builtins.int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """Parts of an axis, as a tuple: n equal ones, or between cut points.   (2 m, k) -> (m, k), (m, k) for n = 2
 
         ``chunks_of`` says the length of a part instead, the last one may be shorter, or lists all lengths: PyTorch's split.
         """
 
-    def array_split(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+    def array_split(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """n parts of an axis as equal as can be, longer ones first, or parts between cut points.   (5, k) -> (3, k), (2, k) for n = 2"""
 
-    def chunk(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+    def chunk(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """At most n parts of an axis, all but the last of one length.   (5, k) -> (2, k), (2, k), (1, k) for n = 3"""
 
-    def unbind(self, axis: builtins.int = 0, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+    def unbind(self, axis: builtins.int = 0, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
         """The slices at every place of an axis, as a tuple.   (3, n) -> (n), (n), (n)"""
 
-    def cumsum(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def cumsum(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Sum of all elements up to each one.   (...) -> (...), without an axis (...) -> (size)"""
 
-    def cumprod(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def cumprod(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Product of all elements up to each one; zeros have the right gradient too.   (...) -> (...), without an axis (...) -> (size)"""
 
-    def logcumsumexp(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def logcumsumexp(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """log(sum(exp(x))) of all elements up to each one, without overflow.   (...) -> (...), without an axis (...) -> (size)"""
 
-    def sum(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def sum(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Sum over axes; 0 over nothing.   (...) -> (... without axis)"""
 
-    def mean(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def mean(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Mean over axes, floating also for integers.   (...) -> (... without axis)
 
         Raises ShapeError for the mean of no elements.
         """
 
-    def nansum(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def nansum(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Sum over axes with NaN as 0; a NaN gets the gradient 0.   (...) -> (... without axis)"""
 
-    def nanmean(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def nanmean(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Mean over axes of what is not NaN; NaN, with the gradient 0, where all are.   (...) -> (... without axis)
 
         Raises ShapeError for the mean of no elements.
         """
 
-    def prod(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def prod(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Product over axes, 1 over nothing; zeros have the right gradient too.   (...) -> (... without axis)"""
 
-    def max(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def max(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The largest value over axes.   (...) -> (... without axis)
 
         Raises ShapeError where there are no elements.
         """
 
-    def min(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def min(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The smallest value over axes.   (...) -> (... without axis)
 
         Raises ShapeError where there are no elements.
         """
 
-    def argmax(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def argmax(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Place of the largest value, the first one of several.   (...) -> (... without axis) int64
 
         Without an axis the place in the row of all elements.
         Raises ShapeError where there are no elements.
         """
 
-    def argmin(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def argmin(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Place of the smallest value, the first one of several.   (...) -> (... without axis) int64
 
         Without an axis the place in the row of all elements.
         Raises ShapeError where there are no elements.
         """
 
-    def median(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def median(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The value in the middle over axes, the mean of the two in the middle of an even number.   (...) -> (... without axis)
 
         Raises ShapeError where there are no elements.
         """
 
-    def var(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> Tensor:
+    def var(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> Tensor:
         """Variance over axes: mean of (x - mean(x))^2, with n - ``correction`` as the divisor.   (...) -> (... without axis)
 
         ``ddof`` is NumPy's name for ``correction``. Raises ShapeError where n is not more than the correction.
         """
 
-    def std(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> Tensor:
+    def std(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> Tensor:
         """Standard deviation over axes: the square root of the variance.   (...) -> (... without axis)
 
         ``ddof`` is NumPy's name for ``correction``. Raises ShapeError where n is not more than the correction.
         """
 
-    def var_mean(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> tuple[Tensor, Tensor]:
+    def var_mean(self, axis: Axes = None, keepdims: builtins.bool = False, correction: builtins.int = 0, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ..., ddof: builtins.int = ...) -> tuple[Tensor, Tensor]:
         """Variance and mean over axes at once, a tuple.   (...) -> (... without axis), (... without axis)"""
 
-    def logsumexp(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def logsumexp(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """log(sum(exp(x))) over axes, without overflow; -infinity over nothing.   (...) -> (... without axis)"""
 
-    def all(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def all(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Whether every element is true, that is not 0, over axes.   (...) -> (... without axis)"""
 
-    def any(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def any(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Whether at least one element is true, that is not 0, over axes.   (...) -> (... without axis)"""
 
-    def count_nonzero(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def count_nonzero(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """How many elements are not 0 over axes.   (...) -> (... without axis)"""
 
     def matmul(self, y: TensorLike) -> Tensor:
@@ -746,19 +746,19 @@ class Tensor:
     def outer(self, y: TensorLike) -> Tensor:
         """Every element of x times every element of y, both in a row.   (m), (n) -> (m, n)"""
 
-    def vecdot(self, y: TensorLike, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def vecdot(self, y: TensorLike, axis: builtins.int = -1, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Sum of the products of the elements along an axis; the other axes broadcast.   (..., n), (..., n) -> (...)"""
 
     def vdot(self, y: TensorLike) -> Tensor:
         """Sum of the products of all elements, each tensor in a row.   (n), (n) -> ()"""
 
-    def cross(self, y: TensorLike, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def cross(self, y: TensorLike, axis: builtins.int = -1, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Vector product of vectors with three elements along an axis; the other axes broadcast.   (..., 3), (..., 3) -> (..., 3)"""
 
     def kron(self, y: TensorLike) -> Tensor:
         """Kronecker product: a copy of y, multiplied, for every element of x.   (m, n), (p, q) -> (m p, n q)"""
 
-    def trace(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
+    def trace(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
         """Sum of the diagonal of two axes; ``offset`` counts diagonals to the right of the main one.   (.. n .. n ..) -> (...)"""
 
     def erf(self) -> Tensor:
@@ -788,7 +788,7 @@ class Tensor:
         "none": x/2 (1 + erf(x / sqrt(2))); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
         """
 
-    def glu(self, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def glu(self, axis: builtins.int = -1, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
 
         value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
@@ -803,17 +803,17 @@ class Tensor:
         Raises ValueError for a rate outside 0 <= rate < 1.
         """
 
-    def softmax(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def softmax(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """exp(x) / sum(exp(x)) along an axis; what ``where`` forbids counts as -infinity and gets exactly 0.   (..., n) -> (..., n)
 
         Every row adds up to 1. A row in which nothing is allowed is all zeros; a row of -infinity without ``where`` is NaN.
         Raises DtypeError for a mask that is not boolean, ShapeError for one that does not broadcast to the shape of x.
         """
 
-    def softmin(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def softmin(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """softmax(-x): the smallest gets most.   (..., n) -> (..., n)"""
 
-    def log_softmax(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def log_softmax(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """x - log(sum(exp(x))) along an axis: the logarithm of softmax, without overflow.   (..., n) -> (..., n)
 
         What ``where`` forbids is -infinity, the logarithm of its probability 0, and takes no part in the gradient.
@@ -830,7 +830,7 @@ class Tensor:
         matrix meets every other; `matmul` is the one that broadcasts.
         """
 
-    def norm(self, ord: Any = None, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def norm(self, ord: Any = None, axis: Axes = None, keepdims: builtins.bool = False, *, p: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """Length of a vector, (sum |x|^ord)^(1 / ord), or norm of a matrix, as NumPy's.   (...) -> (... without axis)
 
         Without ``ord`` the square root of the sum of squares, over all axes or those given. Over one axis ``ord`` is a number,
@@ -840,25 +840,25 @@ class Tensor:
         Raises ShapeError for another number of axes, ValueError for another ``ord``.
         """
 
-    def normalize(self, p: builtins.int = 2, axis: builtins.int = -1, eps: builtins.float = 1e-12, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def normalize(self, p: builtins.int = 2, axis: builtins.int = -1, eps: builtins.float = 1e-12, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Vectors along an axis divided by their length, x / max(norm(x, p), eps).   (..., n) -> (..., n)
 
         PyTorch's default axis is 1, ours the last. Raises ShapeError for an axis that is not there.
         """
 
-    def take(self, indices: Any, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def take(self, indices: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """The elements at some places along an axis, without one of the row of all elements.   (m, n), integers (k) -> (m, k)
 
         Raises IndexError for an index outside -n .. n - 1, naming it and its place.
         """
 
-    def take_along_axis(self, indices: Any, axis: builtins.int = -1, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def take_along_axis(self, indices: Any, axis: builtins.int = -1, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Along an axis, the element at each place that is named; the other axes broadcast.   (m, n), integers (m, k) -> (m, k)
 
         Without an axis both are rows of elements. Raises IndexError for an index outside -n .. n - 1.
         """
 
-    def gather(self, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def gather(self, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """out[i, j] = x[i, index[i, j]] for axis 1, and so for every other.   (m, n), integers (m, k) -> (m, k)
 
         Along the other axes the index may be shorter than x. Raises IndexError for an index outside 0 .. n - 1.
@@ -877,7 +877,7 @@ class Tensor:
         The values may be longer than the index, or one number. Raises IndexError for an index outside 0 .. n - 1.
         """
 
-    def index_select(self, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def index_select(self, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """The slices at some places of an axis.   (m, n), integers (k) -> (m, k) for axis 1
 
         Raises IndexError for an index outside 0 .. n - 1, naming it and its place.
@@ -919,16 +919,16 @@ class Tensor:
     def fmod(self, y: TensorLike) -> Tensor:
         """x - y trunc(x / y): what is left over, with the sign of x, as ``%`` in C.   (...), (...) -> (...)"""
 
-    def argsort(self, axis: builtins.int = -1, descending: builtins.bool = False, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+    def argsort(self, axis: builtins.int = -1, descending: builtins.bool = False, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """Places of the elements in order; equal ones keep theirs. None takes all in a row.   (.. n ..) -> (.. n ..) int64"""
 
-    def sort(self, axis: builtins.int = -1, descending: builtins.bool = False, *, dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, Tensor]:
+    def sort(self, axis: builtins.int = -1, descending: builtins.bool = False, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, Tensor]:
         """The elements in order, and their places: a tuple, as PyTorch gives it.   (.. n ..) -> (.. n ..), (.. n ..) int64
 
         Equal elements keep their order. None takes all in a row. ``np.sort`` of a tensor gives the values alone.
         """
 
-    def topk(self, k: Any = ..., axis: builtins.int = -1, largest: builtins.bool = True, *, diagonal: Any = ..., dim: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, Tensor]:
+    def topk(self, k: Any = ..., axis: builtins.int = -1, largest: builtins.bool = True, *, diagonal: Any = ..., key: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, Tensor]:
         """The k largest elements in falling order and their places, or the k smallest rising.   (.. n ..) -> (.. k ..), (.. k ..) int64
 
         Of equal elements the first ones are taken. Raises ShapeError where there are not k elements.
@@ -940,7 +940,7 @@ class Tensor:
         Before equal elements with the side "left", after them with "right". That x is in order is not checked.
         """
 
-    def unique(self, return_index: builtins.bool = False, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Any:
+    def unique(self, return_index: builtins.bool = False, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Any:
         """The different values in rising order.   (...) -> (count), or a tuple that begins with it
 
         On demand followed by where each comes first, which of them each element is, and how often each occurs. With an axis
@@ -956,13 +956,13 @@ class Tensor:
     def movedim(self, source: Any, destination: Any) -> Tensor:
         """Axes moved to other places; the rest keep their order.   (k, m, n) -> (m, n, k) for 0 to -1"""
 
-    def repeat_interleave(self, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def repeat_interleave(self, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Each element several times along an axis, or in the row of all elements.   (m, n) -> (m, r n) for axis 1
 
         One number for all elements, or one for each place of the axis. `repeat_interleave` is PyTorch's name for it.
         """
 
-    def unsqueeze(self, axis: Axes = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def unsqueeze(self, axis: Axes = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """A new axis of length 1 at ``axis``, or several at a tuple of places in the result.   (m, n) -> (m, 1, n)"""
 
     def absolute(self) -> Tensor:
@@ -974,13 +974,13 @@ class Tensor:
     def acosh(self) -> Tensor:
         """The number from 0 up whose hyperbolic cosine is x; x is at least 1.   (...) -> (...)"""
 
-    def amax(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def amax(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The largest value over axes.   (...) -> (... without axis)
 
         Raises ShapeError where there are no elements.
         """
 
-    def amin(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
+    def amin(self, axis: Axes = None, keepdims: builtins.bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The smallest value over axes.   (...) -> (... without axis)
 
         Raises ShapeError where there are no elements.
@@ -1016,10 +1016,10 @@ class Tensor:
         That is minimum(maximum(x, min), max): where min > max the result is max.
         """
 
-    def cumulative_prod(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def cumulative_prod(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Product of all elements up to each one; zeros have the right gradient too.   (...) -> (...), without an axis (...) -> (size)"""
 
-    def cumulative_sum(self, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+    def cumulative_sum(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Sum of all elements up to each one.   (...) -> (...), without an axis (...) -> (size)"""
 
     def div(self, y: TensorLike) -> Tensor:
@@ -1073,7 +1073,7 @@ class Tensor:
     def sub(self, y: TensorLike) -> Tensor:
         """x - y.   (...), (...) -> (...)"""
 
-    def swapdims(self, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim2: Any = ...) -> Tensor:
+    def swapdims(self, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim0: Any = ..., dim2: Any = ...) -> Tensor:
         """Two axes exchanged.   (.. m .. n ..) -> (.. n .. m ..)"""
 
     def swish(self) -> Tensor:
@@ -1082,7 +1082,7 @@ class Tensor:
     def true_divide(self, y: TensorLike) -> Tensor:
         """x / y, floating also for integers.   (...), (...) -> (...)"""
 
-    def view(self, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+    def view(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
         """The same elements, row after row, in another shape; one length may be -1.   (...) -> shape"""
 
     def permute(self, axes: Axes = None, *, dims: Axes = ...) -> Tensor:

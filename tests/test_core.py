@@ -852,3 +852,32 @@ def test_what_can_be_an_array_is_an_operand():
     x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     assert mg.add(x, range(3)).tolist() == [1.0, 3.0, 5.0]
     assert mg.multiply(range(3), x).requires_grad
+
+
+def test_a_copy_of_a_tracked_tensor_is_not_a_silent_detach():
+    x = leaf(1.0)
+    for make in (Tensor, mg.tensor):
+        with pytest.raises(GradientError, match=r"tensor: .*clone\(\).*detach\(\)"):
+            make(x)
+        assert make(x.detach()).item() == 1.0
+    with mg.no_grad():
+        assert mg.tensor(x).tolist() == x.tolist()
+
+
+def test_numbers_among_tensors_do_not_promote_a_list():
+    assert Tensor([Tensor(1.0), 2.0]).dtype == np.float32
+    assert Tensor([Tensor(np.float64(1.0)), 2.0]).dtype == np.float64
+    assert Tensor([Tensor(1), 2]).dtype == np.int64
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda x: mg.flip(x, dims=(0,)), lambda x: mg.flip(x, (0,))), (lambda x: mg.roll(x, 1, dims=1), lambda x: mg.roll(x, 1, 1)),
+    (lambda x: mg.permute(x, dims=(1, 0)), lambda x: mg.permute(x, (1, 0))), (lambda x: mg.norm(x, p=1), lambda x: mg.norm(x, 1)),
+    (lambda x: mg.tile(x, dims=(2, 1)), lambda x: mg.tile(x, (2, 1))),
+    (lambda x: mg.dropout(x, p=0.25, seed=1), lambda x: mg.dropout(x, 0.25, 1)),
+])  # fmt: skip
+def test_one_word_of_a_user_may_mean_several_of_ours(call, words):
+    x = np.arange(6.0).reshape(2, 3)
+    assert np.array_equal(call(x), words(x))
+    with pytest.raises(TypeError, match="flip: no argument called 'p'"):
+        mg.flip(x, p=1)

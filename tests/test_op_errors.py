@@ -16,7 +16,9 @@ NEURAL = {
 NAME = {"matrix_product": "matmul", "contraction": "einsum", **NEURAL}  # the public functions behind which ops stand
 
 # What every op can be given wrongly besides shapes that do not broadcast; the others take anything.
-TAKES_ANYTHING = {op.name for op in OPS if op.broadcasts} | {"alias", "sum_to", "putitem", "recurrence", "ravel", "overlap_add", "outer", "kron"}
+TAKES_ANYTHING = {op.name for op in OPS if op.broadcasts} | {
+    "alias", "sum_to", "putitem", "recurrence", "ravel", "overlap_add", "outer", "kron",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("op, number", ERRORS)

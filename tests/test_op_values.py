@@ -8,7 +8,19 @@ import scipy.special
 
 import minigrad as mg
 from minigrad.core import Tensor
-from tests.helpers import BINARY, OPS, as_dtype, as_tensors, assert_close, cases, get_sample, is_float, joined, mapped, outputs
+from tests.helpers import (
+    BINARY,
+    OPS,
+    as_dtype,
+    as_tensors,
+    assert_close,
+    cases,
+    get_sample,
+    is_float,
+    joined,
+    mapped,
+    outputs,
+)
 
 everything = pytest.mark.parametrize("op, number", cases())
 binary = pytest.mark.parametrize("op", BINARY, ids=lambda op: op.name)

@@ -136,13 +136,13 @@ def scaled_dot_product_attention(q: TensorLike, k: TensorLike, v: TensorLike, ma
     may be any number of axes before T. Raises ShapeError and DtypeError for what does not fit together.
     """
 
-def broadcast_to(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+def broadcast_to(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
     """Repeat axes of length 1, and new ones in front, until the shape is ``shape``.   (...) -> shape
 
     Raises ShapeError where an axis of another length than 1 would have to be repeated.
     """
 
-def sum_to(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+def sum_to(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
     """Add up the axes along which ``shape`` was broadcast: the adjoint of broadcast_to.   (...) -> shape"""
 
 def dot(x: TensorLike, y: TensorLike) -> Tensor:
@@ -169,14 +169,14 @@ def inner(x: TensorLike, y: TensorLike) -> Tensor:
 def tensordot(x: TensorLike, y: TensorLike, axes: int = 2, *, dims: int = ...) -> Tensor:
     """The product summed over the last ``axes`` axes of x with the first of y, or over a pair of lists of axes.   (m, k), (k, n) -> (m, n)"""
 
-def cosine_similarity(x: TensorLike, y: TensorLike, axis: int = -1, eps: float = 1e-08, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def cosine_similarity(x: TensorLike, y: TensorLike, axis: int = -1, eps: float = 1e-08, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Cosine of the angle between vectors, x y / (max(|x|, eps) max(|y|, eps)).   (..., n), (..., n) -> (...)
 
     1 for one direction, 0 at a right angle and for a vector of zeros. PyTorch's default axis is 1, ours the last.
     Raises ShapeError where the shapes do not broadcast.
     """
 
-def normalize(x: TensorLike, p: int = 2, axis: int = -1, eps: float = 1e-12, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def normalize(x: TensorLike, p: int = 2, axis: int = -1, eps: float = 1e-12, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Vectors along an axis divided by their length, x / max(norm(x, p), eps).   (..., n) -> (..., n)
 
     PyTorch's default axis is 1, ours the last. Raises ShapeError for an axis that is not there.
@@ -348,25 +348,25 @@ def getitem(x: TensorLike, index: Any) -> Tensor:
 def plain_index(index: Any) -> Tensor:
     """An index with the Tensors in it replaced by their arrays."""
 
-def putitem(g: TensorLike, index: Any, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+def putitem(g: TensorLike, index: Any, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
     """Zeros of ``shape`` with ``g`` added at ``index``: the adjoint of getitem.   (...) -> shape"""
 
-def array_split(x: TensorLike, n: Any = ..., axis: int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+def array_split(x: TensorLike, n: Any = ..., axis: int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dims: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
     """n parts of an axis as equal as can be, longer ones first, or parts between cut points.   (5, k) -> (3, k), (2, k) for n = 2"""
 
-def cat(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def cat(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Tensors one after the other along an axis; None puts all elements in one row.   [(a, n), (b, n)] -> (a + b, n)
 
     Raises ShapeError where the other axes differ.
     """
 
-def chunk(x: TensorLike, n: Any = ..., axis: int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+def chunk(x: TensorLike, n: Any = ..., axis: int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dims: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
     """At most n parts of an axis, all but the last of one length.   (5, k) -> (2, k), (2, k), (1, k) for n = 3"""
 
 def column_stack(xs: Sequence[TensorLike]) -> Tensor:
     """Columns side by side; (n) counts as one column (n, 1).   [(n), (n, b)] -> (n, 1 + b)"""
 
-def concatenate(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def concatenate(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Tensors one after the other along an axis; None puts all elements in one row.   [(a, n), (b, n)] -> (a + b, n)
 
     Raises ShapeError where the other axes differ.
@@ -378,19 +378,19 @@ def dstack(xs: Sequence[TensorLike]) -> Tensor:
 def hstack(xs: Sequence[TensorLike]) -> Tensor:
     """Tensors one after the other along the second axis, rows of elements along their only one.   [(m, a), (m, b)] -> (m, a + b)"""
 
-def split(x: TensorLike, n: Any = None, axis: int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+def split(x: TensorLike, n: Any = None, axis: int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: int = ..., dims: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
     """Parts of an axis, as a tuple: n equal ones, or between cut points.   (2 m, k) -> (m, k), (m, k) for n = 2
 
     ``chunks_of`` says the length of a part instead, the last one may be shorter, or lists all lengths: PyTorch's split.
     """
 
-def stack(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def stack(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Tensors of one shape side by side along a new axis.   [(n), (n), (n)] -> (3, n)
 
     Raises ShapeError where the shapes differ.
     """
 
-def unbind(x: TensorLike, axis: int = 0, *, dim: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
+def unbind(x: TensorLike, axis: int = 0, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> tuple[Tensor, ...]:
     """The slices at every place of an axis, as a tuple.   (3, n) -> (n), (n), (n)"""
 
 def vstack(xs: Sequence[TensorLike]) -> Tensor:
@@ -402,7 +402,7 @@ def addmm(b: TensorLike, x: TensorLike, y: TensorLike, beta: int = 1, alpha: int
 def bmm(x: TensorLike, y: TensorLike) -> Tensor:
     """Product of two batches of matrices, pair by pair; nothing broadcasts.   (b, m, k), (b, k, n) -> (b, m, n)"""
 
-def cross(x: TensorLike, y: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def cross(x: TensorLike, y: TensorLike, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Vector product of vectors with three elements along an axis; the other axes broadcast.   (..., 3), (..., 3) -> (..., 3)"""
 
 def kron(x: TensorLike, y: TensorLike) -> Tensor:
@@ -427,13 +427,13 @@ def mv(x: TensorLike, y: TensorLike) -> Tensor:
 def outer(x: TensorLike, y: TensorLike) -> Tensor:
     """Every element of x times every element of y, both in a row.   (m), (n) -> (m, n)"""
 
-def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int = ..., dim2: int = ...) -> Tensor:
+def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int = ..., dim0: int = ..., dim2: int = ...) -> Tensor:
     """Sum of the diagonal of two axes; ``offset`` counts diagonals to the right of the main one.   (.. n .. n ..) -> (...)"""
 
 def vdot(x: TensorLike, y: TensorLike) -> Tensor:
     """Sum of the products of all elements, each tensor in a row.   (n), (n) -> ()"""
 
-def vecdot(x: TensorLike, y: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def vecdot(x: TensorLike, y: TensorLike, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Sum of the products of the elements along an axis; the other axes broadcast.   (..., n), (..., n) -> (...)"""
 
 def matrix_product(x: TensorLike, y: TensorLike) -> Tensor:
@@ -516,7 +516,7 @@ def binary_cross_entropy_with_logits(logits: TensorLike, target: TensorLike, wei
     Raises ShapeError where the shapes differ, also where they would broadcast.
     """
 
-def cross_entropy(logits: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, label_smoothing: float = 0.0, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def cross_entropy(logits: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, label_smoothing: float = 0.0, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Minus the logarithm of the probability that softmax(logits) gives the target.   (..., V), (...) -> ()
 
     For classes, integers (...): loss = logsumexp(logits) - logits[target], in nats, times weight[target]; a target equal to
@@ -553,7 +553,7 @@ def mse_loss(x: TensorLike, target: TensorLike, reduction: str = 'mean') -> Tens
     Raises ShapeError where the shapes differ, also where they would broadcast.
     """
 
-def nll_loss(log_probs: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def nll_loss(log_probs: TensorLike, targets: TensorLike, weight: TensorLike | None = None, reduction: str = 'mean', ignore_index: int = -100, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Minus the log-probability of the target: what is left of `cross_entropy` after log_softmax.   (..., V), (...) -> ()
 
     loss = -weight[target] log_probs[target]; "mean" divides by the sum of the weights. Targets equal to ``ignore_index`` count
@@ -588,13 +588,13 @@ def gelu(x: TensorLike, approximate: str = 'none') -> Tensor:
     "none": x/2 (1 + erf(x / sqrt(2))); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
     """
 
-def glu(x: TensorLike, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def glu(x: TensorLike, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
 
     value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
     """
 
-def batch_norm(x: TensorLike, mean: TensorLike | None = None, var: TensorLike | None = None, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def batch_norm(x: TensorLike, mean: TensorLike | None = None, var: TensorLike | None = None, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Every feature shifted to mean 0, scaled to variance 1 over the batch, then weight * x + bias.   (..., F), (F) x 4 -> (..., F)
 
     weight * (x - mean) / sqrt(var + eps) + bias (Ioffe and Szegedy 2015): without ``mean`` and ``var`` those of this batch, over
@@ -604,7 +604,7 @@ def batch_norm(x: TensorLike, mean: TensorLike | None = None, var: TensorLike | 
     Raises ShapeError where a row of numbers has another length, ValueError for one statistic without the other.
     """
 
-def group_norm(x: TensorLike, groups: TensorLike, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def group_norm(x: TensorLike, groups: TensorLike, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Each group of features of each row to mean 0 and variance 1, then weight * x + bias.   (B, ..., F), G, (F), (F) -> (B, ..., F)
 
     The features, neighbours along ``axis``, make G equal groups; mean and variance are over a group and all axes between, apart
@@ -612,7 +612,7 @@ def group_norm(x: TensorLike, groups: TensorLike, weight: TensorLike | None = No
     are the last axis, in PyTorch axis 1. Raises ShapeError where they cannot be divided into G groups.
     """
 
-def layer_norm(x: TensorLike, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def layer_norm(x: TensorLike, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Every row shifted to mean 0, scaled to variance 1, then weight * row + bias.   (..., E), (E), (E) -> (..., E)
 
     weight * (x - mean) / sqrt(var + eps) + bias, mean and variance over the features of one row (Ba et al. 2016). A row is
@@ -627,7 +627,7 @@ def rms_norm(x: TensorLike, weight: TensorLike | None = None, eps: float = 1e-05
     smallest step of the dtype. Raises ShapeError where weight is not of length E.
     """
 
-def norm(x: TensorLike, ord: Any = None, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def norm(x: TensorLike, ord: Any = None, axis: Axes = None, keepdims: bool = False, *, p: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Length of a vector, (sum |x|^ord)^(1 / ord), or norm of a matrix, as NumPy's.   (...) -> (... without axis)
 
     Without ``ord`` the square root of the sum of squares, over all axes or those given. Over one axis ``ord`` is a number,
@@ -637,7 +637,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axes = None, keepdims: bool = Fal
     Raises ShapeError for another number of axes, ValueError for another ``ord``.
     """
 
-def gather(x: TensorLike, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def gather(x: TensorLike, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """out[i, j] = x[i, index[i, j]] for axis 1, and so for every other.   (m, n), integers (m, k) -> (m, k)
 
     Along the other axes the index may be shorter than x. Raises IndexError for an index outside 0 .. n - 1.
@@ -649,7 +649,7 @@ def index_add(x: TensorLike, axis: TensorLike, index: TensorLike, source: Tensor
     Raises IndexError for an index outside 0 .. n - 1, ShapeError where the source has not one slice per index.
     """
 
-def index_select(x: TensorLike, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def index_select(x: TensorLike, axis: Axes = ..., index: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """The slices at some places of an axis.   (m, n), integers (k) -> (m, k) for axis 1
 
     Raises IndexError for an index outside 0 .. n - 1, naming it and its place.
@@ -677,113 +677,113 @@ def scatter_add(x: TensorLike, axis: TensorLike, index: TensorLike, values: Tens
     The values may be longer than the index, or one number. Raises IndexError for an index outside 0 .. n - 1.
     """
 
-def take(x: TensorLike, indices: Any, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def take(x: TensorLike, indices: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """The elements at some places along an axis, without one of the row of all elements.   (m, n), integers (k) -> (m, k)
 
     Raises IndexError for an index outside -n .. n - 1, naming it and its place.
     """
 
-def take_along_axis(x: TensorLike, indices: Any, axis: int = -1, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def take_along_axis(x: TensorLike, indices: Any, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Along an axis, the element at each place that is named; the other axes broadcast.   (m, n), integers (m, k) -> (m, k)
 
     Without an axis both are rows of elements. Raises IndexError for an index outside -n .. n - 1.
     """
 
-def log_softmax(x: TensorLike, axis: int = -1, where: Any = None, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def log_softmax(x: TensorLike, axis: int = -1, where: Any = None, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """x - log(sum(exp(x))) along an axis: the logarithm of softmax, without overflow.   (..., n) -> (..., n)
 
     What ``where`` forbids is -infinity, the logarithm of its probability 0, and takes no part in the gradient.
     Raises DtypeError for a mask that is not boolean, ShapeError for one that does not broadcast to the shape of x.
     """
 
-def softmax(x: TensorLike, axis: int = -1, where: Any = None, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def softmax(x: TensorLike, axis: int = -1, where: Any = None, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis; what ``where`` forbids counts as -infinity and gets exactly 0.   (..., n) -> (..., n)
 
     Every row adds up to 1. A row in which nothing is allowed is all zeros; a row of -infinity without ``where`` is NaN.
     Raises DtypeError for a mask that is not boolean, ShapeError for one that does not broadcast to the shape of x.
     """
 
-def softmin(x: TensorLike, axis: int = -1, where: Any = None, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def softmin(x: TensorLike, axis: int = -1, where: Any = None, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """softmax(-x): the smallest gets most.   (..., n) -> (..., n)"""
 
-def all(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def all(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Whether every element is true, that is not 0, over axes.   (...) -> (... without axis)"""
 
-def any(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def any(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Whether at least one element is true, that is not 0, over axes.   (...) -> (... without axis)"""
 
-def argmax(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def argmax(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Place of the largest value, the first one of several.   (...) -> (... without axis) int64
 
     Without an axis the place in the row of all elements.
     Raises ShapeError where there are no elements.
     """
 
-def argmin(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def argmin(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Place of the smallest value, the first one of several.   (...) -> (... without axis) int64
 
     Without an axis the place in the row of all elements.
     Raises ShapeError where there are no elements.
     """
 
-def count_nonzero(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def count_nonzero(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """How many elements are not 0 over axes.   (...) -> (... without axis)"""
 
-def logsumexp(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def logsumexp(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """log(sum(exp(x))) over axes, without overflow; -infinity over nothing.   (...) -> (... without axis)"""
 
-def max(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def max(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """The largest value over axes.   (...) -> (... without axis)
 
     Raises ShapeError where there are no elements.
     """
 
-def mean(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def mean(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Mean over axes, floating also for integers.   (...) -> (... without axis)
 
     Raises ShapeError for the mean of no elements.
     """
 
-def median(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def median(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """The value in the middle over axes, the mean of the two in the middle of an even number.   (...) -> (... without axis)
 
     Raises ShapeError where there are no elements.
     """
 
-def min(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def min(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """The smallest value over axes.   (...) -> (... without axis)
 
     Raises ShapeError where there are no elements.
     """
 
-def nanmean(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def nanmean(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Mean over axes of what is not NaN; NaN, with the gradient 0, where all are.   (...) -> (... without axis)
 
     Raises ShapeError for the mean of no elements.
     """
 
-def nansum(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def nansum(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Sum over axes with NaN as 0; a NaN gets the gradient 0.   (...) -> (... without axis)"""
 
-def prod(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def prod(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Product over axes, 1 over nothing; zeros have the right gradient too.   (...) -> (... without axis)"""
 
-def std(x: TensorLike, axis: Axes = None, keepdims: bool = False, correction: int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ..., ddof: int = ...) -> Tensor:
+def std(x: TensorLike, axis: Axes = None, keepdims: bool = False, correction: int = 0, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ..., ddof: int = ...) -> Tensor:
     """Standard deviation over axes: the square root of the variance.   (...) -> (... without axis)
 
     ``ddof`` is NumPy's name for ``correction``. Raises ShapeError where n is not more than the correction.
     """
 
-def sum(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def sum(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """Sum over axes; 0 over nothing.   (...) -> (... without axis)"""
 
-def var(x: TensorLike, axis: Axes = None, keepdims: bool = False, correction: int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ..., ddof: int = ...) -> Tensor:
+def var(x: TensorLike, axis: Axes = None, keepdims: bool = False, correction: int = 0, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ..., ddof: int = ...) -> Tensor:
     """Variance over axes: mean of (x - mean(x))^2, with n - ``correction`` as the divisor.   (...) -> (... without axis)
 
     ``ddof`` is NumPy's name for ``correction``. Raises ShapeError where n is not more than the correction.
     """
 
-def var_mean(x: TensorLike, axis: Axes = None, keepdims: bool = False, correction: int = 0, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ..., ddof: int = ...) -> tuple[Tensor, Tensor]:
+def var_mean(x: TensorLike, axis: Axes = None, keepdims: bool = False, correction: int = 0, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ..., ddof: int = ...) -> tuple[Tensor, Tensor]:
     """Variance and mean over axes at once, a tuple.   (...) -> (... without axis), (... without axis)"""
 
 def ceil(x: TensorLike) -> Tensor:
@@ -807,13 +807,13 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
 def trunc(x: TensorLike) -> Tensor:
     """x without its fraction: rounded towards 0.   (...) -> (...)"""
 
-def cumprod(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def cumprod(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Product of all elements up to each one; zeros have the right gradient too.   (...) -> (...), without an axis (...) -> (size)"""
 
-def cumsum(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def cumsum(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Sum of all elements up to each one.   (...) -> (...), without an axis (...) -> (size)"""
 
-def logcumsumexp(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def logcumsumexp(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """log(sum(exp(x))) of all elements up to each one, without overflow.   (...) -> (...), without an axis (...) -> (size)"""
 
 def atleast_1d(*xs: TensorLike) -> Any:
@@ -828,28 +828,28 @@ def atleast_3d(*xs: TensorLike) -> Any:
 def broadcast_arrays(*xs: TensorLike) -> tuple[Tensor, ...]:
     """Several tensors repeated to one shape, as a tuple.   (m, 1), (n) -> (m, n), (m, n)"""
 
-def diag(x: TensorLike, k: int = 0, *, diagonal: int = ...) -> Tensor:
+def diag(x: TensorLike, k: int = 0, *, diagonal: int = ..., key: int = ...) -> Tensor:
     """A matrix with x on its diagonal k; of a matrix, its diagonal k.   (n) -> (n + |k|, n + |k|), (m, n) -> (min(m, n))"""
 
-def diag_embed(x: TensorLike, offset: int = 0, axis1: int = -2, axis2: int = -1, *, dim1: int = ..., dim2: int = ...) -> Tensor:
+def diag_embed(x: TensorLike, offset: int = 0, axis1: int = -2, axis2: int = -1, *, dim1: int = ..., dim0: int = ..., dim2: int = ...) -> Tensor:
     """Square matrices with the last axis as their diagonal, zeros elsewhere.   (..., n) -> (..., n + |offset|, n + |offset|)
 
     ``axis1`` and ``axis2`` say where rows and columns go in the result.
     """
 
-def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int = ..., dim2: int = ...) -> Tensor:
+def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int = ..., dim0: int = ..., dim2: int = ...) -> Tensor:
     """The diagonal over two axes, as the last axis.   (m, ..., n) -> (..., min(m, n)) for axes 0 and -1"""
 
-def expand(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+def expand(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
     """Axes of length 1, and new ones in front, repeated; -1 keeps a length.   (m, 1) -> (k, m, n)"""
 
-def expand_dims(x: TensorLike, axis: Axes = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def expand_dims(x: TensorLike, axis: Axes = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """A new axis of length 1 at ``axis``, or several at a tuple of places in the result.   (m, n) -> (m, 1, n)"""
 
 def flatten(x: TensorLike, start_axis: int = 0, end_axis: int = -1, *, start_dim: int = ..., end_dim: int = ...) -> Tensor:
     """The axes from ``start_axis`` to ``end_axis`` as one.   (k, m, n) -> (k m n)"""
 
-def flip(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def flip(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Axes backwards: all of them, one or several.   (...) -> (...)"""
 
 def fliplr(x: TensorLike) -> Tensor:
@@ -881,37 +881,37 @@ def permute(x: TensorLike, axes: Axes = None, *, dims: Axes = ...) -> Tensor:
 def ravel(x: TensorLike) -> Tensor:
     """All elements in one row.   (...) -> (size)"""
 
-def repeat(x: TensorLike, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def repeat(x: TensorLike, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Each element several times along an axis, or in the row of all elements.   (m, n) -> (m, r n) for axis 1
 
     One number for all elements, or one for each place of the axis. `repeat_interleave` is PyTorch's name for it.
     """
 
-def repeat_interleave(x: TensorLike, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def repeat_interleave(x: TensorLike, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Each element several times along an axis, or in the row of all elements.   (m, n) -> (m, r n) for axis 1
 
     One number for all elements, or one for each place of the axis. `repeat_interleave` is PyTorch's name for it.
     """
 
-def reshape(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ...) -> Tensor:
+def reshape(x: TensorLike, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
     """The same elements, row after row, in another shape; one length may be -1.   (...) -> shape"""
 
-def roll(x: TensorLike, shift: Any = ..., axis: Axes = None, *, shifts: Any = ..., dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def roll(x: TensorLike, shift: Any = ..., axis: Axes = None, *, shifts: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Elements moved by ``shift`` places, those pushed out at the end coming in at the beginning.   (...) -> (...)
 
     Without an axis in the row of all elements; of several axes each has its shift.
     """
 
-def rot90(x: TensorLike, k: int = 1, axes: Axes = ..., *, diagonal: int = ..., dims: Axes = ...) -> Tensor:
+def rot90(x: TensorLike, k: int = 1, axes: Axes = ..., *, diagonal: int = ..., key: int = ..., dims: Axes = ...) -> Tensor:
     """A plane turned k times by 90 degrees, from the first axis towards the second.   (m, n) -> (n, m)"""
 
-def squeeze(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def squeeze(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Axes of length 1 removed: all of them, or those named.   (m, 1, n) -> (m, n)"""
 
-def swapaxes(x: TensorLike, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim2: Any = ...) -> Tensor:
+def swapaxes(x: TensorLike, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim0: Any = ..., dim2: Any = ...) -> Tensor:
     """Two axes exchanged.   (.. m .. n ..) -> (.. n .. m ..)"""
 
-def tile(x: TensorLike, reps: Any) -> Tensor:
+def tile(x: TensorLike, reps: Any = ..., *, dims: Any = ...) -> Tensor:
     """The whole tensor repeated along its axes, from the last one backwards.   (m, n) -> (r m, s n) for (r, s)
 
     PyTorch's ``x.repeat(r, s)``.
@@ -920,25 +920,25 @@ def tile(x: TensorLike, reps: Any) -> Tensor:
 def transpose(x: TensorLike, axes: Axes = None, other: Any = None, *, dims: Axes = ...) -> Tensor:
     """Two numbers swap two axes, a tuple reorders all, nothing reverses them.   (m, n) -> (n, m)"""
 
-def tril(x: TensorLike, k: int = 0, *, diagonal: int = ...) -> Tensor:
+def tril(x: TensorLike, k: int = 0, *, diagonal: int = ..., key: int = ...) -> Tensor:
     """Zeros above diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
 
-def triu(x: TensorLike, k: int = 0, *, diagonal: int = ...) -> Tensor:
+def triu(x: TensorLike, k: int = 0, *, diagonal: int = ..., key: int = ...) -> Tensor:
     """Zeros below diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
 
-def unflatten(x: TensorLike, axis: Axes = ..., shape: Shape = ..., *, dim: Axes = ..., dimension: Axes = ..., sizes: Shape = ...) -> Tensor:
+def unflatten(x: TensorLike, axis: Axes = ..., shape: Shape = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., sizes: Shape = ..., size: Shape = ...) -> Tensor:
     """One axis as several, whose lengths multiply to its own; one length may be -1.   (k, m n) -> (k, m, n)"""
 
-def unfold(x: TensorLike, axis: Axes = ..., size: Any = ..., step: Any = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def unfold(x: TensorLike, axis: Axes = ..., size: Any = ..., step: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """All windows of ``size`` places along an axis, each ``step`` after the one before.   (.. n ..) -> (.. (n - size) // step + 1 .., size)
 
     A view: nothing is copied. Where windows overlap, gradients add up.
     """
 
-def unsqueeze(x: TensorLike, axis: Axes = ..., *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def unsqueeze(x: TensorLike, axis: Axes = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """A new axis of length 1 at ``axis``, or several at a tuple of places in the result.   (m, n) -> (m, 1, n)"""
 
-def argsort(x: TensorLike, axis: int = -1, descending: bool = False, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def argsort(x: TensorLike, axis: int = -1, descending: bool = False, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Places of the elements in order; equal ones keep theirs. None takes all in a row.   (.. n ..) -> (.. n ..) int64"""
 
 def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
@@ -950,19 +950,19 @@ def searchsorted(x: TensorLike, y: TensorLike, side: str = 'left') -> Tensor:
     Before equal elements with the side "left", after them with "right". That x is in order is not checked.
     """
 
-def sort(x: TensorLike, axis: int = -1, descending: bool = False, *, dim: int = ..., dimension: int = ...) -> tuple[Tensor, Tensor]:
+def sort(x: TensorLike, axis: int = -1, descending: bool = False, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> tuple[Tensor, Tensor]:
     """The elements in order, and their places: a tuple, as PyTorch gives it.   (.. n ..) -> (.. n ..), (.. n ..) int64
 
     Equal elements keep their order. None takes all in a row. ``np.sort`` of a tensor gives the values alone.
     """
 
-def topk(x: TensorLike, k: Any = ..., axis: int = -1, largest: bool = True, *, diagonal: Any = ..., dim: int = ..., dimension: int = ...) -> tuple[Tensor, Tensor]:
+def topk(x: TensorLike, k: Any = ..., axis: int = -1, largest: bool = True, *, diagonal: Any = ..., key: Any = ..., dim: int = ..., dims: int = ..., dimension: int = ...) -> tuple[Tensor, Tensor]:
     """The k largest elements in falling order and their places, or the k smallest rising.   (.. n ..) -> (.. k ..), (.. k ..) int64
 
     Of equal elements the first ones are taken. Raises ShapeError where there are not k elements.
     """
 
-def unique(x: TensorLike, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Any:
+def unique(x: TensorLike, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Any:
     """The different values in rising order.   (...) -> (count), or a tuple that begins with it
 
     On demand followed by where each comes first, which of them each element is, and how often each occurs. With an axis
@@ -1072,13 +1072,13 @@ def bitwise_left_shift(x: TensorLike, y: TensorLike) -> Tensor:
 def bitwise_right_shift(x: TensorLike, y: TensorLike) -> Tensor:
     """x divided by 2 to the power y and rounded down, by moving bits.   (...), (...) -> (...)"""
 
-def amax(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def amax(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """The largest value over axes.   (...) -> (... without axis)
 
     Raises ShapeError where there are no elements.
     """
 
-def amin(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
+def amin(x: TensorLike, axis: Axes = None, keepdims: bool = False, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:
     """The smallest value over axes.   (...) -> (... without axis)
 
     Raises ShapeError where there are no elements.
@@ -1099,7 +1099,7 @@ def rint(x: TensorLike, decimals: int = 0) -> Tensor:
 def swish(x: TensorLike) -> Tensor:
     """x sigmoid(x), also called swish.   (...) -> (...)   (Elfwing, Uchibe and Doya 2018)"""
 
-def concat(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dimension: int = ...) -> Tensor:
+def concat(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Tensors one after the other along an axis; None puts all elements in one row.   [(a, n), (b, n)] -> (a + b, n)
 
     Raises ShapeError where the other axes differ.
@@ -1108,13 +1108,13 @@ def concat(xs: Sequence[TensorLike], axis: int = 0, *, dim: int = ..., dimension
 def permute_dims(x: TensorLike, axes: Axes = None, *, dims: Axes = ...) -> Tensor:
     """The axes in another order; None reverses them.   (d0, d1, ...) -> (d[axes[0]], d[axes[1]], ...)"""
 
-def swapdims(x: TensorLike, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim2: Any = ...) -> Tensor:
+def swapdims(x: TensorLike, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim0: Any = ..., dim2: Any = ...) -> Tensor:
     """Two axes exchanged.   (.. m .. n ..) -> (.. n .. m ..)"""
 
-def cumulative_sum(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def cumulative_sum(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Sum of all elements up to each one.   (...) -> (...), without an axis (...) -> (size)"""
 
-def cumulative_prod(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dimension: Axes = ...) -> Tensor:
+def cumulative_prod(x: TensorLike, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
     """Product of all elements up to each one; zeros have the right gradient too.   (...) -> (...), without an axis (...) -> (size)"""
 
 def mm(x: TensorLike, y: TensorLike) -> Tensor:
