@@ -57,8 +57,8 @@ def check_unchanged(op, names, arrays, sums, site):
     for name, a, before, after in zip(names, arrays, sums, checksums(arrays)):
         if before != after:
             raise GradientError(
-                f"{op}: its input {name} was changed in place between forward and backward, so its gradient would be wrong. Give the op a copy. "
-                f"The call:\n{site}\n" + received(**{name: a})
+                f"{op}: its input {name} was changed in place between forward and backward, so its gradient would be wrong. Give the "
+                f"op a copy. The call:\n{site}\n" + received(**{name: a})
             )
 
 
