@@ -1,6 +1,7 @@
 """Products of matrices."""
 
 import functools
+import math
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .indexing import check_rank, getitem
 from .joining import stack
 from .reduce import sum
 from .samples import ErrorSample, Sample, normal, strided
-from .shape import diagonal, expand_dims, moveaxis, reshape, squeeze, swapaxes
+from .shape import diagonal, expand_dims, moveaxis, reshape, squeeze
 
 __all__ = [
     "addmm", "bmm", "cross", "kron", "linear", "matmul", "mv", "outer", "trace", "vdot", "vecdot",
@@ -23,7 +24,7 @@ __all__ = [
 
 def mT(x):
     """The last two axes exchanged.   (..., m, n) -> (..., n, m)"""
-    return swapaxes(x, -1, -2)
+    return x.mT
 
 
 def _check_broadcast(name, x, y, own, which):
@@ -154,9 +155,9 @@ linear.op.prepare = functools.partial(promote, floating=True)
 @linear.vjp
 def _(g, _, x, w, b, wanted):
     k, n = w.shape
-    rows = reshape(g, (-1, n)) if g.size else reshape(g, (0, n))  # (..., n) -> (rows, n)
-    dx = linear(g, swapaxes(w, 0, 1)) if wanted[0] else None
-    dw = matrix_product(swapaxes(reshape(x, (rows.shape[0], k)), 0, 1), rows) if wanted[1] else None  # (k rows)(rows n) -> (k n)
+    rows = g if g.ndim == 2 else reshape(g, (math.prod(g.shape[:-1]), n))  # (..., n) -> (rows, n)
+    dx = linear(g, mT(w)) if wanted[0] else None
+    dw = matrix_product(mT(x if x.ndim == 2 else reshape(x, (len(rows), k))), rows) if wanted[1] else None  # (k rows)(rows n) -> (k n)
     db = sum_to(rows, (n,)) if wanted[2] else None
     return dx, dw, db
 
