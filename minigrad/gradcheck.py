@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import journal, ops, settings
+from .anomaly import checksums
 from .core import REGISTRY, Tensor, alias, apply, wrap
 from .derivatives import gradients, jvp
 from .differences import INCONCLUSIVE, STEP, Quotient, along, relative_scale
@@ -66,7 +67,7 @@ def finite_difference(f, *inputs):
 
 
 def gradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projections=8, step=STEP, seed=0,
-              raise_exception=True) -> "Report":  # fmt: skip
+              raise_exception=True, **others) -> "Report":  # fmt: skip
     """Check the gradient of ``f`` for every floating input against finite differences, in float64.
 
     ``f`` returns a Tensor, or several in tuples, lists and dicts. Inputs are arrays, Tensors, numbers and lists of them; integers and
@@ -83,12 +84,11 @@ def gradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projec
     >>> gradcheck(lambda x: x * x * x, np.array([1.0, -2.0])).passed
     True
     """
-    function = _Function(f, inputs, kwargs, layer, names)
-    return _check(_Reverse, function, full, projections, step, seed, raise_exception)
+    return _check(_Reverse, (f, inputs, kwargs, layer, names), full, projections, step, seed, raise_exception, others)
 
 
 def gradgradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projections=8, step=STEP, seed=0,
-                  raise_exception=True) -> "Report":  # fmt: skip
+                  raise_exception=True, **others) -> "Report":  # fmt: skip
     """Check the gradient of the gradient of ``f``, for every floating input and for the weights of the outputs.
 
     The function that is differentiated is (inputs, weights) -> gradient of sum(weights * f(inputs)), by differences of the ordinary
@@ -97,19 +97,17 @@ def gradgradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, pr
     >>> gradgradcheck(lambda x: x * x * x, np.array([1.0, -2.0])).passed
     True
     """
-    function = _Function(f, inputs, kwargs, layer, names)
-    return _check(_SecondOrder, function, full, projections, step, seed, raise_exception)
+    return _check(_SecondOrder, (f, inputs, kwargs, layer, names), full, projections, step, seed, raise_exception, others)
 
 
 def jvpcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projections=8, step=STEP, seed=0,
-             raise_exception=True) -> "Report":  # fmt: skip
+             raise_exception=True, **others) -> "Report":  # fmt: skip
     """Check forward mode, `jvp`, against the difference along each direction. Arguments, result and errors as in `gradcheck`.
 
     >>> jvpcheck(lambda x: x * x * x, np.array([1.0, -2.0])).passed
     True
     """
-    function = _Function(f, inputs, kwargs, layer, names)
-    return _check(_Forward, function, full, projections, step, seed, raise_exception)
+    return _check(_Forward, (f, inputs, kwargs, layer, names), full, projections, step, seed, raise_exception, others)
 
 
 # ------------------------------------------------------------------------------------------------------- the report
@@ -228,7 +226,10 @@ class _Function:
     """``f`` as a function of its floating arrays alone: first its inputs, then the Parameters of its layers; all in float64."""
 
     def __init__(self, f, inputs, kwargs=None, layer=None, names=None):
+        if not callable(f):
+            raise TypeError("gradcheck: takes a function, and then its inputs one by one: gradcheck(f, a, b). " + received(f=f))
         self.f, self.title, kwargs = f, _title(f), kwargs or {}
+        self._as_tuple = len(inputs) == 1 and isinstance(inputs[0], tuple)
         self.arrays, self.names, self.were_tensors = [], [], []
         self._attributes, self._containers, self._streams, self._seen = [], [], [], set()
         self._promoted, self._constants, self._frozen = [], [], []
@@ -330,8 +331,17 @@ class _Function:
     def call(self, values):
         """What f returns for these inputs; Buffers, generators and attributes of layers stay as they are."""
         self._rewind()
-        with journal.undone():
-            return self.f(*_filled(self._args, values), **_filled(self._kwargs, values))
+        try:
+            with journal.undone():
+                out = self.f(*_filled(self._args, values), **_filled(self._kwargs, values))
+                for name, value in zip(self.names, values):
+                    if isinstance(value, Tensor) and value._changed:
+                        raise GradientError(f"{self.title}: assigns to its input {name}; what it is the gradient of would be unclear.")
+                return out
+        except (TypeError, GradientError) as error:
+            if not self._as_tuple:
+                raise
+            raise TypeError(f"{self.title}: got one tuple. Give inputs one by one: gradcheck(f, a, b). It raised: {error}") from error
 
     def arranged(self, values):
         """``values`` in the arrangement of the inputs, None where nothing is floating."""
@@ -463,7 +473,12 @@ class _Reverse:
         """For every argument the gradients of the weighted sums of the outputs.   (L, outputs) -> [(L, elements)]"""
         leaves = [_leaf(a) for a in self.arrays]
         outputs = self.recorded(leaves)
+        kept = [(node.op, node.arrays, checksums(node.arrays)) for node in _nodes(outputs)]
         rows = [self._pulled(outputs, leaves, w) for w in weights]
+        for op, arrays, sums in kept:
+            for name, before, after in zip(op.names_of(arrays), sums, checksums(arrays)):
+                if before != after:
+                    raise GradientError(f"{op.name}: its input {name} was changed by the walk back: a rule must not write to its arrays.")
         if len(weights) and [g.tobytes() for g in self._pulled(outputs, leaves, weights[0])] != [g.tobytes() for g in rows[0]]:
             raise GradcheckError(f"{self.name}: {self.function.title}: two walks back through one graph give different gradients.")
         return [np.array([row[i] for row in rows]).reshape(len(weights), leaf.size) for i, leaf in enumerate(leaves)]
@@ -525,11 +540,17 @@ class _Forward(_Reverse):
 # ------------------------------------------------------------------------------------------------ both sides compared
 
 
-def _check(kind, function, full, projections, step, seed, raise_exception):
+def _check(kind, call, full, projections, step, seed, raise_exception, others):
+    if others:
+        raise TypeError(
+            f"{kind.name}: takes no {', '.join(others)}. Steps and tolerances are chosen by the check: a gradient may be off by what the "
+            "difference quotient may be off by its own estimate. Arguments of the function by their names go into kwargs={...}."
+        )
     if not (isinstance(projections, int) and projections >= 1):
         raise ValueError(f"{kind.name}: projections are a whole number from 1. Received: {projections!r}.")
     if not 0 < step < np.inf:
         raise ValueError(f"{kind.name}: step is a number above 0. Received: {step!r}.")
+    function = _Function(*call)
     with function.at_rest():
         report = _Comparison(kind, function, full, projections, step, seed).report()
     if raise_exception and not report.passed:

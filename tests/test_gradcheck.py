@@ -252,6 +252,22 @@ def test_a_walk_that_is_not_repeatable_is_caught(with_rule):
         gradcheck(with_rule(cubed, lambda g, _, x: (3 * g * x * x + 1e-9 * (calls.append(0) or len(calls)),)), X)
 
 
+@pytest.mark.parametrize("inner", [False, True])
+def test_ops_that_write_to_their_inputs_are_caught(inner, with_rule):
+    def doubled(x, /):
+        x *= 2
+        return x
+
+    def spoils(g, _, x):
+        x *= 1.5
+        return (g * 2.0,)
+
+    for forward, rule, words in ((doubled, RIGHT["cubed"][1], "doubled.* writes to"), (cubed, spoils, "cubed: its input x was changed")):
+        f = with_rule(forward, rule)
+        with pytest.raises(GradientError, match=words):
+            gradcheck(lambda x, f=f: f(x * 1.0 if inner else x), X)
+
+
 # ------------------------------------------------------------------------------------------------------ the message
 
 
@@ -509,6 +525,15 @@ def test_keywords_are_settings_but_for_arrays():
     (lambda: gradcheck(lambda x: x.numpy(), X), GradientError, r"f: returned plain numbers.*without .numpy\(\)"),
     (lambda: gradcheck(lambda x: x.sum().item(), X), GradientError, "float, through which no gradient can flow"),
     (lambda: finite_difference(mg.exp, 3), DtypeError, "write 3.0 for 3"),
+    (lambda: gradcheck(lambda a, b: a * b, (X, X)), TypeError, r"f: got one tuple. Give inputs one by one: gradcheck\(f, a, b\).*'b'"),
+    (lambda: jvpcheck(mg.multiply, (X, X)), TypeError, "multiply: got one tuple.*one by one.*missing y"),
+    (lambda: finite_difference(mg.multiply, (X, X)), TypeError, "multiply: got one tuple.*one by one"),
+    (lambda: gradcheck(mg.sin, (Tensor(X, requires_grad=True),)), TypeError, "sin: got one tuple.*one by one"),
+    (lambda: gradcheck(mg.sin, X, eps=1e-6, atol=1e-4), TypeError, "gradcheck: takes no eps, atol. Steps and tolerances are chosen"),
+    (lambda: jvpcheck(mg.sin, X, rtol=1e-4), TypeError, "jvpcheck: takes no rtol.*chosen"),
+    (lambda: gradgradcheck(mg.multiply, X, y=X), TypeError, r"gradgradcheck: takes no y.*kwargs=\{...\}"),
+    (lambda: gradcheck(X, mg.sin), TypeError, r"takes a function.*gradcheck\(f, a, b\).*Received: f \(3, 4\)"),
+    (lambda: gradcheck(lambda x: (x.assign(x * 2), x * x)[1], Tensor(X)), GradientError, "f: assigns to its input x"),
 ])  # fmt: skip
 def test_what_cannot_be_checked_is_explained(call, error, words):
     with pytest.raises(error, match=words):
