@@ -133,6 +133,16 @@ class Optimizer:
         self.steps = 0
         self.state = {}  # number of a parameter -> its state
 
+    def __repr__(self):
+        count = lambda number: f"{number} parameter{'s' * (number != 1)}"
+        shown = lambda group: [count(len(value)) if name == "params" else f"{name}={value}" for name, value in group.items()]
+        return f"<{type(self).__name__}: {'; '.join(', '.join(shown(group)) for group in self.groups)}>"
+
+    @property
+    def param_groups(self):
+        """PyTorch's name of ``groups``."""
+        return self.groups
+
     @property
     def lr(self):
         """The learning rate of the first group; setting it sets every group's."""
@@ -188,7 +198,8 @@ class Optimizer:
             data *= 1 - options["lr"] * weight_decay
         elif weight_decay:
             g = g + weight_decay * data
-        self.update(data, g, state, **options)
+        with np.errstate(over="ignore", invalid="ignore"):  # as in the kernel, gradients that are not finite show in the values
+            self.update(data, g, state, **options)
         p._mark_changed()
 
     def state_dict(self):
@@ -293,7 +304,7 @@ class Adam(Optimizer):
             decay = options["weight_decay"]
             if options["amsgrad"] or (decay and not self.decoupled):
                 for p, g, state in moving:
-                    self._move(p, g if scale == 1.0 else g * scale, state, **options)
+                    self._move(p, g if scale == 1.0 else _scaled(g, scale), state, **options)
                 continue
             rates = (options["lr"], options["betas"], options["eps"], -scale if options["maximize"] else scale)
             for p, g, state in moving:
@@ -421,10 +432,17 @@ def clip_scale(norm, max_norm):
     return min(max_norm / (norm + 1e-6), 1.0)  # in this order NaN stays NaN, and no gradient passes unclipped
 
 
+def _scaled(g, scale):
+    """``g`` times the factor, in its own dtype; an infinity times 0 is NaN, which is the right answer and no reason to warn."""
+    with np.errstate(invalid="ignore"):
+        return g * g.dtype.type(scale)
+
+
 def clip_grad_norm_(parameters, max_norm, error_if_nonfinite=False):
     """Scale all gradients together so that their norm is at most ``max_norm``; returns the norm before.
 
-    With ``error_if_nonfinite`` raises GradientError where a gradient is NaN or infinite, and changes nothing.
+    Infinite gradients become NaN, and the finite ones beside them 0, or NaN where one was NaN. With ``error_if_nonfinite`` raises
+    GradientError where a gradient is NaN or infinite, and changes nothing.
 
     >>> p = Parameter([3.0, 4.0])
     >>> (p * p).sum().backward()
@@ -441,7 +459,7 @@ def clip_grad_norm_(parameters, max_norm, error_if_nonfinite=False):
     scale = clip_scale(norm, max_norm)
     if not scale >= 1.0:  # NaN too
         for p in with_gradient:
-            p.grad = wrap(p.grad._data * p.grad._data.dtype.type(scale))
+            p.grad = wrap(_scaled(p.grad._data, scale))
     return norm
 
 

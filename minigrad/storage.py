@@ -36,7 +36,7 @@ def save(path, state):
     >>> load(path)
     {'x': array([1., 2.]), 'best': {'loss': array(0.5)}}
     """
-    path, (write_as, _) = Path(path), _format(path)
+    path, (write_as, _) = _path(path, "save", "state"), _format(path)
     arrays = dict(_named(state, ""))
     buffers = list(state.named_buffers()) if isinstance(state, Layer) else None
     write(path, lambda file: write_as(file, arrays, buffers))
@@ -59,7 +59,7 @@ def load(path, into=None):
     >>> bool((twin.kernel.numpy() == layer.kernel.numpy()).all())
     True
     """
-    path, (_, read_as) = Path(path), _format(path)
+    path, (_, read_as) = _path(path, "load", "into=model"), _format(path)
     if not path.exists():
         raise FileNotFoundError(f"load: there is no file {path}.")
     try:
@@ -177,6 +177,12 @@ def _safetensors():
 
 
 _FORMATS = {".safetensors": (_write_safetensors, _read_safetensors), ".npz": (_write_npz, _read_npz)}
+
+
+def _path(path, who, what):
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f'{who}: the path comes first, as in {who}("run.npz", {what}). ' + received(path=path))
+    return Path(path)
 
 
 def _format(path):

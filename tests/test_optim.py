@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -457,6 +458,26 @@ def test_a_gradient_that_is_not_finite_can_be_an_error_before_anything_is_lost()
         with pytest.raises(GradientError, match=words):
             mg.optim.clip_grad_norm_([p, q], 0.1, error_if_nonfinite=True)
         assert p.grad.tolist() == [1.0] and q.grad.tolist()[0][0] == 0.5
+
+
+@pytest.mark.parametrize("gradient, clipped", [([np.inf, 1.0], [np.nan, 0.0]), ([np.nan, 1.0], [np.nan] * 2)])
+def test_what_is_not_finite_shows_in_the_values_and_not_as_a_warning(gradient, clipped):
+    p, q = mg.Parameter([1.0, 2.0]), mg.Parameter([1.0, 2.0])
+    p.grad = mg.tensor(gradient)
+    mg.optim.clip_grad_norm_([p], 1.0)
+    assert np.array_equal(p.grad.numpy(), clipped, equal_nan=True)
+    for kind in (mg.optim.RMSprop, mg.optim.Adagrad, functools.partial(mg.optim.Adam, amsgrad=True, global_clipnorm=1.0)):
+        q.grad = mg.tensor(gradient)
+        kind([q]).step()
+        assert np.isnan(q.numpy()[0])
+
+
+def test_an_optimiser_shows_its_options_group_by_group():
+    p, q, r = (mg.Parameter([1.0, 2.0]) for _ in range(3))
+    assert repr(mg.optim.Lion([p, q])) == "<Lion: 2 parameters, lr=0.0001, betas=(0.9, 0.99), weight_decay=0.0, maximize=False>"
+    optimiser = mg.optim.SGD([{"params": [p], "lr": 0.5}, {"params": [q, r]}])
+    assert re.fullmatch("<SGD: 1 parameter, lr=0.5, mom.*; 2 parameters, lr=0.01, mom.*, maximize=False>", repr(optimiser))
+    assert optimiser.param_groups is optimiser.groups
 
 
 def test_clipping_by_value():

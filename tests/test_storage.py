@@ -269,6 +269,13 @@ def test_what_cannot_be_saved_says_so(tmp_path, state, error, words):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("call", [lambda path: mg.save({"a": 1.0}, path), lambda path: mg.load(mg.Dense(2), path)])
+def test_the_path_comes_first(tmp_path, call):
+    with pytest.raises(TypeError, match=r'(save|load): the path comes first, as in \1\("run.npz", .*Received: path'):
+        call(str(tmp_path / "f.npz"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_folder_is_named_without_the_temporary_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere for a.npz"):
         mg.save(tmp_path / "nowhere" / "a.npz", {"x": 1.0})
