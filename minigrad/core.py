@@ -256,9 +256,12 @@ class HookHandle:
         self.remove()
 
 
+_new = object.__new__
+
+
 def wrap(data, node=None, place=None):
     """A Tensor around ``data`` without a copy: a constant, or what ``node`` made; its gradient is collected at ``place``."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = _new(Tensor)
     tensor._data = data if data.__class__ is ndarray else np.asarray(data)
     tensor._requires_grad = node is not None
     tensor._node, tensor._place, tensor._changed = node, place or node, 0
@@ -483,7 +486,7 @@ def op(forward=None, /, **attachments):
 
 
 def _is_ours(function):
-    return function.__module__.startswith("minigrad.")
+    return (function.__module__ or "").startswith("minigrad.")  # exec leaves a function without a module
 
 
 def _reading(forward):
@@ -561,13 +564,14 @@ def apply(op, inputs, params):
     wrapped, recorded, dtype, dtypes = False, False, None, 0
     for x in inputs:
         source = None
-        if isinstance(x, Tensor):
-            wrapped = True
-            if x._requires_grad:
-                source, recorded = x, True
-            x = x._data
         if type(x) is not ndarray:
-            x = _plain(op, x, inputs)
+            if isinstance(x, Tensor):
+                wrapped = True
+                if x._requires_grad:
+                    source, recorded = x, True
+                x = x._data
+            else:
+                x = _plain(op, x, inputs)
         if type(x) is ndarray and x.dtype is not dtype:
             dtype = x.dtype
             dtypes += 1
