@@ -6,6 +6,7 @@ is an array, as everywhere in minigrad. Derivatives come back in the same arrang
 
 import contextvars
 import functools
+import weakref
 import zlib
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ import numpy as np
 from . import journal, ops, random, settings
 from .core import Node, Op, Tensor, alias, as_array, is_older, seed_of, sources, tick, walk, wrap
 from .errors import DtypeError, GradientError, ShapeError, received
+from .layer import Layer
 
 __all__ = ["checkpoint", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -67,6 +69,18 @@ def _map(change, tree):
     return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
 
 
+def _check(who, form, f, argnums=0):
+    """Raise TypeError for what is no function, and for places of arguments that are none, before anything is called."""
+    if not callable(f):
+        raise TypeError(
+            f"{who}: takes a function, as in {form}; of a Tensor that is computed already the gradient is autograd.grad(output, x). "
+            + received(f=f)
+        )
+    listed = argnums if isinstance(argnums, tuple | list | range) else (argnums,)
+    if not all(isinstance(i, int | np.integer) for i in listed):
+        raise TypeError(f"{who}: argnums is a position or a tuple of positions; call {form}. " + received(argnums=argnums))
+
+
 def _tracked(who, args, argnums):
     """The arguments with tracked Tensors at ``argnums``, joined to the caller's graph where there is one; a list of those
     Tensors; and the function that arranges one result for each of them as they were."""
@@ -75,6 +89,11 @@ def _tracked(who, args, argnums):
     def track(x):
         if x is None:
             return None
+        if isinstance(x, Layer):
+            raise TypeError(
+                f"{who}: argument {i} is a layer, not an array; the graph knows its Parameters: autograd.grad(loss(model), "
+                "model.parameters()), with create_graph=True to differentiate again. " + received(argument=x)
+            )
         if as_array(x).dtype.kind != "f":
             raise DtypeError(f"{who}: argument {i} must be floating, to move it by a little; write 3.0 for 3. " + received(argument=x))
         fresh.append(alias(x) if isinstance(x, Tensor) and x.requires_grad else Tensor(x, requires_grad=True))
@@ -111,9 +130,11 @@ def _called(f, who, *args, **kwargs):
 
 
 def _a_tensor(out, who):
-    """``out``; raises for anything but a Tensor, through which no gradient can flow."""
+    """``out``; raises for anything but a floating Tensor, through which no gradient can flow."""
     if not isinstance(out, Tensor):
         raise TypeError(f"{who}: the function must return a Tensor, computed from its arguments. Received: {type(out).__name__}.")
+    if out.dtype.kind != "f":
+        raise DtypeError(f"{who}: the function must return floating numbers; whole ones and booleans have no gradient. " + received(out=out))
     return out
 
 
@@ -154,6 +175,8 @@ def value_and_grad(f, argnums=0, has_aux=False):
     {'w': tensor(21.), 'b': tensor(7.)}
     """
 
+    _check("value_and_grad", "value_and_grad(f)(x)", f, argnums)
+
     @functools.wraps(f, assigned=("__doc__", "__module__"))
     def function(*args, **kwargs):
         outer_grad = settings.is_grad_enabled()
@@ -174,10 +197,14 @@ def value_and_grad(f, argnums=0, has_aux=False):
 def grad(f, argnums=0, has_aux=False):
     """The function that returns the gradient of ``f``, which must return one number; with ``has_aux``, (gradient, anything).
 
+    Zeros where the number does not depend on the argument, as that of a constant, and behind ``detach()``.
+    Raises DtypeError where the number is not floating, such as the result of argmax.
+
     >>> cube = lambda x: x * x * x
     >>> grad(cube)(Tensor(2.0)).item(), grad(grad(cube))(Tensor(2.0)).item(), grad(grad(grad(cube)))(Tensor(2.0)).item()
     (12.0, 12.0, 6.0)
     """
+    _check("grad", "grad(f)(x)", f, argnums)
     both = value_and_grad(f, argnums, has_aux)
 
     def function(*args, **kwargs):
@@ -197,6 +224,7 @@ def elementwise_grad(f, argnums=0):
     >>> elementwise_grad(lambda x: x * x * x)(Tensor([1.0, 2.0]))
     tensor([ 3., 12.])
     """
+    _check("elementwise_grad", "elementwise_grad(f)(x)", f, argnums)
 
     def total(*args, **kwargs):
         out = _a_tensor(f(*args, **kwargs), "elementwise_grad")
@@ -220,6 +248,7 @@ def vjp(f, *inputs):
     >>> pull([1.0, 10.0])[0].tolist()
     [2.0, 40.0]
     """
+    _check("vjp", "vjp(f, x)", f)
     outer_grad = settings.is_grad_enabled()
     args, fresh, arranged = _tracked("vjp", inputs, range(len(inputs)))
     out = _a_tensor(_called(f, "vjp", *args), "vjp")
@@ -229,6 +258,7 @@ def vjp(f, *inputs):
         create_graph = create_graph or nested or (outer_grad and isinstance(g, Tensor) and g.requires_grad)
         return arranged(_pulled(out, fresh, g if isinstance(g, Tensor) else as_array(g), True, create_graph))
 
+    weakref.finalize(pull, _let_go, fresh).atexit = False  # as long as pull lives, it may be asked again
     return out, pull
 
 
@@ -269,6 +299,7 @@ def jvp(f, inputs, tangents):
     >>> moved.tolist()
     [2.0, 2.0]
     """
+    _check("jvp", "jvp(f, [x], [v])", f)
     outer_grad = settings.is_grad_enabled()
     args, fresh, _, tangents = _along("jvp", inputs, tangents)
     out = _a_tensor(_called(f, "jvp", *args), "jvp")
@@ -290,6 +321,7 @@ def hvp(f, inputs, vectors):
     >>> value.item(), product.tolist()
     (9.0, [6.0, 120.0])
     """
+    _check("hvp", "hvp(f, [x], [v])", f)
     outer_grad = settings.is_grad_enabled()
     args, fresh, arranged, vectors = _along("hvp", inputs, vectors)
     value = _a_tensor(_called(f, "hvp", *args), "hvp")
@@ -310,6 +342,7 @@ def jacobian(f, argnums=0):
     tensor([[2., 0.],
             [0., 4.]])
     """
+    _check("jacobian", "jacobian(f)(x)", f, argnums)
 
     @functools.wraps(f, assigned=("__doc__", "__module__"))
     def function(*args, **kwargs):
@@ -340,13 +373,14 @@ def hessian(f, argnums=0):
     tensor([[10.,  6.],
             [ 6.,  0.]])
     """
+    _check("hessian", "hessian(f)(x)", f, argnums)
     return jacobian(grad(f, argnums), argnums)
 
 
 # ---------------------------------------------------------------------------------------------------- recomputation
 
 
-def checkpoint(f):
+def checkpoint(f, *args, **kwargs):
     """``f``, but its backward computes the forward again instead of keeping what lies in between: less memory, more time.
 
     ``checkpoint(f)(*args, **kwargs)``, or ``@checkpoint`` above a function. ``f`` may be a layer, use parameters by their names, return
@@ -361,6 +395,9 @@ def checkpoint(f):
     >>> x.grad
     tensor([ 3., 12.])
     """
+    _check("checkpoint", "checkpoint(f)(x)", f)
+    if args or kwargs:
+        raise TypeError("checkpoint: takes the function alone and returns one: checkpoint(f)(x). " + received(args=args, kwargs=kwargs))
 
     @functools.wraps(f, updated=())
     def function(*args, **kwargs):
@@ -411,7 +448,7 @@ class _Run:
                 f"runs, and a layer is to be built before. Received: first {self._shown(self.seen)}, again {self._shown(seen)}."
             )
         first = [x for x in self.inputs if x.requires_grad]  # what was frozen since gets no gradient
-        same = [a is b or (a.is_leaf and b.is_leaf and a.shape == b.shape) for a, b in zip(first, inputs)]  # f may make leaves
+        same = [a is b or (a._node is not None and a._place == b._place) or (a.is_leaf and b.is_leaf and a.shape == b.shape) for a, b in zip(first, inputs)]  # f may make leaves
         if len(first) != len(inputs) or not all(same):
             raise GradientError(
                 f"checkpoint: computed again, {name} uses other tensors than the first time, so their gradients would be lost. "

@@ -116,8 +116,9 @@ def test_results_outside_of_any_graph_are_constants():
         lambda f, y: mg.jvp(f, [y], [1.0])[1],
         lambda f, y: mg.hvp(f, [y], [1.0])[1][0],  # 2x too
         lambda f, y: mg.jacobian(f)(y),
+        lambda f, y: mg.vjp(f, y)[1](1.0)[0],
     ],
-    ids=["grad", "jvp", "hvp", "jacobian"],
+    ids=["grad", "jvp", "hvp", "jacobian", "vjp"],
 )
 def test_constants_of_an_inner_derivative_do_not_keep_the_outer_result_in_a_graph(inner):
     slope = mg.grad(lambda x: x * inner(lambda y: x * y * y, 1.0))(3.0)  # 2 x^2
