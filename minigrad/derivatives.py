@@ -115,7 +115,7 @@ def _tracked(who, args, argnums):
 def _positions(who, argnums, args):
     """``argnums`` as a tuple of places among the arguments."""
     positions = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
-    if not all(isinstance(i, int | np.integer) and -len(args) <= i < len(args) for i in positions):
+    if not all(-len(args) <= i < len(args) for i in positions):
         raise IndexError(
             f"{who}: argnums is the place of an argument that is given by place, or a tuple of places. "
             f"Received: argnums {argnums!r}, {len(args)} argument{'s' * (len(args) != 1)} by place."
@@ -134,7 +134,7 @@ def _a_tensor(out, who):
     if not isinstance(out, Tensor):
         raise TypeError(f"{who}: the function must return a Tensor, computed from its arguments. Received: {type(out).__name__}.")
     if out.dtype.kind != "f":
-        raise DtypeError(f"{who}: the function must return floating numbers; whole ones and booleans have no gradient. " + received(out=out))
+        raise DtypeError(f"{who}: the function must return floating numbers; integers and booleans have no gradient. " + received(out=out))
     return out
 
 

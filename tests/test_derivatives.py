@@ -3,6 +3,7 @@
 import collections
 import gc
 import itertools
+import re
 import threading
 import weakref
 
@@ -47,11 +48,50 @@ def test_argnums():
     assert [g.item() for g in both] == [9.0, 12.0]
     assert mg.grad(f, np.int64(1))(2.0, 3.0, 2).item() == 12.0
     assert mg.grad(f, -2)(2.0, 3.0, 2.0).item() == 12.0
-    for derivative, argnums in itertools.product((mg.grad, mg.jacobian, mg.elementwise_grad), (7, "x", (0, 3))):
+    for derivative, argnums in itertools.product((mg.grad, mg.jacobian, mg.elementwise_grad), (7, (0, 3))):
         with pytest.raises(IndexError, match="argnums"):
             derivative(f, argnums)(1.0, 2.0, 3.0)
     with pytest.raises(IndexError, match="0 arguments by place"):
         mg.grad(f)(x=1.0, y=2.0, power=2)
+
+
+@pytest.mark.parametrize("derivative", [mg.grad, mg.value_and_grad, mg.elementwise_grad, mg.jacobian, mg.hessian])
+def test_what_is_no_function_and_no_position_is_refused_at_once(derivative):
+    name, x = derivative.__name__, Tensor(X, requires_grad=True)
+    for f in (5, (x * x).sum()):
+        with pytest.raises(TypeError, match=rf"^{name}: takes a function, as in {name}\(f\)\(x\).*autograd.grad\(output, x\).*Received: f"):
+            derivative(f)
+    for argnums in (x, Tensor(1.0), "x", 1.0, (0, x)):
+        with pytest.raises(TypeError, match=rf"^{name}: argnums is a position or a tuple of positions; call {name}\(f\)\(x\)"):
+            derivative(quartic, argnums)
+
+
+def test_what_is_no_function_is_refused_with_the_right_form():
+    x = Tensor(X, requires_grad=True)
+    for derivative, rest, form in ((mg.vjp, [x], "f, x"), (mg.jvp, [[x], [x]], "f, [x], [v]"), (mg.hvp, [[x], [x]], "f, [x], [v]")):
+        with pytest.raises(TypeError, match=re.escape(f"{derivative.__name__}: takes a function, as in {derivative.__name__}({form})")):
+            derivative((x * x).sum(), *rest)
+    with pytest.raises(TypeError, match="checkpoint: takes a function"):
+        mg.checkpoint(5)
+    with pytest.raises(TypeError, match=r"checkpoint: takes the function alone and returns one: checkpoint\(f\)\(x\)"):
+        mg.checkpoint(quartic, x, use_reentrant=False)
+
+
+def test_a_result_that_is_not_floating_has_no_gradient():
+    along = lambda f: lambda x: mg.jvp(f, [x], [x])  # noqa: E731
+    for of in (mg.grad, mg.elementwise_grad, mg.jacobian, mg.hessian, along):
+        with pytest.raises(DtypeError, match=r"must return floating numbers.*Received: out \(\) int64"):
+            of(lambda x: x.argmax())(X)
+    assert mg.grad(lambda x: x.detach().sum())(X).tolist() == mg.grad(lambda x: Tensor(1.0))(X).tolist() == np.zeros((2, 3)).tolist()
+
+
+def test_a_layer_as_an_argument_is_explained():
+    model = mg.Dense(2).ensure_built((None, 3))
+    loss = lambda model: (model(X) ** 2).sum()  # noqa: E731
+    for derivative in (mg.grad, mg.hessian):
+        with pytest.raises(TypeError, match=r"argument 0 is a layer.*autograd.grad\(loss\(model\), model.parameters\(\)\).*create_graph"):
+            derivative(loss)(model)
+    assert [g.shape for g in mg.autograd.grad(loss(model), model.parameters(), create_graph=True)] == [(3, 2), (2,)]
 
 
 def test_an_argument_that_is_not_used_has_gradient_zero():
