@@ -15,7 +15,6 @@ import numpy as np
 from . import journal, ops, random, settings
 from .core import Node, Op, Tensor, alias, as_array, is_older, seed_of, sources, tick, walk, wrap
 from .errors import DtypeError, GradientError, ShapeError, received
-from .layer import Layer
 
 __all__ = ["checkpoint", "elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -89,7 +88,7 @@ def _tracked(who, args, argnums):
     def track(x):
         if x is None:
             return None
-        if isinstance(x, Layer):
+        if hasattr(x, "named_parameters"):
             raise TypeError(
                 f"{who}: argument {i} is a layer, not an array; the graph knows its Parameters: autograd.grad(loss(model), "
                 "model.parameters()), with create_graph=True to differentiate again. " + received(argument=x)
