@@ -77,7 +77,8 @@ def asarray(data, dtype=None, copy=None):
     >>> asarray([1, 2]).dtype
     dtype('int64')
     """
-    if isinstance(data, Tensor) and not copy:
+    if isinstance(data, Tensor):  # in the graph it stays
+        data = data.clone() if copy else data
         return data if dtype in (None, data.dtype) else ops.astype(data, dtype)
     return wrap(as_array(data, dtype, copy=bool(copy)))
 
@@ -109,7 +110,7 @@ def full(shape, value, dtype=None, requires_grad=False):
     >>> full((2,), 7.0)
     tensor([7., 7.])
     """
-    shape, value = _shape("full", shape if isinstance(shape, tuple | list) else (shape,)), as_array(value, dtype)
+    shape, value = _shape("full", shape if isinstance(shape, tuple | list) else (shape,)), tensor(value, dtype=dtype)._data
     if value.shape[::-1] != tuple([n for n, m in zip(value.shape[::-1], shape[::-1]) if n in (1, m)]):  # NumPy's broadcasting
         raise ShapeError("full: the value does not fit the shape. " + received(shape=shape, value=value))
     return _made(np.full(shape, value), requires_grad)

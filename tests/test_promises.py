@@ -482,6 +482,30 @@ def test_a_forward_that_writes_to_its_input_is_caught(declared):
     assert x.item() == array.item() == 1.0
 
 
+@pytest.mark.parametrize("wrong", [None, "text", 1j, np.array([object()])])
+def test_a_forward_that_gives_no_numbers_is_named(wrong, declared):
+    @op
+    def odd(x, /):
+        return wrong
+
+    @op
+    def pair(x, /):
+        return x, wrong
+
+    for function in (odd, pair):
+        with pytest.raises(DtypeError, match=f"{function.op.name}: its forward must return an array of numbers"):
+            function(leaf(1.0).detach())
+
+
+def test_a_forward_may_give_python_numbers(declared):
+    @op(differentiable=False)
+    def measured(x, /):
+        return x, 2.0
+
+    twice, number = measured(Tensor([1.0]))
+    assert twice.tolist() == [1.0] and number.item() == 2.0
+
+
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_no_forward_and_no_rule_writes_to_what_it_is_given(op):
     """All of it is read-only here, so that writing raises; in a small array nobody would notice otherwise."""

@@ -179,6 +179,14 @@ def test_creation():
         assert made.dtype == np.float32
 
 
+def test_creation_does_not_detach_in_silence():
+    t = Tensor(X, requires_grad=True)
+    assert mg.asarray(t) is t and mg.asarray(t, copy=True).requires_grad and mg.asarray(t, dtype="float32").requires_grad
+    with pytest.raises(GradientError, match="detach"):
+        mg.full((2, 3), t)
+    assert mg.full((2, 3), t.detach()).tolist() == X.tolist()
+
+
 def test_random_integers_with_one_bound():
     for made in (mg.randint(3, (200,)), mg.randint(0, 3, (200,))):
         assert made.shape == (200,) and set(made.tolist()) == {0, 1, 2}
