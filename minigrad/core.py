@@ -333,7 +333,7 @@ class Op:
 
     __slots__ = (
         "name", "forward", "function", "arrays", "variadic", "required", "defaults", "parameters",
-        "rule", "rule_takes", "uses_out", "composite", "saves", "reference", "numpy", "samples", "errors", "kinks",
+        "rule", "rule_takes", "uses_out", "unread", "composite", "saves", "reference", "numpy", "samples", "errors", "kinks",
         "linear", "method", "differentiable", "composed", "separate", "broadcasts", "prepare", "explain",
     )  # fmt: skip
 
@@ -344,7 +344,7 @@ class Op:
         self.saves, self.reference, self.numpy = saves, reference, numpy
         self.samples, self.errors, self.kinks, self.linear, self.method = samples, errors, kinks, linear, method
         self.rule = self.composite = self.prepare = self.explain = None  # the last two are for `elementwise`
-        self.rule_takes, self.uses_out = frozenset(), False
+        self.rule_takes, self.uses_out, self.unread = frozenset(), False, ()
         signature = inspect.signature(forward)
         named = signature.parameters.values()
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in named)
@@ -366,7 +366,8 @@ class Op:
         """Attach the rule ``(g, out, *inputs, **parameters) -> one gradient per input, None where there is none``.
 
         A rule that takes ``wanted`` gets a tuple of booleans, one per input; one that takes ``saved`` gets what the
-        forward saved. A rule that calls its second argument ``_`` does not need the output, which is then not kept.
+        forward saved. A rule that calls its second argument ``_`` does not need the output, which is then not kept. Of an input
+        that it calls ``_x``, ``_y``, ... it may read shape and dtype only: large values are not kept, the rule sees NaN there.
         """
         names = list(inspect.signature(rule).parameters)
         if len(names) < 2:
@@ -374,6 +375,7 @@ class Op:
         self.rule = rule
         self.rule_takes = frozenset(names) & {"wanted", "saved"}
         self.uses_out = names[1] != "_"
+        self.unread = tuple(i for i, name in enumerate(names[2 : 2 + len(self.arrays)]) if name.startswith("_"))
         return rule
 
     def own_word(self, name):
@@ -457,7 +459,7 @@ def op(forward=None, /, **attachments):
     """
 
     def declare(forward):
-        this = Op(forward if _is_ours(forward) else _reading(forward), **attachments)
+        this = Op(forward if _is_ours(forward) else _reading(forward, attachments.get("saves")), **attachments)
         arrays, parameters, defaults = len(this.arrays), this.parameters, this.defaults
         least, most = arrays + len(parameters) - len(defaults), -1 if this.variadic else arrays + len(parameters)
 
@@ -489,8 +491,8 @@ def _is_ours(function):
     return (function.__module__ or "").startswith("minigrad.")  # exec leaves a function without a module
 
 
-def _reading(forward):
-    """A user's forward with arrays that cannot be written to: they are the values of tensors, which never change."""
+def _reading(forward, saves):
+    """A user's forward with arrays that cannot be written to, for values of tensors never change; it gives arrays of numbers back."""
 
     @functools.wraps(forward)
     def guarded(*arrays, **params):
@@ -499,7 +501,7 @@ def _reading(forward):
             if isinstance(view, ndarray):
                 view.flags.writeable = False
         try:
-            return forward(*views, **params)
+            out = forward(*views, **params)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise
@@ -507,6 +509,13 @@ def _reading(forward):
                 f"{forward.__name__}: its forward writes to an array that it was given; values of tensors never change. "
                 "Make a new array, as in x = x * 2. " + received(**{f"input {i}": x for i, x in enumerate(arrays)})
             ) from error
+        return out if saves else tuple([array_of(x) for x in out]) if type(out) is tuple else array_of(out)
+
+    def array_of(x):
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub":
+            raise DtypeError(f"{forward.__name__}: its forward must return an array of numbers, or a tuple of them. " + received(result=x))
+        return x
 
     return guarded
 
@@ -551,8 +560,23 @@ class Node:
         return f"<{self.op.name} node>"
 
 
-def apply(op, inputs, params):
-    """Call ``op``: plain arrays in, plain array out; with Tensors the result is a Tensor, recorded where wanted."""
+_LARGE = 1 << 16  # bytes that are not kept for nothing
+
+
+def _let_go(array, tensor):
+    """For inputs whose values no rule will read: NaN without memory, in the array's shape and dtype, and a tensor around it."""
+    nothing = np.full((), np.nan if array.dtype.kind == "f" else 0, array.dtype)
+    empty = np.ndarray(array.shape, array.dtype, nothing, 0, (0,) * array.ndim)
+    if tensor is None or tensor._node is None:  # a leaf is where its gradient is collected, so it stays
+        return empty, tensor
+    return empty, wrap(empty, tensor._node, tensor._place)
+
+
+def apply(op, inputs, params, keep=False):
+    """Call ``op``: plain arrays in, plain array out; with Tensors the result is a Tensor, recorded where wanted.
+
+    The node keeps what the rule reads, or with ``keep`` all.
+    """
     if op.composed:
         try:
             return op.forward(*_as_arrays(inputs), **params)
@@ -594,6 +618,9 @@ def apply(op, inputs, params):
     if out.__class__ is not ndarray and out.__class__ is not tuple:
         out = np.asarray(out)
     if recorded:
+        for i in range(len(arrays)) if op.unread and op.variadic else op.unread:
+            if type(arrays[i]) is ndarray and arrays[i].nbytes >= _LARGE and op.composite is None and not keep:
+                arrays[i], tracked[i] = _let_go(arrays[i], tracked[i])
         return Node(op, tracked, arrays, params, out, saved).wrap(out)
     if not wrapped:
         return out
@@ -608,7 +635,7 @@ def _watched(op, inputs, params):
     names = op.names_of(inputs)
     sums = anomaly.checksums(arrays)
     with settings.use_anomaly(False), np.errstate(all="ignore"):
-        result = apply(op, inputs, params)
+        result = apply(op, inputs, params, keep=True)
     outputs = result if isinstance(result, tuple) else (result,)
     anomaly.check_forward(op.name, names, arrays, params, [_values(out) for out in outputs], site)
     for out in outputs:

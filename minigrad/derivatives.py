@@ -447,7 +447,7 @@ class _Run:
                 f"runs, and a layer is to be built before. Received: first {self._shown(self.seen)}, again {self._shown(seen)}."
             )
         first = [x for x in self.inputs if x.requires_grad]  # what was frozen since gets no gradient
-        same = [a is b or (a._node is not None and a._place == b._place) or (a.is_leaf and b.is_leaf and a.shape == b.shape) for a, b in zip(first, inputs)]  # f may make leaves
+        same = [a._place == b._place and (not a.is_leaf or a.shape == b.shape) for a, b in zip(first, inputs)]  # f may make leaves
         if len(first) != len(inputs) or not all(same):
             raise GradientError(
                 f"checkpoint: computed again, {name} uses other tensors than the first time, so their gradients would be lost. "

@@ -881,3 +881,23 @@ def test_one_word_of_a_user_may_mean_several_of_ours(call, words):
     assert np.array_equal(call(x), words(x))
     with pytest.raises(TypeError, match="flip: no argument called 'p'"):
         mg.flip(x, p=1)
+
+
+def test_a_large_chain_keeps_only_what_its_rules_read():
+    """Of x w + b, exp, a sum: x for w, and the result of exp; not the product, not the sum that exp took, not what was added up."""
+    n = 1 << 20
+    x = np.ones(n, np.float32)
+    w, b = Tensor(x, requires_grad=True), Tensor(x, requires_grad=True)
+    with mg.use_kernels("reference"):
+        (x * w + b).exp().sum().backward()  # the memory for results is there
+        w.grad = b.grad = None
+        product = x * w
+        inner = product + b
+        out = inner.exp()
+        loss = (out - 1.0).sum()
+        watched = [weakref.ref(t._data) for t in (product, inner, out)]
+        del product, inner, out
+        assert [watch() is None for watch in watched] == [True, True, False]
+        loss.backward()
+    assert w.grad.numpy()[0] == b.grad.numpy()[0] == np.exp(np.float32(2))
+    assert watched[2]() is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import derivatives
+from minigrad import core, derivatives
 from minigrad.core import Tensor
 from tests.helpers import (
     WITH_GRADIENT,
@@ -13,6 +13,7 @@ from tests.helpers import (
     cases,
     difference,
     get_sample,
+    is_float,
     jacobian_by_differences,
     samples,
 )
@@ -167,6 +168,33 @@ def test_what_is_not_wanted_is_not_computed(op):
 @pytest.mark.parametrize("name", ["matrix_product", "linear", "multiply", "divide", "power", "row_norm"])
 def test_rules_with_dear_gradients_ask_what_is_wanted(name):
     assert "wanted" in {op.name: op for op in WITH_GRADIENT}[name].rule_takes
+
+
+@pytest.mark.parametrize("op, number", cases([op for op in WITH_GRADIENT if op.unread], lambda op, sample: Call(op, sample).places))
+def test_values_that_a_rule_does_not_read_are_not_kept(op, number, monkeypatch):
+    """Gradients of the first and second order are the same bits when there is NaN in their place."""
+    call = Call(op, get_sample(op, number))
+    g = call.cotangent()
+
+    def found(large):
+        monkeypatch.setattr(core, "_LARGE", large)
+        leaves = call.leaves()
+        out = call(*[mg.multiply(leaf, 1.0) for leaf in leaves])
+        assert out.grad_fn.op is op
+        arrays = list(out.grad_fn.arrays)
+        first = [d for d in derivatives.gradients(out, leaves, [g], create_graph=True, allow_unused=True) if d is not None]
+        again = [d for d in first if d.requires_grad]
+        second = derivatives.gradients(again, leaves, [d * 3.0 for d in again], allow_unused=True) if again else []
+        return arrays, [d.numpy().tobytes() for d in (*first, *second) if d is not None]
+
+    kept, expected = found(np.inf)
+    arrays, actual = found(0)
+    assert actual == expected
+    for i in range(len(arrays)) if op.variadic else op.unread:
+        before, after = np.asarray(kept[i]), np.asarray(arrays[i])
+        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+        if is_float(arrays[i]):
+            assert np.isnan(after).all() and not np.isnan(before).any()
 
 
 # ------------------------------------------------------------------------------------------ points without a derivative

@@ -35,8 +35,8 @@ def sum_to(x, /, shape):
 
 
 @sum_to.vjp
-def _(g, _, x, shape):
-    return (broadcast_to(g, x.shape),)
+def _(g, _, _x, shape):
+    return (broadcast_to(g, _x.shape),)
 
 
 @op(numpy=np.broadcast_to, linear=(0,), samples=lambda rng: [
@@ -67,8 +67,8 @@ def broadcast_to(x, /, shape):
 
 
 @broadcast_to.vjp
-def _(g, _, x, shape):
-    return (sum_to(g, x.shape),)
+def _(g, _, _x, shape):
+    return (sum_to(g, _x.shape),)
 
 
 def values(x):

@@ -60,7 +60,7 @@ def add(x, y, /):
 
 
 @add.vjp
-def _(g, _, x, y):
+def _(g, _, _x, _y):
     return g, g
 
 
@@ -76,7 +76,7 @@ def subtract(x, y, /):
 
 
 @subtract.vjp
-def _(g, _, x, y, wanted):
+def _(g, _, _x, _y, wanted):
     return g, negative(g) if wanted[1] else None
 
 
@@ -108,7 +108,7 @@ def divide(x, y, /):
 
 
 @divide.vjp
-def _(g, out, x, y, wanted):
+def _(g, out, _x, y, wanted):
     return divide(g, y) if wanted[0] else None, negative(divide(multiply(g, out), y)) if wanted[1] else None
 
 
@@ -166,7 +166,7 @@ def negative(x, /):
 
 
 @negative.vjp
-def _(g, _, x):
+def _(g, _, _x):
     return (negative(g),)
 
 
@@ -199,7 +199,7 @@ def sqrt(x, /):
 
 @sqrt.vjp
 @steep
-def _(g, out, x):
+def _(g, out, _x):
     return (divide(multiply(g, 0.5), out),)
 
 
@@ -231,7 +231,7 @@ def reciprocal(x, /):
 
 
 @reciprocal.vjp
-def _(g, out, x):
+def _(g, out, _x):
     return (negative(multiply(multiply(g, out), out)),)
 
 
@@ -280,7 +280,7 @@ def sign(x, /):
 
 
 @sign.vjp
-def _(g, _, x):
+def _(g, _, _x):
     return (flat(g),)
 
 
@@ -299,7 +299,7 @@ def exp(x, /):
 
 
 @exp.vjp
-def _(g, out, x):
+def _(g, out, _x):
     return (multiply(g, out),)
 
 
@@ -331,7 +331,7 @@ def exp2(x, /):
 
 
 @exp2.vjp
-def _(g, out, x):
+def _(g, out, _x):
     return (multiply(g, multiply(out, math.log(2))),)
 
 
@@ -432,7 +432,7 @@ def sigmoid(x, /):
 
 
 @sigmoid.vjp
-def _(g, out, x):
+def _(g, out, _x):
     return (multiply(g, multiply(out, subtract(1.0, out))),)
 
 
@@ -514,7 +514,7 @@ def tan(x, /):
 
 
 @tan.vjp
-def _(g, out, x):
+def _(g, out, _x):
     return (multiply(g, add(square(out), 1.0)),)
 
 
@@ -632,7 +632,7 @@ def tanh(x, /):
 
 
 @tanh.vjp
-def _(g, out, x):
+def _(g, out, _x):
     return (multiply(g, subtract(1.0, square(out))),)
 
 
@@ -812,7 +812,7 @@ def where(condition, x, y, /):
 
 
 @where.vjp
-def _(g, _, condition, x, y, wanted):
+def _(g, _, condition, _x, _y, wanted):
     return None, where(condition, g, 0.0) if wanted[1] else None, where(condition, 0.0, g) if wanted[2] else None
 
 
@@ -881,8 +881,8 @@ def astype(x, /, dtype):
 
 
 @astype.vjp
-def _(g, _, x, dtype):
-    return (g.astype(x.dtype),)
+def _(g, _, _x, dtype):
+    return (g.astype(_x.dtype),)
 
 
 def floating(x, *others):

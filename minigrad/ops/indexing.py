@@ -91,8 +91,8 @@ def getitem(x, /, index):
 
 
 @getitem.vjp
-def _(g, _, x, index):
-    return (putitem(g, index, x.shape),)
+def _(g, _, _x, index):
+    return (putitem(g, index, _x.shape),)
 
 
 @op(linear=(0,), method=False, samples=lambda rng: [
@@ -116,7 +116,7 @@ def putitem(g, /, index, shape):
 
 
 @putitem.vjp
-def _(g, _, x, index, shape):
+def _(g, _, _x, index, shape):
     return (getitem(g, index),)
 
 

@@ -61,11 +61,11 @@ def concatenate(*xs, axis=0):
 
 
 @concatenate.vjp
-def _(g, _, *xs, axis):
+def _(g, _, *_xs, axis):
     axis, rows = (0, True) if axis is None else (axis % g.ndim, False)
-    ends = np.cumsum([0] + [np.size(x) if rows else x.shape[axis] for x in xs]).tolist()
+    ends = np.cumsum([0] + [np.size(x) if rows else x.shape[axis] for x in _xs]).tolist()
     parts = [getitem(g, (*before(axis), slice(a, b))) for a, b in zip(ends, ends[1:])]
-    return [reshape(part, np.shape(x)) for part, x in zip(parts, xs)] if rows else parts
+    return [reshape(part, np.shape(x)) for part, x in zip(parts, _xs)] if rows else parts
 
 
 @op(numpy=np.stack, method=False, samples=lambda rng: [
@@ -93,8 +93,8 @@ def stack(*xs, axis=0):
 
 
 @stack.vjp
-def _(g, _, *xs, axis):
-    return [getitem(g, (*before(axis % g.ndim), i)) for i in range(len(xs))]
+def _(g, _, *_xs, axis):
+    return [getitem(g, (*before(axis % g.ndim), i)) for i in range(len(_xs))]
 
 
 def _side_by_side(name, prepare, axis_of, words, example):

@@ -183,7 +183,7 @@ def counted_dropout(x, /, rate, seed, offset):
 
 
 @counted_dropout.vjp
-def _(g, _, x, rate, seed, offset):
+def _(g, _, _x, rate, seed, offset):
     return (counted_dropout(g, rate, seed, offset),)
 
 

@@ -140,14 +140,14 @@ def set_at(x, values, /, index):
 
 
 @set_at.vjp
-def _(g, _, x, values, index, wanted):
+def _(g, _, _x, _values, index, wanted):
     dx = set_at(g, 0, index) if wanted[0] else None
     if not wanted[1]:
         return dx, None
     dvalues = getitem(g, index)
     if repeats(index):
-        dvalues = where(_stays(numbered("set_at", index, x.shape), x.size), dvalues, 0)
-    return dx, sum_to(dvalues, values.shape)
+        dvalues = where(_stays(numbered("set_at", index, _x.shape), _x.size), dvalues, 0)
+    return dx, sum_to(dvalues, _values.shape)
 
 
 def _stays(row, size):
@@ -185,8 +185,8 @@ def add_at(x, values, /, index):
 
 
 @add_at.vjp
-def _(g, _, x, values, index, wanted):
-    return g, sum_to(getitem(g, index), values.shape) if wanted[1] else None
+def _(g, _, _x, _values, index, wanted):
+    return g, sum_to(getitem(g, index), _values.shape) if wanted[1] else None
 
 
 @op(

@@ -91,8 +91,8 @@ def sum(x, /, axis=None, keepdims=False):
 
 
 @sum.vjp
-def _(g, _, x, axis, keepdims):
-    return (_spread(g, "sum", x, axis, keepdims),)
+def _(g, _, _x, axis, keepdims):
+    return (_spread(g, "sum", _x, axis, keepdims),)
 
 
 @op(numpy=np.mean, reference=np.mean, linear=(0,), samples=_reductions, errors=_empty_errors("mean"))
@@ -112,8 +112,8 @@ def mean(x, /, axis=None, keepdims=False):
 
 
 @mean.vjp
-def _(g, _, x, axis, keepdims):
-    return (_spread(divide(g, float(_count(x, axes_of("mean", x, axis)))), "mean", x, axis, keepdims),)
+def _(g, _, _x, axis, keepdims):
+    return (_spread(divide(g, float(_count(_x, axes_of("mean", _x, axis)))), "mean", _x, axis, keepdims),)
 
 
 @op(composed=True, numpy=np.nansum, reference=np.nansum, samples=_with_empty, errors=_axis_errors("nansum"))

@@ -28,7 +28,7 @@ def floor(x, /):
 
 
 @floor.vjp
-def _(g, _, x):
+def _(g, _, _x):
     return (flat(g),)
 
 
@@ -44,7 +44,7 @@ def ceil(x, /):
 
 
 @ceil.vjp
-def _(g, _, x):
+def _(g, _, _x):
     return (flat(g),)
 
 
@@ -60,7 +60,7 @@ def trunc(x, /):
 
 
 @trunc.vjp
-def _(g, _, x):
+def _(g, _, _x):
     return (flat(g),)
 
 
@@ -82,7 +82,7 @@ def round(x, /, decimals=0):
 
 
 @round.vjp
-def _(g, _, x, decimals):
+def _(g, _, _x, decimals):
     return (flat(g),)
 
 

@@ -95,9 +95,9 @@ def cumsum(x, /, axis=None):
 
 
 @cumsum.vjp
-def _(g, _, x, axis):
-    axis = 0 if axis is None else axis % x.ndim
-    return (reshape(flip(cumsum(flip(g, axis), axis), axis), x.shape),)
+def _(g, _, _x, axis):
+    axis = 0 if axis is None else axis % _x.ndim
+    return (reshape(flip(cumsum(flip(g, axis), axis), axis), _x.shape),)
 
 
 @op(numpy=np.cumprod, reference=np.cumprod, samples=lambda rng: [

@@ -50,8 +50,8 @@ def reshape(x, /, shape):
 
 
 @reshape.vjp
-def _(g, _, x, shape):
-    return (reshape(g, x.shape),)
+def _(g, _, _x, shape):
+    return (reshape(g, _x.shape),)
 
 
 @op(composed=True, numpy=np.ravel, reference=np.ravel, linear=(0,), samples=lambda rng: [
@@ -138,8 +138,8 @@ def expand_dims(x, /, axis):
 
 
 @expand_dims.vjp
-def _(g, _, x, axis):
-    return (reshape(g, x.shape),)
+def _(g, _, _x, axis):
+    return (reshape(g, _x.shape),)
 
 
 @op(numpy=np.squeeze, reference=np.squeeze, linear=(0,), samples=lambda rng: [
@@ -166,8 +166,8 @@ def squeeze(x, /, axis=None):
 
 
 @squeeze.vjp
-def _(g, _, x, axis):
-    return (reshape(g, x.shape),)
+def _(g, _, _x, axis):
+    return (reshape(g, _x.shape),)
 
 
 def _at_least(rank, shapes, shape_of):
@@ -229,8 +229,8 @@ def permute(x, /, axes=None):
 
 
 @permute.vjp
-def _(g, _, x, axes):
-    return (permute(g, None if axes is None else tuple(np.argsort(axes_of("permute", x, axes)).tolist())),)
+def _(g, _, _x, axes):
+    return (permute(g, None if axes is None else tuple(np.argsort(axes_of("permute", _x, axes)).tolist())),)
 
 
 def _transpose_by_numpy(x, axes=None, other=None):
@@ -280,7 +280,7 @@ def swapaxes(x, /, axis1, axis2):
 
 
 @swapaxes.vjp
-def _(g, _, x, axis1, axis2):
+def _(g, _, _x, axis1, axis2):
     return (swapaxes(g, axis1, axis2),)
 
 
@@ -538,7 +538,7 @@ def roll(x, /, shift, axis=None):
 
 
 @roll.vjp
-def _(g, _, x, shift, axis):
+def _(g, _, _x, shift, axis):
     return (roll(g, tuple([-s for s in shift]) if isinstance(shift, tuple | list) else -shift, axis),)
 
 
@@ -790,8 +790,8 @@ def unfold(x, /, axis, size, step):
 
 
 @unfold.vjp
-def _(g, _, x, axis, size, step):
-    return (overlap_add(g, axis % x.ndim, step, x.shape[axis]),)
+def _(g, _, _x, axis, size, step):
+    return (overlap_add(g, axis % _x.ndim, step, _x.shape[axis]),)
 
 
 def _overlap_add_by_loops(x, axis, step, length):
@@ -822,8 +822,8 @@ def overlap_add(x, /, axis, step, length):
 
 
 @overlap_add.vjp
-def _(g, _, x, axis, step, length):
-    return (unfold(g, axis, x.shape[-1], step),)
+def _(g, _, _x, axis, step, length):
+    return (unfold(g, axis, _x.shape[-1], step),)
 
 
 unsqueeze, movedim, repeat_interleave = expand_dims, moveaxis, repeat  # PyTorch's names
