@@ -90,6 +90,10 @@ def _limit(who, value):
     return float(value)
 
 
+# Decorates steps: as in the kernel, gradients that are not finite show in the values.
+quiet = np.errstate(over="ignore", invalid="ignore")
+
+
 class Optimizer:
     """What optimisers share: groups of parameters with their options, the state of every parameter, and the step.
 
@@ -162,6 +166,7 @@ class Optimizer:
         for p in self.parameters():
             p.grad = None
 
+    @quiet
     def step(self):
         """Change every parameter once that is not frozen and has a gradient."""
         self.steps += 1
@@ -198,8 +203,7 @@ class Optimizer:
             data *= 1 - options["lr"] * weight_decay
         elif weight_decay:
             g = g + weight_decay * data
-        with np.errstate(over="ignore", invalid="ignore"):  # as in the kernel, gradients that are not finite show in the values
-            self.update(data, g, state, **options)
+        self.update(data, g, state, **options)
         p._mark_changed()
 
     def state_dict(self):
@@ -293,6 +297,7 @@ class Adam(Optimizer):
             state["top"] = v = np.maximum(state.get("top", v), v)
         p -= lr / (1 - b1**t) * m / (np.sqrt(v / (1 - b2**t)) + eps)
 
+    @quiet
     def step(self):
         """Change every parameter once that is not frozen and has a gradient; what has the same rates in one launch."""
         self.steps += 1
