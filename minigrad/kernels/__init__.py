@@ -33,14 +33,12 @@ _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 def pick(name, *arrays):
     """The function that computes kernel ``name`` on these arrays: compiled where they share float32 or float64."""
     dtype = arrays[0].dtype if arrays else _FLOATS[0]
-    if (
-        settings.kernels() == "numba"
-        and dtype in _FLOATS
-        and all([a is None or a.dtype == dtype for a in arrays])
-        and _numba_compiles()
-    ):
-        return _compiled(name)
-    return getattr(reference, name)
+    if settings.kernels() != "numba" or dtype not in _FLOATS or not _numba_compiles():
+        return getattr(reference, name)
+    for a in arrays:
+        if a is not None and a.dtype is not dtype and a.dtype != dtype:
+            return getattr(reference, name)
+    return _compiled(name)
 
 
 @functools.cache

@@ -140,6 +140,8 @@ def run(kernel, items, work, *arguments):
 
 def shares(items, work):
     """How many threads share ``items`` independent pieces of together ``work`` elements of work."""
+    if work < 2 * GRAIN:
+        return 1
     return max(1, min(settings.threads(), items, work // GRAIN, pool.WORKERS + 1))
 
 
