@@ -159,8 +159,8 @@ def detect_anomaly(function=None):
       through, and so is what ops make of it, until that is NaN.
     * Backward, every rule must make finite gradients of finite ones, and so must sums and hooks.
 
-    It also catches arrays that are changed in place, which would make a gradient silently wrong: by the forward of a
-    user-defined op, or by the user between forward and backward (an op's node keeps the array it was given, not a copy).
+    It also catches arrays that the user changes in place between forward and backward, which would make a gradient silently
+    wrong: a node keeps the array that its op was given, not a copy.
     Several times slower; without it nothing is checked and nothing is kept.
 
     >>> import minigrad as mg
