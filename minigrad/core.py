@@ -284,7 +284,7 @@ def as_array(value, dtype=None, copy=False):
                     "tensor: a list of tensors that require a gradient would be detached silently; join them with stack or concatenate."
                 )
             floats = [item.dtype for item in value if isinstance(item, Tensor) and item.dtype.kind == "f"]
-            value = [item._data if isinstance(item, Tensor) else item for item in value]
+            value = [values(item) for item in value]
             dtype = np.result_type(*floats) if floats else None  # numbers among tensors never promote
         try:
             array = np.array(value, dtype) if copy else np.asarray(value, dtype)
@@ -631,20 +631,21 @@ def _watched(op, inputs, params):
     """`apply` in anomaly mode: it looks at what goes in and what comes out; the node remembers the line of user code."""
     site = settings.anomaly()
     site = anomaly.here() if site is True else site  # in a rule it is the site of the op whose rule runs
-    arrays = [_values(x) for x in inputs]
+    arrays = [values(x) for x in inputs]
     names = op.names_of(inputs)
     sums = anomaly.checksums(arrays)
     with settings.use_anomaly(False), np.errstate(all="ignore"):
         result = apply(op, inputs, params, keep=True)
     outputs = result if isinstance(result, tuple) else (result,)
-    anomaly.check_forward(op.name, names, arrays, params, [_values(out) for out in outputs], site)
+    anomaly.check_forward(op.name, names, arrays, params, [values(out) for out in outputs], site)
     for out in outputs:
         if isinstance(out, Tensor) and out._node is not None:
             out._node.site = (site, sums)
     return result
 
 
-def _values(x):
+def values(x):
+    """The array behind a Tensor, anything else as it is: a constant, where the result does not depend on the graph."""
     return x._data if isinstance(x, Tensor) else x
 
 
@@ -735,7 +736,7 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
 
     if watched:
         for seed in seeds:
-            anomaly.check_seed(_values(seed))
+            anomaly.check_seed(values(seed))
     # what is older than every target starts nothing
     arrive(outputs, [_seed(seed, create_graph) if x._requires_grad and _age(x) >= oldest else None for x, seed in zip(outputs, seeds)])
     for node in order:
@@ -763,7 +764,7 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
             if leaf._hooks:
                 arrived[leaf] = _hooked(leaf._hooks, arrived[leaf], create_graph)
             if watched:
-                anomaly.check_arrived(f"a leaf of shape {leaf.shape}", _values(arrived[leaf]))
+                anomaly.check_arrived(f"a leaf of shape {leaf.shape}", values(arrived[leaf]))
     if targets is None:
         return list(arrived.items())
     return [found.get(place, arrived.get(place)) for place in map(_place, targets)]
@@ -772,7 +773,7 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
 def _seed(seed, create_graph):
     if create_graph:
         return seed if isinstance(seed, Tensor) else wrap(seed)
-    return seed._data if isinstance(seed, Tensor) else seed
+    return values(seed)
 
 
 def _place(x):
@@ -909,13 +910,13 @@ def _watched_gradients(node, g, tensors, create_graph):
     site, sums = node.site or ("  (recorded outside of anomaly mode)", None)
     if sums is not None:
         anomaly.check_unchanged(op.name, names, inputs, sums, site)
-    arrived = [_values(d) for d in (g if node.several else (g,)) if d is not None]
+    arrived = [values(d) for d in (g if node.several else (g,)) if d is not None]
     for d in arrived:
         anomaly.check_arrived(f"the output of {op.name}", d, site)
     rule = site._replace(during=f"in the backward of {op.name}") if create_graph and sums is not None else False
     with settings.use_anomaly(rule), np.errstate(all="ignore"):
         gradients = _gradients(node, g, tensors, create_graph)
-    anomaly.check_backward(op.name, names, inputs, arrived[0], [None if d is None else _values(d) for d in gradients], site)
+    anomaly.check_backward(op.name, names, inputs, arrived[0], [None if d is None else values(d) for d in gradients], site)
     return gradients
 
 

@@ -44,10 +44,6 @@ def _generator(name, generator):
     return generator
 
 
-def _like(x):
-    return x._data if isinstance(x, Tensor) else as_array(x)
-
-
 # ----------------------------------------------------------------------------------------------------- from what is there
 
 
@@ -149,7 +145,7 @@ def full_like(x, value, dtype=None):
     >>> full_like(tensor([1.0, 2.0]), 7)
     tensor([7., 7.])
     """
-    x = _like(x)
+    x = as_array(x)
     return wrap(np.full(x.shape, as_array(value), _dtype("full_like", dtype, x.dtype)))
 
 
@@ -270,7 +266,7 @@ def rand_like(x, generator=None):
     >>> rand_like(tensor([1.0, 2.0])).shape
     (2,)
     """
-    x = _like(x)
+    x = as_array(x)
     return rand(x.shape, dtype=x.dtype, generator=generator)
 
 
@@ -280,7 +276,7 @@ def randn_like(x, generator=None):
     >>> randn_like(np.ones((2, 3))).dtype
     dtype('float64')
     """
-    x = _like(x)
+    x = as_array(x)
     return randn(x.shape, dtype=x.dtype, generator=generator)
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from . import creation, ops, settings
-from .core import REGISTRY, SYNONYMS, Tensor
+from .core import REGISTRY, SYNONYMS, Tensor, values
 from .errors import GradientError, MinigradError
 
 # ------------------------------------------------------------------------------------------------- NumPy's functions
@@ -30,7 +30,7 @@ def _table():
         np.einsum: ops.einsum, np.allclose: ops.allclose, np.array_equal: ops.array_equal,
         np.zeros_like: creation.zeros_like, np.ones_like: creation.ones_like, np.full_like: creation.full_like,
         np.empty_like: creation.zeros_like, np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size,
-        np.result_type: lambda *xs: np.result_type(*[x._data if isinstance(x, Tensor) else x for x in xs]),
+        np.result_type: lambda *xs: np.result_type(*map(values, xs)),
     }  # fmt: skip
 
 

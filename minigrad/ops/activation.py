@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ..core import values
 from ..kernels import memory
-from .broadcasting import elementwise, values
+from .broadcasting import elementwise
 from .elementwise import abs, add, divide, exp, multiply, negative, sigmoid, square, subtract, tanh, where
 from .logic import greater, less, less_equal, logical_and
 from .samples import binary, unary

@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from .. import kernels, random
-from ..core import op
+from ..core import op, values
 from ..errors import DtypeError, ShapeError, received
-from .broadcasting import broadcast_to, promote, sum_to, values
+from .broadcasting import broadcast_to, promote, sum_to
 from .elementwise import add, multiply
 from .linalg import matrix_product
 from .neural import check_rate, counted_dropout

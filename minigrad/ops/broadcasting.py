@@ -7,7 +7,7 @@ import numpy as np
 from numpy import ndarray
 
 from .. import kernels, settings
-from ..core import Tensor, as_array, op
+from ..core import as_array, op
 from ..errors import DtypeError, MinigradError, ShapeError, received
 from .samples import ErrorSample, Sample, normal, strided
 
@@ -71,11 +71,6 @@ def _(g, _, _x, shape):
     return (sum_to(g, _x.shape),)
 
 
-def values(x):
-    """The array behind a Tensor, anything else as it is: for constants of a rule."""
-    return x._data if isinstance(x, Tensor) else x
-
-
 def promote(xs, floating, mask=0):
     """The arrays among ``xs`` in one dtype: floats promote among themselves, integers never widen a float.
 
@@ -112,8 +107,8 @@ def promote(xs, floating, mask=0):
 def elementwise(floating=False, mask=0, **attachments):
     """Declare an op that works element by element and broadcasts.
 
-    Its forward sees arrays of one dtype; its rule is written as if all inputs had the shape of the output, the sums over
-    broadcast axes are added here. The first ``mask`` inputs are conditions: they take no part in the promotion.
+    Its forward sees arrays of one dtype; its rule is written as if all inputs had the shape of the output, the walk adds up
+    over broadcast axes. The first ``mask`` inputs are conditions: they take no part in the promotion.
     ``floating``: the result is floating even for integers.
     """
 

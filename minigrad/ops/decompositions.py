@@ -5,9 +5,9 @@ LAPACK does the work of the forward, through NumPy. The axes before the last two
 
 import numpy as np
 
-from ..core import op
+from ..core import op, values
 from ..errors import DtypeError, GradientError, LinAlgError, ShapeError, received
-from .broadcasting import promote, sum_to, values
+from .broadcasting import promote, sum_to
 from .elementwise import add, divide, multiply, negative, subtract, where
 from .indexing import check_rank, getitem
 from .joining import concatenate

@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from .. import settings
-from ..core import op
+from ..core import op, values
 from ..errors import DtypeError, received
 from ..kernels import memory
-from .broadcasting import elementwise, values
+from .broadcasting import elementwise
 from .logic import (
     equal,
     greater,

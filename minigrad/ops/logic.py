@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ..core import values
 from ..errors import DtypeError
-from .broadcasting import elementwise, values
+from .broadcasting import elementwise
 from .samples import ErrorSample, Sample, binary, unary
 
 __all__ = [

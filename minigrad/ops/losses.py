@@ -7,11 +7,11 @@ everything is ignored, is NaN as in PyTorch; its gradient is 0, so nothing is le
 import numpy as np
 
 from .. import kernels
-from ..core import op
+from ..core import op, values
 from ..errors import DtypeError, ShapeError, received
 from .activation import logsigmoid
 from .axes import one_axis
-from .broadcasting import promote, values
+from .broadcasting import promote
 from .elementwise import abs, add, divide, exp, floating, log, multiply, negative, square, subtract, where
 from .indexing import check_ids, check_rank, getitem
 from .probability import log_softmax

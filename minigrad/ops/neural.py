@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from .. import kernels, random
-from ..core import op
+from ..core import op, values
 from ..errors import DtypeError, ShapeError, received
 from .axes import one_axis
-from .broadcasting import promote, values
+from .broadcasting import promote
 from .elementwise import add, multiply, sigmoid, square, tanh, where
 from .indexing import check_ids, getitem
 from .samples import ErrorSample, Sample, normal, strided

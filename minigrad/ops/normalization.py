@@ -9,10 +9,10 @@ import math
 import numpy as np
 
 from .. import kernels
-from ..core import op
+from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
-from .broadcasting import promote, values
+from .broadcasting import promote
 from .elementwise import add, divide, floating, multiply, sqrt, square, subtract
 from .indexing import check_rank
 from .reduce import mean

@@ -5,10 +5,9 @@ import math
 import numpy as np
 
 from .. import settings
-from ..core import op
+from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of
-from .broadcasting import values
 from .decompositions import svd
 from .elementwise import abs, astype, power, sign, sqrt, square, where
 from .reduce import max, min, sum

@@ -3,10 +3,10 @@
 import numpy as np
 
 from ..core import as_array, op
+from ..core import values as values_of
 from ..errors import DtypeError, ShapeError, received
 from .axes import one_axis
 from .broadcasting import broadcast_to, sum_to
-from .broadcasting import values as values_of
 from .elementwise import astype, multiply, where
 from .indexing import check_ids, check_kind, getitem, numbered, pick, plain_index, repeats
 from .samples import ErrorSample, Sample, normal, strided

@@ -8,10 +8,10 @@ reader should read first.
 import numpy as np
 
 from .. import kernels
-from ..core import op
+from ..core import op, values
 from ..errors import DtypeError, ShapeError, received
 from .axes import one_axis
-from .broadcasting import promote, values
+from .broadcasting import promote
 from .elementwise import add, divide, exp, log, multiply, subtract
 from .elementwise import where as choose
 from .indexing import check_rank

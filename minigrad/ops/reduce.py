@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from ..core import op
+from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
-from .broadcasting import broadcast_to, promote, values
+from .broadcasting import broadcast_to, promote
 from .elementwise import add, divide, exp, log, multiply, sqrt, square, subtract, where
 from .samples import ErrorSample, Sample, normal, strided
 from .scan import exclusive_products

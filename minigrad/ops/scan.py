@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..core import op
+from ..core import op, values
 from ..errors import ShapeError
 from .axes import one_axis
-from .broadcasting import promote, values
+from .broadcasting import promote
 from .elementwise import exp, multiply, subtract, where
 from .indexing import getitem
 from .joining import concatenate

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from ..core import op
+from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
-from .broadcasting import broadcast_to, cannot_broadcast, values
+from .broadcasting import broadcast_to, cannot_broadcast
 from .indexing import check_kind, check_rank, getitem, putitem
 from .samples import ErrorSample, Sample, normal, strided
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from ..core import Tensor, op, wrap
+from ..core import Tensor, op, values, wrap
 from ..errors import ShapeError, received
 from .axes import one_axis
-from .broadcasting import values
 from .elementwise import divide
 from .indexing import getitem
 from .places import take_along_axis
