@@ -7,13 +7,14 @@
 tensor([2., 4., 6.])
 """
 
-from . import autograd, errors, layer, linalg, optim, protocols, random, settings
+from . import autograd, errors, initializers, layer, linalg, optim, protocols, random, settings
 from .core import op
 from .creation import *  # noqa: F403
+from .dense import Dense, Sequential
 from .derivatives import checkpoint, elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .draw import draw
 from .gradcheck import finite_difference, gradcheck, gradgradcheck, jvpcheck
-from .layer import Buffer, Dense, Layer, Parameter, Sequential
+from .layer import Buffer, Layer, Parameter
 from .ops import *  # noqa: F403
 from .random import Generator, manual_seed
 from .settings import (

@@ -5,14 +5,15 @@ part of the layer's state that only its own layer changes. Both are types, nothi
 learnable number that is currently not being learned; a switch.
 """
 
+import functools
 import inspect
-import math
 
 import numpy as np
 
-from . import ops, random, settings
+from . import random
 from .core import as_array
-from .errors import GradientError, LayerError, ShapeError, received
+from .errors import GradientError, LayerError, MinigradError, ShapeError, received
+from .initializers import get_initializer
 from .tensor import Tensor
 
 
@@ -78,16 +79,35 @@ class Buffer(Tensor):
         return super().assign(value)
 
 
+# What Keras's constructors take and these do not, with what to do instead.
+_NOT_OFFERED = {
+    "regularizer": "weight decay is the optimiser's: AdamW(weight_decay=...)",
+    "constraint": "bring the values back with assign() after a step",
+    "dtype": "the layer takes the default dtype at its building: minigrad.use_default_dtype",
+    "trainable": "build the layer, then freeze() it",
+    "flash_attention": "attention without a matrix of scores is the rule here, not an option",
+    "use_gate": "multiply the result by mg.sigmoid(Dense(E)(query))",
+    "attention_axes": "attention goes along the axis before the last; reshape the input so that it is there",
+    "renorm": "the layer has the formulas of the notes only",
+    "synchronized": "there is one process",
+    "stateful": "take return_state=True and hand the state in as initial_state",
+    "lora": "freeze() the layer and add two Dense layers of your own",
+    "quantization": "weights are float32 or float64",
+}
+
+
 class Layer:
     """A part of a model: parameters and buffers as attributes, ``call`` as its formula.
 
     Write ``__init__`` and ``call(self, x, training=False)``; ``build(self, input_shape)`` runs once, before the first call,
-    and makes what depends on the input's shape. What is found in attributes, lists, tuples and dicts, in the order of
+    and makes what depends on the input's shape. A build that takes several shapes gets those of the arguments it names, as Keras's
+    do: ``build(self, query_shape, value_shape)``. What is found in attributes, lists, tuples and dicts, in the order of
     definition, belongs to the layer; something found twice counts once.
+    Raises LayerError for an option of Keras that is not offered. An error from inside a model names the layer by its path.
 
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
-    ...         self.gamma = Parameter(np.ones(input_shape[-1]), dtype="float32")
+    ...         self.gamma = self.add_weight(input_shape[-1:], "ones")
     ...     def call(self, x):
     ...         return x * self.gamma
     >>> layer = Scale()
@@ -95,11 +115,27 @@ class Layer:
     ((2, 3), ['gamma'])
     """
 
-    _takes_training = True
+    name = None  # a word of the user's for the summary
+    buffers_updated_by = "nothing"  # what changes the layer's buffers, for the summary
+    masks_steps = True  # whether the ``mask`` of `call` says which steps are real, (B, T), as what `Sequential` hands on
+    _takes: frozenset[str] = frozenset()  # which of training and mask `call` takes
+    _build_takes = ("input_shape",)  # the names of the shapes that `build` takes
+
+    def __init__(self, *, name=None, **options):
+        self.name = name
+        for option, value in options.items():
+            what = next((what for what in _NOT_OFFERED if what in option), None)
+            if what is None:
+                raise TypeError(f"{type(self).__name__}: no argument called {option!r}. It takes {inspect.signature(type(self))}.")
+            if value not in (None, option == "trainable"):  # what is the rule in Keras too
+                raise LayerError(f"{type(self).__name__}: {option} is not offered; {_NOT_OFFERED[what]}. " + received(**{option: value}))
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls._takes_training = "training" in inspect.signature(cls.call).parameters
+        cls._takes = frozenset(inspect.signature(cls.call).parameters) & {"training", "mask"}
+        if "build" in cls.__dict__:
+            cls._build_takes = tuple(inspect.signature(cls.build).parameters)[1:]
+            cls.build = _once(cls.build)
 
     def __setattr__(self, name, value):
         if isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer):
@@ -116,8 +152,6 @@ class Layer:
         super().__setattr__(name, value)
 
     def __repr__(self):
-        if not self.built:
-            return f"<{type(self).__name__}, not built>"
         try:
             learnable, fixed = (sum(t.size for t in ts) for ts in (self.parameters(), self.buffers()))
         except LayerError:
@@ -136,21 +170,46 @@ class Layer:
         """The layer's formula."""
         raise NotImplementedError(f"{type(self).__name__}: write call(self, x, training=False).")
 
-    def __call__(self, *inputs, training=False, **named):
-        if not self.built:
-            if not inputs or not np.shape(inputs[0]):
-                raise ShapeError(f"{type(self).__name__}: the first call needs an input with axes. " + received(inputs=inputs))
-            self.ensure_built(np.shape(inputs[0]))
-        if self._takes_training:
-            named["training"] = training
-        return self.call(*inputs, **named)
+    def compute_mask(self, inputs, mask=None):
+        """Which steps of the result are real, where ``mask`` (B, T) says it of the input: the same ones. `Sequential` hands it on."""
+        return mask
 
-    def ensure_built(self, input_shape):
+    def __call__(self, *inputs, training=False, **named):
+        try:
+            if not self.built:
+                self.build(*self._shapes_to_build(inputs, named))
+            if "training" in self._takes:
+                named["training"] = training
+            out = self.call(*inputs, **named)
+        except (MinigradError, ValueError, TypeError, IndexError) as error:
+            _locate(error, self)
+            raise
+        self.__dict__["_output_shape"] = _shape_of(out)  # for the summary
+        return out
+
+    def _shapes_to_build(self, inputs, named):
+        """The shapes that `build` takes: of the arguments it names, or of the first one."""
+        if len(self._build_takes) > 1:
+            given = inspect.signature(self.call).bind_partial(*inputs, **named).arguments
+            return [_shape_of(given.get(name.removesuffix("_shape"))) for name in self._build_takes]
+        shape = _shape_of(next(iter((*inputs, *named.values())), None))
+        if not shape:
+            raise ShapeError(f"{type(self).__name__}: the first call needs an input with axes. " + received(inputs=inputs))
+        return [shape]
+
+    def ensure_built(self, *input_shapes):
         """Run `build` if it has not run yet; returns the layer."""
-        if not self.built:
-            self.build(tuple(input_shape))
-            self._built = True
+        self.build(*map(tuple, input_shapes))
         return self
+
+    def add_weight(self, shape=(), initializer="glorot_uniform", trainable=True, name=None):
+        """A new Parameter, or a Buffer where it is not ``trainable``, to be kept as an attribute, whose name is its name.   -> shape
+
+        >>> Layer().add_weight((2,), "zeros", trainable=False).tolist()
+        [0.0, 0.0]
+        """
+        start = get_initializer(initializer, type(self).__name__, "initializer")
+        return (Parameter if trainable else Buffer)(start(tuple(shape)))
 
     # -------------------------------------------------------------------------------------------- what belongs to it
 
@@ -160,13 +219,43 @@ class Layer:
         Raises LayerError where a layer inside is not built yet, and where two arrays have one path.
         """
         found, seen = {}, set()
-        for path, tensor in _walk(self, ""):
+        for path, tensor in self._paths():
             if id(tensor) not in seen:
                 if path in found:
                     raise LayerError(f"{type(self).__name__}: two arrays have the path {path}; give one of them another name in its dict.")
                 seen.add(id(tensor))
                 found[path] = tensor
         return found
+
+    def _paths(self):
+        """Every path to a Parameter or Buffer, also several to one."""
+        for path, part in _walk(self, ""):
+            if isinstance(part, Tensor):
+                yield path, part
+            elif isinstance(part, Layer) and not part.built:
+                raise LayerError(
+                    f"{path or 'this layer'}: {type(part).__name__} has no parameters yet, they depend on the shape of its input. Call it "
+                    "once, or build it: layer.ensure_built(input_shape)."
+                )
+
+    def named_layers(self):
+        """Every layer inside by its path, in the order of definition, from the layer itself, whose path is empty; each once.
+
+        >>> class Two(Layer):
+        ...     def __init__(self):
+        ...         self.parts = [Layer(), Layer()]
+        >>> list(Two().named_layers())
+        ['', 'parts.0', 'parts.1']
+        """
+        paths = {}
+        for path, part in _walk(self, ""):
+            if isinstance(part, Layer):
+                paths.setdefault(id(part), (path, part))
+        return dict(paths.values())
+
+    def generators(self):
+        """The random generators that layers inside draw from, each once: with the arrays, all that a training step depends on."""
+        return list({id(part): part for _, part in _walk(self, "") if isinstance(part, random.Generator)}.values())
 
     def named_parameters(self):
         """The learnable arrays by path; freezing does not change this."""
@@ -206,7 +295,7 @@ class Layer:
     def tied(self):
         """For every array that has more than one path: first path -> the other paths."""
         paths = {}
-        for path, tensor in _walk(self, ""):
+        for path, tensor in self._paths():
             paths.setdefault(id(tensor), []).append(path)
         return {first: rest for first, *rest in paths.values() if rest}
 
@@ -263,6 +352,8 @@ class Layer:
     def set_weights(self, arrays):
         """Take all arrays in Keras's order; raises LayerError on another number or shape."""
         weights = self.weights
+        if len(arrays) != len(weights):  # Keras's Normalization has one integer more, a count that it does not use
+            arrays = [a for a in arrays if np.ndim(a) or np.asarray(a).dtype.kind != "i"]
         if len(arrays) != len(weights):
             raise LayerError(f"set_weights: {type(self).__name__} has {len(weights)} arrays. Received: {len(arrays)}.")
         for number, (tensor, array) in enumerate(zip(weights, arrays)):
@@ -273,17 +364,17 @@ class Layer:
 
 
 def _walk(item, path, above=()):
-    """Every (path, Parameter or Buffer) in an attribute, depth first, in the order of definition; ``above`` are the layers around it."""
-    if isinstance(item, Parameter | Buffer):
+    """Every (path, Layer, Parameter, Buffer or Generator) in an attribute, depth first, in the order of definition.
+
+    ``above`` are the layers around it: a layer may know the one it is part of.
+    """
+    if isinstance(item, Parameter | Buffer | random.Generator):
         yield path, item
-    elif isinstance(item, Layer) and not any(item is layer for layer in above):  # a layer may know the one it is part of
-        if not item.built:
-            raise LayerError(
-                f"{path or 'this layer'}: {type(item).__name__} has no parameters yet, they depend on the shape of its input. Call it "
-                "once, or build it: layer.ensure_built(input_shape)."
-            )
-        for name, value in vars(item).items():
-            yield from _walk(value, f"{path}.{name}" if path else name, (*above, item))
+    elif isinstance(item, Layer):
+        if not any([item is layer for layer in above]):
+            yield path, item
+            for name, value in vars(item).items():
+                yield from _walk(value, f"{path}.{name}" if path else name, (*above, item))
     elif isinstance(item, list | tuple):
         for number, value in enumerate(item):
             yield from _walk(value, f"{path}.{number}", above)
@@ -292,122 +383,49 @@ def _walk(item, path, above=()):
             yield from _walk(value, f"{path}.{name}", above)
 
 
-# ------------------------------------------------------------------------------------------------------ initializers
+def _once(build):
+    """``build`` that runs once, however often it is called, and from whomever."""
+
+    @functools.wraps(build)
+    def once(self, *shapes, **named):
+        if not self.__dict__.get("_built", False):
+            build(self, *shapes, **named)
+            self._built = True
+
+    return once
 
 
-def glorot_uniform(shape, fan_in=None, fan_out=None):
-    """Uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010); fans default to the first and last axis.   -> shape
+def _shape_of(value):
+    """The shape of an array, or of a nested list; of a list of arrays the list of theirs; None of nothing."""
+    shape = getattr(value, "shape", None)
+    if shape is not None or value is None:
+        return shape
+    if isinstance(value, list | tuple) and any(hasattr(item, "shape") for item in value):
+        return [_shape_of(item) for item in value]
+    return np.shape(value)
 
-    >>> glorot_uniform((2, 3)).shape
-    (2, 3)
+
+def _locate(error, layer):
+    """Add to an error's message where in a model it arose: each layer on its way out knows a longer path."""
+    if len(error.args) != 1 or not isinstance(error.args[0], str):
+        return
+    inner, message = error.__dict__.setdefault("arose", (layer, error.args[0]))
+    if inner is not layer:
+        path = next((path for path, part in layer.named_layers().items() if part is inner), "")
+        where = f"{path}, a {type(inner).__name__} of" if path else f"a {type(inner).__name__} that is called by"
+        error.args = (f"{message} In {where} {type(layer).__name__}.",)
+
+
+def check_size(who, **size):
+    """The one number given, or ValueError where it is not a whole number from 1.
+
+    >>> check_size("Dense", units=3)
+    3
     """
-    limit = math.sqrt(6 / ((fan_in or shape[0]) + (fan_out or shape[-1])))
-    return random.current().uniform(shape, -limit, limit).astype(settings.default_dtype())
-
-
-def normal(shape, std=0.02):
-    """Normal with mean 0.   -> shape
-
-    >>> normal((2, 3)).dtype
-    dtype('float32')
-    """
-    return random.current().normal(shape, 0.0, std).astype(settings.default_dtype())
-
-
-def zeros(shape):
-    """Zeros.   -> shape
-
-    >>> zeros((2,)).tolist()
-    [0.0, 0.0]
-    """
-    return np.zeros(shape, settings.default_dtype())
-
-
-def ones(shape):
-    """Ones.   -> shape
-
-    >>> ones((2,)).tolist()
-    [1.0, 1.0]
-    """
-    return np.ones(shape, settings.default_dtype())
-
-
-# ------------------------------------------------------------------------------------------------------ small layers
-
-
-def _linear(x):
-    return x
-
-
-def _gelu_tanh(x):
-    return ops.gelu(x, "tanh")
-
-
-# functions with a name, so that a layer can be pickled
-ACTIVATIONS = {
-    None: _linear,
-    "linear": _linear,
-    "relu": ops.relu,
-    "tanh": ops.tanh,
-    "sigmoid": ops.sigmoid,
-    "gelu": ops.gelu,
-    "gelu_tanh": _gelu_tanh,
-    "softmax": ops.softmax,
-}
-
-
-def get_activation(name, who):
-    """The function called ``name``, or ``name`` itself if it is a function; ValueError with the list otherwise."""
-    if callable(name):
-        return name
-    if name not in ACTIVATIONS:
-        raise ValueError(f"{who}: activation is a function or one of {', '.join(map(str, ACTIVATIONS))}. Received: {name!r}.")
-    return ACTIVATIONS[name]
-
-
-class Dense(Layer):
-    """activation(x kernel + bias) for every row of x.   (..., E) -> (..., units)
-
-    Learnable: E units + units (without bias: E units). Non-learnable: 0. Weights as in Keras: kernel (E, units), bias (units).
-
-    >>> Dense(3)(np.ones((2, 5), np.float32)).shape
-    (2, 3)
-    """
-
-    def __init__(self, units, activation=None, use_bias=True, kernel_initializer=glorot_uniform):
-        if not isinstance(units, int) or units < 1:
-            raise ValueError(f"Dense: units is a whole number from 1. Received: {units!r}.")
-        self.units, self.use_bias, self.kernel_initializer = units, use_bias, kernel_initializer
-        self.activation = get_activation(activation, "Dense")
-
-    def build(self, input_shape):
-        self.kernel = Parameter(self.kernel_initializer((input_shape[-1], self.units)))  # (E, units)
-        self.bias = Parameter(zeros((self.units,))) if self.use_bias else None
-
-    def call(self, x):
-        return self.activation(ops.linear(x, self.kernel, self.bias))  # (..., E)(E, units) -> (..., units)
-
-
-class Sequential(Layer):
-    """Layers one after the other.   (...) -> (...)
-
-    Learnable and non-learnable: the sums over the layers.
-
-    >>> Sequential([Dense(4, "relu"), Dense(1)])(np.ones((2, 3), np.float32)).shape
-    (2, 1)
-    """
-
-    def __init__(self, *layers):
-        one_list = len(layers) == 1 and isinstance(layers[0], list | tuple)
-        self.layers = list(layers[0] if one_list else layers)
-        for layer in self.layers:
-            if not isinstance(layer, Layer):
-                raise TypeError(f"Sequential: takes layers, in a list or one by one. Received: {layer!r:.60}.")
-
-    def call(self, x, training=False):
-        for layer in self.layers:
-            x = layer(x, training=training)
-        return x
+    ((name, number),) = size.items()
+    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"{who}: {name} is a whole number from 1. Received: {number!r}.")
+    return int(number)
 
 
 def constant(x):

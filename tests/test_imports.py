@@ -27,7 +27,9 @@ MINIGRAD = """
     protocols
     derivatives
     autograd linalg draw einops differences
+    initializers
     layer
+    dense
     optim storage gradcheck
     checks stubs
     testing

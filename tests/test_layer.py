@@ -331,3 +331,156 @@ def test_a_layer_says_what_it_is():
 def test_an_optimiser_given_a_layer_names_its_parameters():
     with pytest.raises(TypeError, match=r"model.parameters\(\)"):
         mg.optim.SGD(mg.Dense(2), lr=0.1)
+
+
+# ------------------------------------------------------------------------------------------- what a course script brings
+
+
+def test_a_layer_written_for_keras_runs():
+    """name= and other keywords of the base, add_weight in build, build called by hand, several shapes."""
+
+    class Bilinear(mg.Layer):
+        def __init__(self, units, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
+
+        def build(self, left_shape, right_shape):
+            self.kernel = self.add_weight(shape=(left_shape[-1], right_shape[-1]), initializer="ones", name="kernel")
+            self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, left, right=None):
+            return (left @ self.kernel * right).sum(axis=-1)
+
+    x, y = np.ones((2, 3), np.float32), np.ones((2, 4), np.float32)
+    layer = Bilinear(3, name="form", trainable=True)
+    assert layer(left=x, right=y).tolist() == [12.0, 12.0] and layer.name == "form"
+    assert [type(t).__name__ for t in layer.named_tensors().values()] == ["Parameter", "Buffer"]
+    by_hand = Bilinear(3)
+    by_hand.build((None, 5), (None, 6))
+    by_hand.build((None, 7), (None, 8))  # again changes nothing
+    assert by_hand.built and by_hand.kernel.shape == (5, 6)
+
+
+def test_build_runs_once_also_through_the_class_above():
+    class Once(Scale):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.late = mg.Parameter(np.ones(2))
+
+    layer = Once()
+    layer(X)
+    first = layer.gamma
+    layer(X)
+    assert layer.gamma is first and layer.late.shape == (2,)
+
+
+@pytest.mark.parametrize("option, words", [
+    ({"kernel_regularizer": "l2"}, "kernel_regularizer is not offered; weight decay is the optimiser's"),
+    ({"bias_constraint": "non_neg"}, "bias_constraint is not offered; .*assign"),
+    ({"dtype": "float16"}, "dtype is not offered.*use_default_dtype"), ({"trainable": False}, "trainable is not offered; .*freeze"),
+])  # fmt: skip
+def test_an_option_that_is_not_offered_says_what_to_do_instead(option, words):
+    with pytest.raises(LayerError, match=f"Dense: {words}"):
+        mg.Dense(3, **option)
+    mg.Dense(3, **dict.fromkeys(option), name="head")  # Keras's default is fine
+
+
+def test_an_unknown_option_shows_what_there_is():
+    with pytest.raises(TypeError, match="Dense: no argument called 'use_bais'.*use_bias=True"):
+        mg.Dense(3, use_bais=False)
+
+
+def test_an_error_names_the_layer_by_its_path():
+    """However deep it is, and whatever class of error it was."""
+    inner = mg.Sequential(mg.Dense(4), mg.Dense(5))
+    outer = mg.Sequential([mg.Dense(3), inner])
+    outer(X)
+    inner.layers[1].kernel = mg.Parameter(np.zeros((7, 5)))
+    with pytest.raises(ShapeError, match=r"^linear: .*Received: .* In layers\.1\.layers\.1, a Dense of Sequential\.$"):
+        outer(X)
+    with pytest.raises(ShapeError, match=r"In layers\.1, a Dense of Sequential\.$"):
+        inner(X[:, :2] @ np.ones((2, 3), np.float32))
+
+    class Looks(mg.Layer):
+        def call(self, x):
+            return [][3]
+
+    with pytest.raises(IndexError, match="list index out of range In layers.0, a Looks of Sequential"):
+        mg.Sequential(Looks())(X)
+    with pytest.raises(IndexError, match="^list index out of range$"):
+        Looks()(X)
+
+
+def test_sequential_hands_the_mask_on():
+    class Counts(mg.Layer):
+        def call(self, x):
+            return x
+
+        def compute_mask(self, inputs, mask=None):
+            return inputs[..., 0] > 0
+
+    class Sees(mg.Layer):
+        def __init__(self):
+            self.seen = []
+
+        def call(self, x, mask=None):
+            self.seen.append(None if mask is None else mask.tolist())
+            return x * 0
+
+    class Ends(Sees):
+        def compute_mask(self, inputs, mask=None):
+            return None
+
+    class Other(Sees):
+        masks_steps = False  # its mask is something else
+
+    sees, ends, other, after = Sees(), Ends(), Other(), Sees()
+    mg.Sequential([Counts(), mg.Sequential(sees, other, ends), after])(np.array([[[1.0]], [[-1.0]]]))
+    assert (sees.seen, other.seen, ends.seen, after.seen) == ([[[True], [False]]], [None], [[[True], [False]]], [None])
+    mg.Sequential(after)(X, mask=np.array([True, False]))
+    assert after.seen[-1] == [True, False]
+
+
+def test_generators_are_found_once_each():
+    model = mg.Sequential(Scale(), Scale())
+    first, second = mg.Generator(1), mg.Generator(2)
+    model.layers[0].generator, model.layers[1].parts, model.again = first, {"a": [second]}, first
+    assert model.generators() == [first, second]
+
+
+def test_the_count_in_kerass_normalization_is_left_out():
+    layer = model()
+    arrays = layer.get_weights()
+    layer.set_weights([*arrays, np.array(7)])
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, layer.get_weights()))
+
+
+# ------------------------------------------------------------------------------------------------------- initializers
+
+
+@pytest.mark.parametrize("name, spread, limit", [
+    ("uniform", 0.05 / 3**0.5, 0.05), ("normal", 0.05, None), ("truncated_normal", 0.05 * 0.8796, 0.1),
+    ("glorot_uniform", (2 / 500) ** 0.5, (6 / 500) ** 0.5), ("glorot_normal", (2 / 500) ** 0.5, 2 * (2 / 500) ** 0.5 / 0.8796),
+    ("he_uniform", (2 / 200) ** 0.5, (6 / 200) ** 0.5), ("he_normal", (2 / 200) ** 0.5, 2 * (2 / 200) ** 0.5 / 0.8796),
+    ("lecun_uniform", (1 / 200) ** 0.5, (3 / 200) ** 0.5), ("lecun_normal", (1 / 200) ** 0.5, 2 * (1 / 200) ** 0.5 / 0.8796),
+])  # fmt: skip
+def test_initializers_have_the_spread_of_their_formula(name, spread, limit):
+    drawn = mg.initializers.INITIALIZERS[name]((200, 300)).astype(float)
+    assert abs(drawn.mean()) < 4 * spread / 60_000**0.5
+    assert abs(drawn.std() / spread - 1) < 0.02
+    if limit is not None:
+        assert 0.98 * limit < np.abs(drawn).max() <= limit * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 4), (4, 7), (2, 3, 4)])
+def test_orthogonal_rows_or_columns(shape):
+    q = mg.initializers.orthogonal(shape).reshape(-1, shape[-1]).astype(float)
+    product = q.T @ q if len(q) >= q.shape[1] else q @ q.T
+    np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-6)
+
+
+def test_initializers_by_name_or_function():
+    layer = mg.Dense(2, kernel_initializer="ones", bias_initializer=lambda shape: np.full(shape, 3.0)).ensure_built((None, 2))
+    assert layer.kernel.tolist() == [[1, 1], [1, 1]] and layer.bias.tolist() == [3, 3]
+    with pytest.raises(ValueError, match="Dense: kernel_initializer is a function of a shape or one of.*glorot_uniform.*'glorot'"):
+        mg.Dense(2, kernel_initializer="glorot")

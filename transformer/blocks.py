@@ -1,7 +1,7 @@
 """What the pictures draw around attention: the skip connection, the feed-forward part, and the block of both."""
 
 import minigrad as mg
-from minigrad.layer import glorot_uniform
+from minigrad.initializers import glorot_uniform
 
 from .layers import Dense, Dropout, LayerNormalization, MultiHeadAttention
 

@@ -9,7 +9,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import random
 from minigrad.errors import ShapeError, received
-from minigrad.layer import normal
+from minigrad.initializers import normal
 
 from .blocks import EncoderBlock
 from .layers import Dense, Dropout, Embedding, LayerNormalization, PositionalEmbedding

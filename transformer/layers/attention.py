@@ -2,7 +2,7 @@
 
 import minigrad as mg
 from minigrad.errors import ShapeError, received
-from minigrad.layer import glorot_uniform, zeros
+from minigrad.initializers import glorot_uniform, zeros
 
 
 class MultiHeadAttention(mg.Layer):

@@ -2,7 +2,7 @@
 
 import minigrad as mg
 from minigrad.errors import ShapeError, received
-from minigrad.layer import normal
+from minigrad.initializers import normal
 
 
 class Embedding(mg.Layer):

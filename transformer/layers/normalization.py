@@ -5,7 +5,8 @@ import numpy as np
 import minigrad as mg
 from minigrad import settings
 from minigrad.errors import LayerError, ShapeError, received
-from minigrad.layer import constant, ones, zeros
+from minigrad.initializers import ones, zeros
+from minigrad.layer import constant
 
 
 class Normalization(mg.Layer):

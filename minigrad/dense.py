@@ -1,0 +1,101 @@
+"""Layers enough for toy models: Dense, and Sequential, which puts layers one after the other."""
+
+import functools
+
+from . import ops
+from .initializers import get_initializer
+from .layer import Layer, Parameter, check_size
+
+
+def linear(x):
+    """x itself, the activation that is none.   (...) -> (...)
+
+    >>> linear(3.0)
+    3.0
+    """
+    return x
+
+
+# functions with a name, so that a layer can be pickled
+ACTIVATIONS = {
+    None: linear, "linear": linear, "relu": ops.relu, "tanh": ops.tanh, "sigmoid": ops.sigmoid,
+    "gelu": ops.gelu, "gelu_tanh": functools.partial(ops.gelu, approximate="tanh"), "silu": ops.silu, "swish": ops.silu,
+    "softmax": ops.softmax, "log_softmax": ops.log_softmax, "softplus": ops.softplus, "softsign": ops.softsign, "elu": ops.elu,
+    "selu": ops.selu, "celu": ops.celu, "mish": ops.mish, "leaky_relu": ops.leaky_relu, "relu6": ops.relu6, "exponential": ops.exp,
+    "hard_sigmoid": ops.hardsigmoid, "hard_tanh": ops.hardtanh, "log_sigmoid": ops.logsigmoid, "tanh_shrink": ops.tanhshrink,
+}  # fmt: skip
+
+
+def get_activation(name, who, what="activation"):
+    """The function called ``name``, or ``name`` itself if it is a function; ValueError with the list otherwise.
+
+    >>> float(get_activation("relu", "Dense")(-2.0))
+    0.0
+    """
+    if callable(name):
+        return name
+    if name not in ACTIVATIONS:
+        raise ValueError(f"{who}: {what} is a function or one of {', '.join(map(str, ACTIVATIONS))}. Received: {name!r}.")
+    return ACTIVATIONS[name]
+
+
+class Dense(Layer):
+    """activation(x kernel + bias) for every row of x.   (..., E) -> (..., units)
+
+    Learnable: E units + units (without bias: E units). Non-learnable: 0. Weights as in Keras: kernel (E, units), bias (units).
+
+    >>> import numpy as np
+    >>> Dense(3)(np.ones((2, 5), np.float32)).shape
+    (2, 3)
+    """
+
+    def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros", **keras):
+        super().__init__(**keras)
+        self.units, self.use_bias = check_size("Dense", units=units), use_bias
+        self.activation = get_activation(activation, "Dense")
+        self.kernel_initializer = get_initializer(kernel_initializer, "Dense", "kernel_initializer")
+        self.bias_initializer = get_initializer(bias_initializer, "Dense", "bias_initializer")
+
+    def build(self, input_shape):
+        self.kernel = Parameter(self.kernel_initializer((input_shape[-1], self.units)))  # (E, units)
+        self.bias = Parameter(self.bias_initializer((self.units,))) if self.use_bias else None
+
+    def call(self, x):
+        return self.activation(ops.linear(x, self.kernel, self.bias))  # (..., E)(E, units) -> (..., units)
+
+
+class Sequential(Layer):
+    """Layers one after the other.   (...) -> (...)
+
+    Learnable and non-learnable: the sums over the layers. The mask that a layer computes, as `Embedding` does with
+    ``mask_zero``, goes to the layers after it that take one.
+
+    >>> import numpy as np
+    >>> Sequential([Dense(4, "relu"), Dense(1)])(np.ones((2, 3), np.float32)).shape
+    (2, 1)
+    """
+
+    def __init__(self, *layers, name=None):
+        super().__init__(name=name)
+        one_list = len(layers) == 1 and isinstance(layers[0], list | tuple)
+        self.layers = []
+        for layer in layers[0] if one_list else layers:
+            self.add(layer)
+
+    def add(self, layer):
+        """Put one more layer at the end."""
+        if not isinstance(layer, Layer):
+            raise TypeError(f"Sequential: takes layers, in a list or one by one. Received: {layer!r:.60}.")
+        self.layers.append(layer)
+
+    def call(self, x, mask=None, training=False):
+        for layer in self.layers:
+            masked = {"mask": mask} if mask is not None and layer.masks_steps and "mask" in layer._takes else {}
+            x, mask = layer(x, training=training, **masked), layer.compute_mask(x, mask)
+        return x
+
+    def compute_mask(self, inputs, mask=None):
+        """The mask behind the last layer, for layers whose mask depends on the first one's input alone."""
+        for layer in self.layers:
+            mask = layer.compute_mask(inputs, mask)
+        return mask
