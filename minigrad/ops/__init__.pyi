@@ -35,7 +35,7 @@ from . import special as special
 
 __all__ = [
     "celu", "elu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu",
-    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "tanhshrink", "threshold",
+    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "tanhshrink", "threshold", "attention_weights",
     "scaled_dot_product_attention", "broadcast_to", "dot", "einsum", "inner", "tensordot", "cosine_similarity",
     "normalize", "pairwise_distance", "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
     "arctanh", "astype", "clip", "cos", "cosh", "divide", "exp", "exp2", "expm1", "fmax", "fmin", "hypot", "lerp",
@@ -122,6 +122,13 @@ def tanhshrink(x: TensorLike) -> Tensor:
 
 def threshold(x: TensorLike, threshold: Any, value: Any = ..., *, constant_values: Any = ...) -> Tensor:
     """x where x > threshold, else value.   (...) -> (...)"""
+
+def attention_weights(q: TensorLike, k: TensorLike, mask: TensorLike | None = None, bias: TensorLike | None = None, is_causal: bool = False, scale: Any = None, enable_gqa: bool = False) -> Tensor:
+    """softmax(q kT scale + bias): what every question takes of every key.   (..., h, T, dq), (..., h, S, dq) -> (..., h, T, S)
+
+    The weights of `scaled_dot_product_attention`, which never holds them, with the same arguments: every row adds up to 1, what is
+    forbidden is exactly 0, and a row with nothing to attend to is zeros. Raises ShapeError and DtypeError as that function does.
+    """
 
 def scaled_dot_product_attention(q: TensorLike, k: TensorLike, v: TensorLike, mask: TensorLike | None = None, bias: TensorLike | None = None, is_causal: bool = False, scale: Any = None, dropout: float = 0.0, enable_gqa: bool = False, seed: Any = None, offset: int = 0, generator: Any = None, *, dropout_p: float = ...) -> Tensor:
     """softmax(q kT scale + bias) v.   (..., h, T, dq), (..., h, S, dq), (..., h, S, dv) -> (..., h, T, dv)

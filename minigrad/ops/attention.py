@@ -15,7 +15,7 @@ from .probability import softmax
 from .samples import ErrorSample, Sample, normal
 from .shape import expand_dims, reshape, swapaxes
 
-__all__ = ["scaled_dot_product_attention"]
+__all__ = ["attention_weights", "scaled_dot_product_attention"]
 
 NAME = "scaled_dot_product_attention"
 
@@ -34,19 +34,56 @@ def _samples(rng):
     yield Sample((normal(rng, 0, 3, 4, 5), normal(rng, 0, 3, 6, 5), normal(rng, 0, 3, 6, 7)), note="0-size")
 
 
-def _reference(q, k, v, mask=None, bias=None, is_causal=False, scale=None, dropout=0.0, enable_gqa=False, seed=None, offset=0):
+def _weights_reference(q, k, mask=None, bias=None, is_causal=False, scale=None, enable_gqa=False):
     if enable_gqa:
-        k, v = (np.repeat(x, q.shape[-3] // x.shape[-3], axis=-3) for x in (k, v))
+        k = np.repeat(k, q.shape[-3] // k.shape[-3], axis=-3)
     scores = np.einsum("...td,...sd->...ts", q, k) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     scores = scores if bias is None else scores + bias
     allowed = np.ones(scores.shape, bool) if mask is None else np.broadcast_to(mask, scores.shape)
     if is_causal:
         allowed = allowed & np.tri(*scores.shape[-2:], dtype=bool)
     e = np.where(allowed, np.exp(scores), 0)
-    weights = e / np.maximum(e.sum(-1, keepdims=True), 1e-300)
+    return e / np.maximum(e.sum(-1, keepdims=True), 1e-300)
+
+
+def _reference(q, k, v, mask=None, bias=None, is_causal=False, scale=None, dropout=0.0, enable_gqa=False, seed=None, offset=0):
+    weights = _weights_reference(q, k, mask, bias, is_causal, scale, enable_gqa)
     if dropout:
         weights = kernels.reference.dropout(weights, dropout, seed, offset)
+    if enable_gqa:
+        v = np.repeat(v, q.shape[-3] // v.shape[-3], axis=-3)
     return np.einsum("...ts,...sd->...td", weights, v)
+
+
+# ------------------------------------------------------------------------------------------- the weights by themselves
+
+
+@op(composed=True, reference=_weights_reference, samples=lambda rng: [
+    *[Sample((*sample.args[:2], *sample.args[3:]), sample.kwargs, sample.note) for sample in _samples(rng)],
+    Sample((normal(rng, 2, 6, 4, 5), normal(rng, 2, 3, 7, 5)), {"enable_gqa": True}, note="shared keys"),
+], errors=lambda: [
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((2, 3, 6, 4))), {}, ShapeError, r"attention_weights.*dq.*5.*4"),
+    ErrorSample((np.ones((4, 5)), np.ones((6, 5)), np.ones((4, 6))), {}, DtypeError, "attention_weights: a mask must be boolean"),
+    ErrorSample((np.ones((4, 5)), np.ones((6, 5)), np.ones((3, 6), bool)), {}, ShapeError, r"attention_weights: the mask.*\(4, 6\)"),
+], method=False, kinks="a question that may attend to nothing gets 0, and so do its gradients")  # fmt: skip
+def attention_weights(q, k, mask=None, bias=None, /, is_causal=False, scale=None, enable_gqa=False):
+    """softmax(q kT scale + bias): what every question takes of every key.   (..., h, T, dq), (..., h, S, dq) -> (..., h, T, S)
+
+    The weights of `scaled_dot_product_attention`, which never holds them, with the same arguments: every row adds up to 1, what is
+    forbidden is exactly 0, and a row with nothing to attend to is zeros. Raises ShapeError and DtypeError as that function does.
+
+    >>> import numpy as np
+    >>> attention_weights(np.zeros((2, 3)), np.zeros((2, 3)), is_causal=True)
+    array([[1. , 0. ],
+           [0.5, 0.5]])
+    """
+    k = _shared(q, k) if enable_gqa else k
+    _check("attention_weights", q, k, k, mask, bias)
+    scores = multiply(matrix_product(q, swapaxes(k, -1, -2)), 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if mask is None and bias is None and not is_causal:
+        return softmax(scores)
+    scores = scores if bias is None else add(scores, bias)
+    return softmax(scores, where=_allowed(mask, is_causal, scores.shape))  # also with a bias alone: it may forbid, by -infinity
 
 
 # ------------------------------------------------------------------------------------------- four axes, equal heads
@@ -103,9 +140,7 @@ def _(g, _, q, k, v, mask, bias, is_causal, scale, dropout, seed, offset, saved)
 
 @headed_attention.composite
 def _(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset):
-    scores = multiply(matrix_product(q, swapaxes(k, -1, -2)), 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
-    scores = scores if bias is None else add(scores, bias)
-    weights = softmax(scores, where=_allowed(mask, is_causal, scores.shape))
+    weights = attention_weights(q, k, mask, bias, is_causal, scale)
     return matrix_product(counted_dropout(weights, dropout, seed, offset) if dropout else weights, v)
 
 
@@ -168,7 +203,7 @@ def scaled_dot_product_attention(
         raise ShapeError(f"{NAME}: q, k and v need as many axes, (..., T or S, width). " + received(q=q, k=k, v=v))
     if enable_gqa:
         k, v = _shared(q, k), _shared(q, v)
-    _check(q, k, v, mask, bias)
+    _check(NAME, q, k, v, mask, bias)
     lead = q.shape[:-2]
     if len(lead) != 2:
         scores = (*lead, q.shape[-2], k.shape[-2])
@@ -198,7 +233,7 @@ def _folded(x):
     return reshape(x, (math.prod(lead[:-1]), lead[-1], *x.shape[-2:]))
 
 
-def _check(q, k, v, mask, bias):
+def _check(name, q, k, v, mask, bias):
     """Raises where shapes or dtypes do not belong together."""
     scores, error = (*q.shape[:-1], k.shape[-2]), ShapeError
     if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
@@ -221,8 +256,8 @@ def _check(q, k, v, mask, bias):
         problem = f"the bias must broadcast to {_axes(scores)} = {scores}."
     else:
         return
-    given = {name: x for name, x in (("mask", mask), ("bias", bias)) if x is not None}
-    raise error(f"{NAME}: {problem} " + received(q=q, k=k, v=v, **given))
+    given = {what: x for what, x in (("mask", mask), ("bias", bias)) if x is not None}
+    raise error(f"{name}: {problem} " + received(q=q, k=k, v=v, **given))
 
 
 def _axes(scores):
