@@ -114,6 +114,15 @@ def current():
     return _current.get() or _defaults.generator
 
 
+def own_or_current(seed):
+    """A generator of one's own where a seed is given, else the current one: what a layer with a ``seed`` draws from.
+
+    >>> own_or_current(None) is current(), own_or_current(7).seed
+    (True, 7)
+    """
+    return current() if seed is None else Generator(seed)
+
+
 @contextlib.contextmanager
 def using(generator):
     """Let everything inside that draws random numbers without naming a generator draw from this one.

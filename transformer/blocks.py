@@ -22,7 +22,7 @@ class AddNorm(mg.Layer):
         if norm not in ("pre", "post"):
             raise ValueError(f'AddNorm: norm is "pre" or "post". Received: {norm!r}.')
         self.norm = norm
-        self.normalization = LayerNormalization(epsilon)
+        self.normalization = LayerNormalization(epsilon=epsilon)
         self.dropout = Dropout(dropout)
 
     def build(self, input_shape):

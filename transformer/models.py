@@ -78,7 +78,7 @@ class LanguageModel(mg.Layer):
                              config.epsilon, config.use_bias, start, residual)
                 for _ in range(config.layers)
             ]  # fmt: skip
-            self.normalization = LayerNormalization(config.epsilon)
+            self.normalization = LayerNormalization(epsilon=config.epsilon)
             self.head = None if config.tied else Dense(config.vocab_size, use_bias=False, kernel_initializer=start)
             for layer in (self.positions, *self.blocks, self.normalization, *([] if config.tied else [self.head])):
                 layer.ensure_built((None, None, config.width))

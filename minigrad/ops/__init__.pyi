@@ -627,11 +627,12 @@ def layer_norm(x: TensorLike, weight: TensorLike | None = None, bias: TensorLike
     Raises ShapeError where weight or bias has another shape.
     """
 
-def rms_norm(x: TensorLike, weight: TensorLike | None = None, eps: float = 1e-05) -> Tensor:
+def rms_norm(x: TensorLike, weight: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Every row divided by the root of its mean square, then times weight.   (..., E), (E) -> (..., E)
 
-    weight * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). PyTorch's default epsilon is the
-    smallest step of the dtype. Raises ShapeError where weight is not of length E.
+    weight * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). A row is one ``axis`` or
+    several; weight has their lengths. PyTorch's default epsilon is the smallest step of the dtype.
+    Raises ShapeError where weight has another shape.
     """
 
 def norm(x: TensorLike, ord: Any = None, axis: Axes = None, keepdims: bool = False, *, p: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., keepdim: bool = ...) -> Tensor:

@@ -118,45 +118,54 @@ def layer_norm(x, weight=None, bias=None, /, eps=1e-5, axis=-1):
     """
     if axis == -1:
         return row_norm(x, weight, bias, eps)
-    check_rank("layer_norm", x, 1)
-    axes = axes_of("layer_norm", x, axis)
-    if axes == (x.ndim - 1,):
-        return row_norm(x, weight, bias, eps)
+    return _over_rows("layer_norm", x, axis, lambda rows, *parameters: row_norm(rows, *parameters, eps), weight=weight, bias=bias)
+
+
+def _over_rows(name, x, axis, norm, **parameters):
+    """``norm(rows, *parameters)`` where a row is what lies along ``axis``, one or several: they are put at the end and made one."""
+    check_rank(name, x, 1)
+    axes = axes_of(name, x, axis)
     lengths = tuple([x.shape[a] for a in axes])
-    _check_parameters("layer_norm", x, lengths, "features", weight=weight, bias=bias)
+    _check_parameters(name, x, lengths, "features", **parameters)
+    if axes == (x.ndim - 1,):
+        return norm(x, *parameters.values())
     order = (*[i for i in range(x.ndim) if i not in axes], *axes)
     moved = permute(x, order)  # (rest.., features..)
-    E = math.prod(lengths)
-    weight, bias = [None if a is None else reshape(a, (E,)) for a in (weight, bias)]
-    y = row_norm(reshape(moved, (*moved.shape[: x.ndim - len(axes)], E)), weight, bias, eps)  # (rest.., E)
+    rest, E = moved.shape[: x.ndim - len(axes)], math.prod(lengths)
+    y = norm(reshape(moved, (*rest, E)), *[None if p is None else reshape(p, (E,)) for p in parameters.values()])  # (rest.., E)
     return permute(reshape(y, moved.shape), tuple([int(i) for i in np.argsort(order)]))
 
 
-def _rms_reference(x, weight=None, eps=1e-5):
-    y = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
-    return y if weight is None else y * weight
+def _rms_reference(x, weight=None, eps=1e-5, axis=-1):
+    axes = tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    y = x / np.sqrt((x * x).mean(axes, keepdims=True) + eps)
+    return y if weight is None else y * weight.reshape([n if i in axes else 1 for i, n in enumerate(x.shape)])
 
 
 @op(composed=True, reference=_rms_reference, samples=lambda rng: [
     Sample((normal(rng, 3, 4), normal(rng, 4))), Sample((normal(rng, 2, 3, 5), None, 0.1)), Sample((strided(rng, 3, 4), normal(rng, 4))),
+    Sample((normal(rng, 2, 3, 4), normal(rng, 2, 4)), {"axis": (0, 2)}, note="two axes"),
     Sample((normal(rng, 0, 3), normal(rng, 3)), note="0-size"),
 ], errors=lambda: [
     ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"rms_norm.*weight.*3 features.*\(2,\)"),
+    ErrorSample((np.ones((2, 3)),), {"axis": 2}, ShapeError, r"rms_norm: axis 2 is out of range.*\(2, 3\)"),
     ErrorSample((np.float64(1.0),), {}, ShapeError, "rms_norm.*at least 1"),
 ], method=False)  # fmt: skip
-def rms_norm(x, weight=None, /, eps=1e-5):
+def rms_norm(x, weight=None, /, eps=1e-5, axis=-1):
     """Every row divided by the root of its mean square, then times weight.   (..., E), (E) -> (..., E)
 
-    weight * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). PyTorch's default epsilon is the
-    smallest step of the dtype. Raises ShapeError where weight is not of length E.
+    weight * x / sqrt(mean(x^2) + eps): `layer_norm` without the shift (Zhang and Sennrich 2019). A row is one ``axis`` or
+    several; weight has their lengths. PyTorch's default epsilon is the smallest step of the dtype.
+    Raises ShapeError where weight has another shape.
 
     >>> import numpy as np
     >>> rms_norm(np.array([[3.0, -3.0]]), eps=0.0)
     array([[ 1., -1.]])
     """
-    check_rank("rms_norm", x, 1)
-    _check_parameters("rms_norm", x, x.shape[-1:], "features", weight=weight)
-    return _affine(divide(x, sqrt(add(mean(square(x), -1, True), eps))), weight, None)
+    return _over_rows(
+        "rms_norm", x, axis, lambda rows, weight: _affine(divide(rows, sqrt(add(mean(square(rows), -1, True), eps))), weight, None),
+        weight=weight,
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------- rows of the batch together

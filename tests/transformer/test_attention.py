@@ -130,8 +130,8 @@ def test_a_mask_per_batch_entry_is_never_taken_for_one_per_head():
 
 
 @pytest.mark.parametrize("mask, words", [
-    (np.ones((T, S)), "boolean"), (everywhere(S, T), r"broadcast to \(B, h, T, S\)"), (everywhere(B + 1, T, S), "broadcast"),
-    (everywhere(1, 1, 1, T, S), "broadcast"), (np.ones((T, S), int), "boolean"),
+    (np.ones((T, S)), "boolean"), (everywhere(S, T), r"MultiHeadAttention: attention_mask needs the axes \(T, S\) = \(3, 4\) or .*\(4, 3\)"),
+    (everywhere(B + 1, T, S), "needs the axes"), (everywhere(1, 1, 1, T, S), r"needs the axes .*\(B, h, T, S\) = \(2, 3, 3, 4\)"), (np.ones((T, S), int), "boolean"),
 ])  # fmt: skip
 def test_masks_that_do_not_fit_raise(layer, inputs, mask, words):
     with pytest.raises(MinigradError, match=words):
@@ -188,7 +188,7 @@ def test_a_word_without_anything_to_look_at_gets_the_bias_alone(layer, inputs):
 
 @pytest.mark.parametrize("wrong", [np.ones((B, T, E + 1)), np.ones((T, E)), np.ones((1, B, T, E))])
 def test_inputs_of_another_shape_are_named(layer, wrong):
-    with pytest.raises(ShapeError, match=r"MultiHeadAttention: query needs the axes.*E = 6.*Received"):
+    with pytest.raises(ShapeError, match=r"MultiHeadAttention: query needs the axes \(B, T(, E\)| or S, E\) with E = 6).*Received"):
         layer(wrong, np.ones((B, S, E)))
 
 

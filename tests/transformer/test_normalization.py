@@ -105,7 +105,7 @@ def test_gradients_flow_through_to_the_input_only():
 
 
 def batch_norm(momentum=0.9, epsilon=1e-3):
-    layer = BatchNormalization(momentum, epsilon).ensure_built((None, F))
+    layer = BatchNormalization(momentum=momentum, epsilon=epsilon).ensure_built((None, F))
     layer.gamma.assign([1.0, 2.0, 3.0, 4.0])
     layer.beta.assign([0.1, 0.2, 0.3, 0.4])
     return layer
@@ -205,7 +205,7 @@ def test_a_token_of_equal_features_gives_beta():
 def test_layer_norm_of_far_away_features_keeps_its_digits():
     """The variance as mean(x^2) - mean(x)^2 would have lost them all."""
     x = 1e6 + np.array([[1.0, 2.0, 3.0, 4.0]])
-    out = LayerNormalization(0.0)(x).numpy()
+    out = LayerNormalization(epsilon=0.0)(x).numpy()
     assert_close(out, (x - x.mean()) / x.std(), 1e-9)
 
 
@@ -216,7 +216,7 @@ def test_layer_norm_of_far_away_features_keeps_its_digits():
 def test_layer_norm_equals_pytorchs():
     import torch
 
-    ours, theirs = LayerNormalization(1e-5).ensure_built((None, F)), torch.nn.LayerNorm(F, 1e-5, dtype=torch.float64)
+    ours, theirs = LayerNormalization(epsilon=1e-5).ensure_built((None, F)), torch.nn.LayerNorm(F, 1e-5, dtype=torch.float64)
     compare(ours, ours, theirs, theirs, X)
 
 
@@ -227,7 +227,7 @@ def test_batch_norm_equals_pytorchs_but_for_what_is_documented(training):
     import torch
 
     rows = X.reshape(-1, F)
-    ours = BatchNormalization(0.9, 1e-5).ensure_built((None, F))
+    ours = BatchNormalization(momentum=0.9, epsilon=1e-5).ensure_built((None, F))
     theirs = torch.nn.BatchNorm1d(F, eps=1e-5, momentum=0.1, dtype=torch.float64).train(training)
     compare(ours, lambda x: ours(x, training=training), theirs, theirs, rows)
     assert_close(ours.moving_mean.numpy(), theirs.running_mean.numpy(), 1e-13)

@@ -2,7 +2,8 @@
 
 from minigrad import Dense
 
-from .attention import MultiHeadAttention
+from .attention import AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention
+from .dense import EinsumDense, Softmax
 from .dropout import Dropout
-from .embedding import Embedding, PositionalEmbedding
-from .normalization import BatchNormalization, LayerNormalization, Normalization
+from .embedding import Embedding, PositionalEmbedding, SinusoidalPositions
+from .normalization import BatchNormalization, LayerNormalization, Normalization, RMSNormalization

@@ -1,26 +1,47 @@
 """From numbers to vectors: what a token is, and where it stands."""
 
+import functools
+
+import numpy as np
+
 import minigrad as mg
 from minigrad.errors import ShapeError, received
-from minigrad.initializers import normal
+from minigrad.initializers import get_initializer
+from minigrad.layer import check_size
+
+from .masks import padding_mask
 
 
 class Embedding(mg.Layer):
     """Row look-up: maps a token's number to its vector, equal to one-hot(ids) times the matrix.   (B, T) -> (B, T, E)
 
-    Learnable: V E. Non-learnable: 0. Raises IndexError for an id outside 0 .. V - 1.
+    Learnable: V E. Non-learnable: 0. With ``mask_zero`` id 0 is padding, and `compute_mask` says which tokens are not; `Sequential`
+    hands that mask on, a lone layer does not. ``weights`` are the rows to start from.
+    Raises IndexError for an id outside 0 .. V - 1, naming it and its place, DtypeError for ids that are not integers.
 
-    >>> import numpy as np
-    >>> Embedding(65, 8)(np.array([[3, 64, 0]])).shape
-    (1, 3, 8)
+    >>> ids = np.array([[3, 64, 0]])
+    >>> Embedding(65, 8)(ids).shape, Embedding(65, 8, mask_zero=True).compute_mask(ids).tolist()
+    ((1, 3, 8), [[True, True, False]])
     """
 
-    def __init__(self, input_dim, output_dim, embeddings_initializer=normal):
-        self.input_dim, self.output_dim = input_dim, output_dim
-        self.embeddings = mg.Parameter(embeddings_initializer((input_dim, output_dim)))  # (V, E)
+    def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", mask_zero=False, weights=None, **keras):
+        super().__init__(**keras)
+        self.input_dim, self.output_dim = check_size("Embedding", input_dim=input_dim), check_size("Embedding", output_dim=output_dim)
+        self.mask_zero, shape = mask_zero, (self.input_dim, self.output_dim)
+        if weights is None:
+            rows = get_initializer(embeddings_initializer, "Embedding", "embeddings_initializer")(shape)
+        else:
+            rows = weights[0] if isinstance(weights, list | tuple) and len(weights) == 1 else weights  # Keras takes a list of one
+            if np.shape(rows) != shape:
+                raise ShapeError(f"Embedding: weights have one row for each id, {shape}. " + received(weights=rows))
+        self.embeddings = mg.Parameter(rows)  # (V, E)
 
     def call(self, ids):
         return mg.embedding(ids, self.embeddings)  # (B, T), (V, E) -> (B, T, E)
+
+    def compute_mask(self, inputs, mask=None):
+        """True for the ids that are not 0; None without ``mask_zero``.   (B, T) -> (B, T)"""
+        return padding_mask(inputs) if self.mask_zero else None
 
 
 class PositionalEmbedding(mg.Layer):
@@ -28,22 +49,53 @@ class PositionalEmbedding(mg.Layer):
 
     Learnable: L E, with L = sequence_length the longest text. Non-learnable: 0. Raises ShapeError where T > L.
 
-    >>> import numpy as np
     >>> PositionalEmbedding(16)(np.zeros((2, 5, 8), np.float32)).shape
     (2, 5, 8)
     """
 
-    def __init__(self, sequence_length, initializer=normal):
-        self.sequence_length, self.initializer = sequence_length, initializer
+    def __init__(self, sequence_length, initializer="glorot_uniform", **keras):
+        super().__init__(**keras)
+        self.sequence_length = check_size("PositionalEmbedding", sequence_length=sequence_length)
+        self.initializer = get_initializer(initializer, "PositionalEmbedding", "initializer")
 
     def build(self, input_shape):
         self.position_embeddings = mg.Parameter(self.initializer((self.sequence_length, input_shape[-1])))  # (L, E)
 
     def call(self, x):
-        T = x.shape[1]
+        T = x.shape[-2]
         if self.sequence_length < T:
             raise ShapeError(
                 f"PositionalEmbedding: {T} positions, but only {self.sequence_length} were learned; shorten the text to its last "
                 f"{self.sequence_length} tokens. " + received(x=x)
             )
-        return x + self.position_embeddings[:T]  # (B, T, E) + (T, E) -> (B, T, E)
+        return mg.add(x, self.position_embeddings[:T])  # (B, T, E) + (T, E) -> (B, T, E)
+
+
+class SinusoidalPositions(mg.Layer):
+    """Adds waves of growing length, in which every position has a pattern of its own (Vaswani et al. 2017).   (B, T, E) -> (B, T, E)
+
+    x[t, 2i] + sin(t / w^(2i/E)), x[t, 2i + 1] + cos(t / w^(2i/E)), with w = max_wavelength.
+    Learnable: 0. Non-learnable: 0: there is nothing to learn, and no longest text.
+
+    >>> SinusoidalPositions()(np.zeros((1, 2, 4))).round(2).tolist()
+    [[[0.0, 1.0, 0.0, 1.0], [0.84, 0.54, 0.01, 1.0]]]
+    """
+
+    def __init__(self, max_wavelength=10_000, **keras):
+        super().__init__(**keras)
+        if not max_wavelength > 0:
+            raise ValueError(f"SinusoidalPositions: max_wavelength is positive. Received: {max_wavelength!r}.")
+        self.max_wavelength = max_wavelength
+
+    def call(self, x):
+        if x.ndim < 2:
+            raise ShapeError("SinusoidalPositions: x needs the axes (B, T, E). " + received(x=x))
+        return mg.add(x, _waves(*x.shape[-2:], self.max_wavelength, str(x.dtype)))  # (B, T, E) + (T, E) -> (B, T, E)
+
+
+@functools.lru_cache(maxsize=16)
+def _waves(T, E, max_wavelength, dtype):
+    """The pattern of every position.   -> (T, E)"""
+    place = np.arange(E)
+    angle = np.arange(T)[:, None] / max_wavelength ** (place // 2 * 2 / E)  # (T, 1) / (E) -> (T, E)
+    return np.where(place % 2 == 0, np.sin(angle), np.cos(angle)).astype(dtype)

@@ -1,31 +1,68 @@
-"""Three normalizations, three answers to "what is learnable?"."""
+"""Normalizations, and what in them is learnable: the three answers of the notes, and a fourth layer that came after them."""
+
+import math
+import warnings
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import settings
 from minigrad.errors import LayerError, ShapeError, received
-from minigrad.initializers import ones, zeros
+from minigrad.initializers import get_initializer
 from minigrad.layer import constant
+
+from .masks import check_mask
+
+
+def _axes(who, axis, shape):
+    """The axes that are meant, from the front and in their order, and their lengths; ShapeError for one that is not there."""
+    axes = () if axis is None else axis if isinstance(axis, list | tuple) else (axis,)
+    for a in axes:
+        if not -len(shape) <= a < len(shape) or shape[a] is None:
+            problem = "has no known length" if -len(shape) <= a < len(shape) else "is out of range"
+            raise ShapeError(f"{who}: axis {a} {problem}. " + received(x_shape=tuple(shape), axis=axis))
+    axes = tuple(sorted({a % len(shape) for a in axes}))
+    return axes, tuple(shape[a] for a in axes)
 
 
 class Normalization(mg.Layer):
     """(x - mean) / sigma, per column; afterwards every column of the adapted data has mean 0 and standard deviation 1.
 
-    (..., F) -> (..., F). Learnable: 0. Non-learnable: 2 F (mean, variance), set by `adapt` over the whole data set.
-    A column that never varies is divided by 1. Raises LayerError before `adapt`.
+    (..., F) -> (..., F). Learnable: 0. Non-learnable: 2 F (mean, variance), set by `adapt` over the whole data set; 0 where both are
+    given. A column that never varies is divided by 1. With several axes there is a mean for every place along them, with
+    ``axis=None`` one for all. ``invert`` goes back: x sigma + mean.
+    Raises LayerError before `adapt`. (Keras passes data through instead, divides a constant column by 1e-7, and stores one number
+    more, a count that it does not use.)
 
     >>> layer = Normalization()
     >>> layer.adapt(np.array([[1.0, 10.0], [3.0, 30.0]]))
     >>> layer(np.array([[3.0, 10.0]])).tolist()
     [[1.0, -1.0]]
+    >>> Normalization(mean=[2.0, 20.0], variance=[1.0, 100.0], invert=True)(np.array([[1.0, -1.0]])).tolist()
+    [[3.0, 10.0]]
     """
 
     buffers_updated_by = "adapt"
 
+    def __init__(self, axis=-1, mean=None, variance=None, invert=False, **keras):
+        super().__init__(**keras)
+        given = [None if x is None else np.asarray(constant(x)) for x in (mean, variance)]
+        if np.shape(given[0]) != np.shape(given[1]) or (mean is None) != (variance is None):
+            raise ValueError("Normalization: mean and variance go together, in one shape. " + received(mean=mean, variance=variance))
+        self.axis, self.invert, self.given = axis, invert, None if mean is None else given
+
     def build(self, input_shape):
-        unknown = np.full(input_shape[-1:], np.nan)  # (F); part of the state, so that a loaded layer knows whether it is adapted
-        self.mean, self.variance = (mg.Buffer(unknown, settings.default_dtype()) for _ in range(2))
+        axes, lengths = _axes("Normalization", self.axis, input_shape)
+        if self.given is None:  # unknown is part of the state, so that a loaded layer knows whether it is adapted
+            self.mean, self.variance = (mg.Buffer(np.full(lengths, np.nan), settings.default_dtype()) for _ in range(2))
+            return
+        try:
+            self.mean, self.variance = (mg.tensor(np.broadcast_to(x, lengths), dtype=settings.default_dtype()) for x in self.given)
+        except ValueError:
+            raise ShapeError(
+                f"Normalization: mean and variance must broadcast to the lengths {lengths} of the axes {axes}. "
+                + received(mean=self.given[0], x_shape=tuple(input_shape))
+            ) from None
 
     @property
     def adapted(self):
@@ -33,32 +70,86 @@ class Normalization(mg.Layer):
         return self.built and not np.isnan(self.mean.numpy()).any()
 
     def adapt(self, data):
-        """Take mean and variance of every column of ``data`` (..., F), in float64."""
-        data = constant(data)
-        if data.ndim < 1 or data.size == 0:
+        """Take mean and variance of ``data``, an array (..., F) or a stream of batches, of which all but F may differ in length.
+
+        Adds up in float64, and changes nothing until all is read. Of a batch that is a tuple (x, y) the first counts.
+        Raises ShapeError for no rows and other lengths of F, LayerError for NaN and infinity, naming the place.
+        """
+        if self.given is not None:
+            raise LayerError("Normalization.adapt: mean and variance were given when the layer was made.")
+        whole = hasattr(data, "shape") or not hasattr(_first(data), "shape") and not hasattr(data, "__next__")
+        count, mean, squares = 0, 0.0, 0.0  # rows so far; their mean; the sum of their squared distances from it
+        for number, batch in enumerate([data] if whole else data):
+            x = np.asarray(constant(batch[0] if isinstance(batch, tuple) and not whole else batch))
+            where = "data" if whole else f"batch {number}"
+            if x.ndim == 0:
+                raise ShapeError(f"Normalization.adapt: needs at least one row. {received(**{where: x})}")
+            self.ensure_built(x.shape)
+            axes, lengths = _axes("Normalization.adapt", self.axis, x.shape)
+            if lengths != self.mean.shape:
+                raise ShapeError(
+                    f"Normalization.adapt: {where} needs the lengths {self.mean.shape} along the axes {axes}. " + received(data=x)
+                )
+            if not np.isfinite(x).all():
+                place = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+                raise LayerError(f"Normalization.adapt: {where}{list(place)} is {x[place]}; statistics of it would be useless.")
+            rest = tuple(i for i in range(x.ndim) if i not in axes)
+            new = math.prod(x.shape[i] for i in rest)
+            if new:
+                # two sets as one (Chan et al. 1979): the means weighed by their rows, and what lies between them
+                x = x.astype(np.float64)
+                own = x.mean(axis=rest)
+                apart, total = own - mean, count + new
+                squares = squares + x.var(axis=rest) * new + apart**2 * (count * new / total)
+                mean, count = mean + apart * (new / total), total
+        if count == 0:
             raise ShapeError("Normalization.adapt: needs at least one row. " + received(data=data))
-        if not np.isfinite(data).all():
-            place = tuple(int(i) for i in np.argwhere(~np.isfinite(data))[0])
-            raise LayerError(f"Normalization.adapt: data{list(place)} is {data[place]}; statistics of it would be useless.")
-        self.ensure_built(data.shape)
-        rows = data.reshape(-1, data.shape[-1]).astype(np.float64)  # (..., F) -> (N, F)
-        self.mean.assign(rows.mean(axis=0))
-        self.variance.assign(rows.var(axis=0))
+        self.mean.assign(mean)
+        self.variance.assign(squares / count)
 
     def call(self, x):
         if not self.adapted:
             raise LayerError("Normalization: mean and variance are unknown; call adapt(data) with the training data first.")
-        sigma = np.sqrt(np.where(self.variance.numpy() == 0, 1, self.variance.numpy()))  # (F)
-        return mg.divide(mg.subtract(x, self.mean), sigma)
+        axes, _ = _axes("Normalization", self.axis, x.shape)
+        along = [n if i in axes else 1 for i, n in enumerate(np.shape(x))]  # F -> (1, .., F)
+        sigma = np.sqrt(np.where(self.variance.numpy() == 0, 1, self.variance.numpy())).reshape(along)
+        mean = mg.reshape(self.mean, tuple(along))
+        return mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma)
 
 
-class BatchNormalization(mg.Layer):
+def _first(data):
+    """The first number or array in nested lists."""
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return data
+
+
+class _Affine(mg.Layer):
+    """What the learnable normalizations share: gamma and beta, each of which can be left out."""
+
+    def __init__(self, axis, epsilon, center, scale, beta_initializer, gamma_initializer, keras):
+        super().__init__(**keras)
+        who = type(self).__name__
+        self.axis, self.epsilon, self.center, self.scale = axis, epsilon, center, scale
+        self.beta_initializer = get_initializer(beta_initializer, who, "beta_initializer")
+        self.gamma_initializer = get_initializer(gamma_initializer, who, "gamma_initializer")
+
+    def build(self, input_shape):
+        _, lengths = _axes(type(self).__name__, self.axis, input_shape)
+        self.gamma = mg.Parameter(self.gamma_initializer(lengths)) if self.scale else None
+        self.beta = mg.Parameter(self.beta_initializer(lengths)) if self.center else None
+
+
+class BatchNormalization(_Affine):
     """Each feature normalized over the batch, then gamma * x + beta (Ioffe and Szegedy 2015).   (..., F) -> (..., F)
 
     Training: gamma * (x - mean_B) / sqrt(var_B + epsilon) + beta with the statistics of this batch, and
     moving = momentum * moving + (1 - momentum) * batch. Inference: the same with the moving statistics.
-    Learnable: 2 F (gamma, beta), by gradient descent. Non-learnable: 2 F (moving_mean, moving_variance), by running average.
-    Keras's conventions: ``momentum`` is the share of the old value (PyTorch's is 1 - momentum), the variance is biased.
+    Learnable: 2 F (gamma, beta), by gradient descent; F without ``center`` or ``scale``. Non-learnable: 2 F (moving_mean,
+    moving_variance), by running average. Keras's conventions: ``momentum`` is the share of the old value (PyTorch's is 1 - momentum),
+    the variance is biased. ``axis`` is that of the features. A ``mask`` (the axes of x without F) says which rows count for the
+    statistics. `freeze` leaves gamma and beta alone, and nothing else: the mode is the argument ``training`` (in Keras a frozen layer
+    is in inference). Warns once in inference whose statistics no batch has ever updated.
 
     >>> layer = BatchNormalization()
     >>> layer(np.array([[1.0], [3.0]]), training=True).numpy().round(2).tolist()
@@ -67,43 +158,98 @@ class BatchNormalization(mg.Layer):
 
     buffers_updated_by = "running average"
 
-    def __init__(self, momentum=0.99, epsilon=1e-3):
-        self.momentum, self.epsilon = momentum, epsilon
+    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros", gamma_initializer="ones",
+                 moving_mean_initializer="zeros", moving_variance_initializer="ones", **keras):  # fmt: skip
+        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, keras)
+        self.momentum, self.fresh = momentum, True  # fresh: for all this layer knows, its statistics are those it began with
+        self.moving_mean_initializer = get_initializer(moving_mean_initializer, "BatchNormalization", "moving_mean_initializer")
+        self.moving_variance_initializer = get_initializer(moving_variance_initializer, "BatchNormalization", "moving_variance_initializer")
 
     def build(self, input_shape):
-        F = input_shape[-1:]
-        self.gamma, self.beta = mg.Parameter(ones(F)), mg.Parameter(zeros(F))
-        self.moving_mean, self.moving_variance = mg.Buffer(zeros(F)), mg.Buffer(ones(F))
+        super().build(input_shape)
+        _, F = _axes("BatchNormalization", self.axis, input_shape)
+        self.moving_mean = mg.Buffer(self.moving_mean_initializer(F))
+        self.moving_variance = mg.Buffer(self.moving_variance_initializer(F))
 
-    def call(self, x, training=False):
-        mean, variance = self.moving_mean, self.moving_variance
+    def call(self, x, mask=None, training=False):
         if training:
-            axes = tuple(range(x.ndim - 1))  # all but the features
-            mean = mg.mean(x, axes)  # (..., F) -> (F)
-            variance = mg.mean(mg.square(mg.subtract(x, mean)), axes)  # (..., F) -> (F)
+            mean, variance = self._moments(x, mask)
             self._remember(self.moving_mean, mean)
             self._remember(self.moving_variance, variance)
-        return (x - mean) / mg.sqrt(variance + self.epsilon) * self.gamma + self.beta
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+            self._warn_if_fresh()
+        return mg.batch_norm(x, mean, variance, self.gamma, self.beta, eps=self.epsilon, axis=self.axis)
+
+    def _moments(self, x, mask):
+        """Mean and variance of every feature over the rows that count, added up in float64.   (..., F) -> (F), (F)"""
+        (place,), _ = _axes("BatchNormalization", self.axis, x.shape)
+        axes = tuple(i for i in range(x.ndim) if i != place)
+        wide = mg.astype(x, np.float64)
+        if mask is None:
+            moments = mg.mean(wide, axes), mg.var(wide, axes)
+        else:
+            rows = tuple(x.shape[i] for i in axes)
+            mask = np.expand_dims(check_mask("BatchNormalization", mask, "of x without the features,", rows), place)
+            count = int(mask.sum())
+            if count == 0:
+                raise LayerError("BatchNormalization: the mask leaves no row to take mean and variance of. " + received(x=x, mask=mask))
+            mean = mg.sum(mg.where(mask, wide, 0.0), axes, True) / count
+            variance = mg.sum(mg.where(mask, mg.square(wide - mean), 0.0), axes) / count
+            moments = mg.squeeze(mean, axes), variance
+        return [mg.astype(m, x.dtype) for m in moments]
 
     def _remember(self, moving, batch):
         moving.assign(self.momentum * moving.numpy() + (1 - self.momentum) * constant(batch))
 
+    def _warn_if_fresh(self):
+        if self.fresh:
+            start = self.moving_mean_initializer(self.moving_mean.shape), self.moving_variance_initializer(self.moving_variance.shape)
+            if all(np.array_equal(now, then) for now, then in zip((self.moving_mean, self.moving_variance), start)):
+                warnings.warn(
+                    "BatchNormalization: in inference with the statistics it was made with, which no batch has updated yet; "
+                    "call it with training=True while training.",
+                    stacklevel=4,
+                )
+            self.fresh = False
 
-class LayerNormalization(mg.Layer):
+
+class LayerNormalization(_Affine):
     """The features of one token shifted to mean 0, scaled to variance 1, then gamma * x + beta (Ba et al. 2016).
 
-    (..., E) -> (..., E): gamma * (x - mean) / sqrt(var + epsilon) + beta, statistics over the features of ONE token.
-    Learnable: 2 E (gamma, beta). Non-learnable: none.
+    (..., E) -> (..., E): gamma * (x - mean) / sqrt(var + epsilon) + beta, statistics over the features of ONE token, which are
+    one ``axis`` or several. Learnable: 2 E (gamma, beta); E without ``center`` or ``scale``. Non-learnable: none.
 
     >>> LayerNormalization()(np.array([[1.0, 3.0]])).numpy().round(2).tolist()
     [[-1.0, 1.0]]
     """
 
-    def __init__(self, epsilon=1e-3):
-        self.epsilon = epsilon
-
-    def build(self, input_shape):
-        self.gamma, self.beta = mg.Parameter(ones(input_shape[-1:])), mg.Parameter(zeros(input_shape[-1:]))
+    def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros", gamma_initializer="ones", **keras):
+        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, keras)
 
     def call(self, x):
-        return mg.layer_norm(x, self.gamma, self.beta, eps=self.epsilon)
+        axis = -1 if self.axis == -1 else _axes("LayerNormalization", self.axis, x.shape)[0]
+        return mg.layer_norm(x, self.gamma, self.beta, eps=self.epsilon, axis=axis)
+
+
+class RMSNormalization(mg.Layer):
+    """The features of one token divided by the root of their mean square, then times scale (Zhang and Sennrich 2019).
+
+    (..., E) -> (..., E): scale * x / sqrt(mean(x^2) + epsilon), over one ``axis`` or several: `LayerNormalization` without the shift.
+    Learnable: E (scale). Non-learnable: 0.
+
+    >>> RMSNormalization()(np.array([[3.0, -3.0]])).numpy().round(2).tolist()
+    [[1.0, -1.0]]
+    """
+
+    def __init__(self, axis=-1, epsilon=1e-6, **keras):
+        super().__init__(**keras)
+        self.axis, self.epsilon = axis, epsilon
+
+    def build(self, input_shape):
+        _, lengths = _axes("RMSNormalization", self.axis, input_shape)
+        self.scale = self.add_weight(lengths, "ones")
+
+    def call(self, x):
+        axis = -1 if self.axis == -1 else _axes("RMSNormalization", self.axis, x.shape)[0]
+        return mg.rms_norm(x, self.scale, eps=self.epsilon, axis=axis)
