@@ -1,7 +1,6 @@
-"""What the pictures draw around attention: the skip connection, the feed-forward part, and the block of both."""
+"""What the pictures draw around attention: the skip connection, the feed-forward part, and the blocks of an encoder and a decoder."""
 
 import minigrad as mg
-from minigrad.initializers import glorot_uniform
 
 from .layers import Dense, Dropout, LayerNormalization, MultiHeadAttention
 
@@ -11,27 +10,30 @@ class AddNorm(mg.Layer):
 
     "post", as in the paper: Norm(x + f(x)). "pre", which trains deeper stacks: x + f(Norm(x)). The sum is the point of it: a
     block adds a correction to the meaning of a word.
-    Learnable: 2 E. Non-learnable: 0.
+    Learnable: 2 E. Non-learnable: 0. To see what each part is for, ``norm=None`` leaves the normalization out (then 0 are
+    learnable), ``skip=False`` the sum.
 
     >>> import numpy as np
     >>> AddNorm("pre")(np.ones((1, 2, 3)), lambda x: 0 * x).tolist()
     [[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]
     """
 
-    def __init__(self, norm="post", dropout=0.0, epsilon=1e-3):
-        if norm not in ("pre", "post"):
+    def __init__(self, norm="post", dropout=0.0, epsilon=1e-3, skip=True, **keras):
+        super().__init__(**keras)
+        if norm not in ("pre", "post", None):
             raise ValueError(f'AddNorm: norm is "pre" or "post". Received: {norm!r}.')
-        self.norm = norm
-        self.normalization = LayerNormalization(epsilon=epsilon)
+        self.norm, self.skip = norm, skip
+        self.normalization = None if norm is None else LayerNormalization(epsilon=epsilon)
         self.dropout = Dropout(dropout)
 
     def build(self, input_shape):
-        self.normalization.ensure_built(input_shape)
+        if self.normalization is not None:
+            self.normalization.ensure_built(input_shape)
 
     def call(self, x, f, training=False):
-        if self.norm == "pre":
-            return x + self.dropout(f(self.normalization(x)), training=training)
-        return self.normalization(x + self.dropout(f(x), training=training))
+        correction = self.dropout(f(self.normalization(x) if self.norm == "pre" else x), training=training)
+        y = x + correction if self.skip else correction
+        return self.normalization(y) if self.norm == "post" else y
 
 
 class FeedForward(mg.Layer):
@@ -44,14 +46,14 @@ class FeedForward(mg.Layer):
     (1, 2, 4)
     """
 
-    def __init__(self, width, activation="relu", use_bias=True, kernel_initializer=glorot_uniform, output_initializer=None):
-        self.width, self.use_bias, self.output_initializer = width, use_bias, output_initializer or kernel_initializer
+    def __init__(self, width, activation="relu", use_bias=True, kernel_initializer="glorot_uniform", output_initializer=None, **keras):
+        super().__init__(**keras)
         self.wide = Dense(width, activation, use_bias, kernel_initializer)
+        self.use_bias, self.output_initializer = use_bias, output_initializer or kernel_initializer
 
     def build(self, input_shape):
-        E = input_shape[-1]
         self.wide.ensure_built(input_shape)
-        self.narrow = Dense(E, None, self.use_bias, self.output_initializer).ensure_built((self.width,))
+        self.narrow = Dense(input_shape[-1], None, self.use_bias, self.output_initializer).ensure_built((self.wide.units,))
 
     def call(self, x):
         return self.narrow(self.wide(x))  # (..., E) -> (..., F) -> (..., E)
@@ -60,8 +62,9 @@ class FeedForward(mg.Layer):
 class EncoderBlock(mg.Layer):
     """Self-attention, then feed-forward, each inside Add & Norm; the shape stays.   (B, T, E) -> (B, T, E)
 
-    Learnable: attention + feed-forward + 4 E. Non-learnable: 0. With ``use_causal_mask`` it is the block of a decoder-only
-    model: a later word gets weight 0.
+    Learnable: attention + feed-forward + 4 E. Non-learnable: 0. ``mask`` (B, T) is True for real tokens: nobody attends to the others.
+    With ``use_causal_mask`` it is the block of a decoder-only model: a later word gets weight 0. ``return_attention_scores`` gives
+    the weights (B, h, T, T) too. ``scale`` multiplies the scores, by default 1 / sqrt(dq).
 
     >>> import numpy as np
     >>> EncoderBlock(num_heads=2, key_dim=4, width=16)(np.ones((1, 3, 8), np.float32)).shape
@@ -69,21 +72,83 @@ class EncoderBlock(mg.Layer):
     """
 
     def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
-                 kernel_initializer=glorot_uniform, output_initializer=None):  # fmt: skip
+                 kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,
+                 **keras):  # fmt: skip
+        super().__init__(**keras)
         self.attention = MultiHeadAttention(
-            num_heads, key_dim, use_bias=use_bias, kernel_initializer=kernel_initializer, output_initializer=output_initializer
-        )
-        self.after_attention = AddNorm(norm, dropout, epsilon)
+            num_heads, key_dim, None, attention_dropout, use_bias, kernel_initializer=kernel_initializer,
+            output_initializer=output_initializer, scale=scale,
+        )  # fmt: skip
+        self.after_attention = AddNorm(norm, dropout, epsilon, skip)
         self.feed_forward = FeedForward(width, activation, use_bias, kernel_initializer, output_initializer)
-        self.after_feed_forward = AddNorm(norm, dropout, epsilon)
+        self.after_feed_forward = AddNorm(norm, dropout, epsilon, skip)
 
     def build(self, input_shape):
         for layer in (self.attention, self.after_attention, self.feed_forward, self.after_feed_forward):
             layer.ensure_built(input_shape)
 
-    def call(self, x, attention_mask=None, use_causal_mask=False, training=False):
-        def attend(x):
-            return self.attention(x, x, attention_mask=attention_mask, use_causal_mask=use_causal_mask)
+    def call(self, x, mask=None, attention_mask=None, use_causal_mask=False, return_attention_scores=False, training=False):
+        weights = []
+        attend = _keeping(weights, self.attention, key_mask=mask, attention_mask=attention_mask, use_causal_mask=use_causal_mask,
+                          return_attention_scores=return_attention_scores, training=training)  # fmt: skip
+        x = self.after_attention(x, lambda x: attend(query=x, value=x), training=training)
+        x = self.after_feed_forward(x, self.feed_forward, training=training)
+        return (x, *weights) if return_attention_scores else x
 
-        x = self.after_attention(x, attend, training=training)
-        return self.after_feed_forward(x, self.feed_forward, training=training)
+
+class DecoderBlock(mg.Layer):
+    """Causal self-attention, attention to the encoder, feed-forward, each inside Add & Norm.   (B, T, E), (B, S, E) -> (B, T, E)
+
+    The second attention takes its query from the decoder, key and value from the encoder. The first is causal: that is what makes a
+    block a decoder's, so it is no argument that one can forget (``causal=False`` is for seeing what then goes wrong).
+    Learnable: two attentions + feed-forward + 6 E. Non-learnable: 0. ``mask`` (B, T) is True for real tokens of the decoder,
+    ``memory_mask`` (B, S) for those of the encoder. ``return_attention_scores`` gives both weights too, (B, h, T, T) and (B, h, T, S).
+
+    >>> import numpy as np
+    >>> block = DecoderBlock(num_heads=2, key_dim=4, width=16)
+    >>> block(np.ones((1, 3, 8), np.float32), memory=np.ones((1, 5, 8), np.float32)).shape
+    (1, 3, 8)
+    """
+
+    def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
+                 kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,
+                 causal=True, **keras):  # fmt: skip
+        super().__init__(**keras)
+        self.causal = causal
+        self.self_attention, self.cross_attention = (
+            MultiHeadAttention(num_heads, key_dim, None, attention_dropout, use_bias, kernel_initializer=kernel_initializer,
+                               output_initializer=output_initializer, scale=scale)
+            for _ in range(2)
+        )  # fmt: skip
+        self.after_self_attention, self.after_cross_attention = AddNorm(norm, dropout, epsilon, skip), AddNorm(norm, dropout, epsilon, skip)
+        self.feed_forward = FeedForward(width, activation, use_bias, kernel_initializer, output_initializer)
+        self.after_feed_forward = AddNorm(norm, dropout, epsilon, skip)
+
+    def build(self, x_shape, memory_shape=None):
+        self.cross_attention.ensure_built(x_shape, memory_shape or x_shape)
+        self.self_attention.ensure_built(x_shape)
+        for layer in (self.after_self_attention, self.after_cross_attention, self.feed_forward, self.after_feed_forward):
+            layer.ensure_built(x_shape)
+
+    def call(self, x, memory, mask=None, memory_mask=None, return_attention_scores=False, training=False):
+        weights = []
+        options = {"return_attention_scores": return_attention_scores, "training": training}
+        look_back = _keeping(weights, self.self_attention, key_mask=mask, use_causal_mask=self.causal, **options)
+        look_across = _keeping(weights, self.cross_attention, key_mask=memory_mask, **options)
+        x = self.after_self_attention(x, lambda x: look_back(query=x, value=x), training=training)
+        x = self.after_cross_attention(x, lambda x: look_across(query=x, value=memory), training=training)
+        x = self.after_feed_forward(x, self.feed_forward, training=training)
+        return (x, *weights) if return_attention_scores else x
+
+
+def _keeping(weights, attention, return_attention_scores, **options):
+    """``attention`` as a function of its query and value; its weights, where they are asked for, are put into the list."""
+
+    def attend(**inputs):
+        out = attention(**inputs, return_attention_scores=return_attention_scores, **options)
+        if return_attention_scores:
+            out, scores = out
+            weights.append(scores)
+        return out
+
+    return attend

@@ -34,7 +34,7 @@ def check(run, ids, places):
 
 def gpt(T, dtype="float32", dropout=0.0, tied=True):
     with mg.use_default_dtype(dtype):
-        model = LanguageModel(LanguageModelConfig(V, T, 2, h, E, dropout=dropout, tied=tied))
+        model = LanguageModel(LanguageModelConfig(V, T, layers=2, heads=h, width=E, dropout=dropout, tied=tied))
     rng = np.random.default_rng(31)
     for p in model.parameters():
         p.assign(p.numpy() + 0.3 * rng.standard_normal(p.shape))

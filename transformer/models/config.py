@@ -1,0 +1,193 @@
+"""What makes a model: dataclasses of numbers and words, which a file can hold and from which the model can be built again."""
+
+import dataclasses
+import functools
+import math
+
+from minigrad.initializers import normal
+
+ABLATIONS = {  # what can be left out, to see what it is for
+    "mask": "nothing is hidden: in a decoder a word sees those after it, in an encoder padding counts as words",
+    "scale": "the scores are not divided by sqrt(dq)",
+    "positions": "no token knows where it stands",
+    "skip": "a block replaces the meaning of a word instead of adding to it",
+    "norm": "no layer normalization",
+}
+
+
+def _count(default, least=1):
+    """A whole number from ``least``."""
+    return dataclasses.field(default=default, metadata={"least": least})
+
+
+@dataclasses.dataclass(kw_only=True)
+class Config:
+    """What all models have in common; raises ValueError for numbers that cannot make one.
+
+    ``ablate`` names parts that are left out, so that one sees what each is for: mask, scale, positions, skip, norm.
+
+    >>> Config(width=128, heads=4).feed_forward
+    512
+    """
+
+    layers: int = 4  # blocks on top of each other, N
+    heads: int = 4
+    width: int = 128  # numbers per token, E
+    feed_forward: int = _count(0, least=0)  # 0: four times the width
+    dropout: float = 0.0
+    norm: str = "pre"  # where the normalization stands, "pre" or "post"
+    positions: str = "learned"  # or "sinusoidal"
+    activation: str = "gelu_tanh"
+    use_bias: bool = True
+    epsilon: float = 1e-5
+    ablate: tuple = ()
+
+    def __post_init__(self):
+        self.ablate = tuple(self.ablate)
+        for f in dataclasses.fields(self):
+            value, least = getattr(self, f.name), f.metadata.get("least", 1)
+            if f.type is int and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                self._refuse(f"{f.name} is a whole number from {least}", repr(value))
+        self.feed_forward = self.feed_forward or 4 * self.width
+        if self.width % self.heads:
+            self._refuse("the width must be a multiple of the heads", f"width {self.width}, heads {self.heads}")
+        if not 0 <= self.dropout < 1:
+            self._refuse("dropout must be at least 0 and below 1", self.dropout)
+        for name, words in (("norm", ("pre", "post")), ("positions", ("learned", "sinusoidal"))):
+            if getattr(self, name) not in words:
+                self._refuse(f"{name} is one of {', '.join(words)}", repr(getattr(self, name)))
+        for name in self.ablate:
+            if name not in ABLATIONS:
+                self._refuse(f"ablate takes names of {', '.join(ABLATIONS)}", repr(name))
+
+    def _refuse(self, what, received):
+        raise ValueError(f"{type(self).__name__}: {what}. Received: {received}.")
+
+    def shared(self):
+        """The fields that every config has, for a part of the model."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(Config)}
+
+    def initializers(self):
+        """Where matrices start, and those that end a block.
+
+        GPT-2's 0.02 at its width of 768; a narrow model needs larger numbers for its products to keep that size, and what every block
+        adds to the sum is smaller the more blocks there are (Radford et al. 2019).
+        """
+        std = 0.02 * math.sqrt(768 / self.width)
+        return tuple(functools.partial(normal, std=s) for s in (std, std / math.sqrt(2 * self.layers)))
+
+    def block(self):
+        """The arguments that make a block."""
+        start, residual = self.initializers()
+        return {
+            "num_heads": self.heads, "key_dim": self.width // self.heads, "width": self.feed_forward, "activation": self.activation,
+            "norm": None if "norm" in self.ablate else self.norm, "dropout": self.dropout, "epsilon": self.epsilon,
+            "use_bias": self.use_bias, "kernel_initializer": start, "output_initializer": residual, "skip": "skip" not in self.ablate,
+            "scale": 1.0 if "scale" in self.ablate else None,
+        }  # fmt: skip
+
+
+@dataclasses.dataclass
+class LanguageModelConfig(Config):
+    """What makes a `LanguageModel`; raises ValueError for numbers that cannot make one.
+
+    >>> LanguageModelConfig(vocab_size=65, width=128, heads=4).block_size
+    64
+    """
+
+    vocab_size: int
+    block_size: int = 64  # the longest text, L
+    tied: bool = True  # the head uses the transposed embedding matrix
+
+
+@dataclasses.dataclass
+class EncoderConfig(Config):
+    """What makes an `Encoder`; raises ValueError for numbers that cannot make one.
+
+    >>> EncoderConfig(vocab_size=65, classes=10).pooling
+    'mean'
+    """
+
+    vocab_size: int
+    block_size: int = 64  # the longest text, L
+    classes: int = _count(0, least=0)  # what the head tells apart; 0: no head
+    pooling: str | None = None  # one vector for a text: "mean" of its real tokens, or its "first"; None: one for each token
+    normalize: bool = False  # the one vector has length 1
+    pad_id: int | None = 0  # the id of padding; None: there is none
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.pooling = "mean" if self.classes and self.pooling is None else self.pooling
+        if self.pooling not in ("mean", "first", None):
+            self._refuse('pooling is "mean", "first" or None', repr(self.pooling))
+        if self.normalize and self.pooling is None:
+            self._refuse("normalize is for one vector per text; choose a pooling", "pooling None")
+
+
+@dataclasses.dataclass
+class DecoderConfig(Config):
+    """What makes a `Decoder`; raises ValueError for numbers that cannot make one.
+
+    >>> DecoderConfig(vocab_size=65).tied
+    True
+    """
+
+    vocab_size: int
+    block_size: int = 64  # the longest text, L
+    tied: bool = True  # the head uses the transposed embedding matrix
+    pad_id: int | None = 0
+
+
+@dataclasses.dataclass
+class EncoderDecoderConfig(Config):
+    """What makes an `EncoderDecoder`; raises ValueError for numbers that cannot make one.
+
+    >>> EncoderDecoderConfig(source_vocab=40, target_vocab=15, layers=2).decoder.layers
+    2
+    """
+
+    source_vocab: int
+    target_vocab: int
+    source_length: int = 64
+    target_length: int = 64
+    decoder_layers: int = _count(0, least=0)  # 0: as many as the encoder's
+    tied: bool = True  # the head uses the transposed embedding matrix of the decoder
+    pad_id: int | None = 0
+
+    @property
+    def encoder(self):
+        """The config of the encoder."""
+        return EncoderConfig(self.source_vocab, self.source_length, pad_id=self.pad_id, **self.shared())
+
+    @property
+    def decoder(self):
+        """The config of the decoder."""
+        shared = self.shared() | {"layers": self.decoder_layers or self.layers}
+        return DecoderConfig(self.target_vocab, self.target_length, self.tied, self.pad_id, **shared)
+
+
+@dataclasses.dataclass
+class RecurrentEncoderDecoderConfig:
+    """What makes a `RecurrentEncoderDecoder`; raises ValueError for numbers that cannot make one.
+
+    >>> RecurrentEncoderDecoderConfig(source_vocab=40, target_vocab=15, attention=False).cell
+    'lstm'
+    """
+
+    source_vocab: int
+    target_vocab: int
+    width: int = 128  # numbers per token and per state, E
+    cell: str = "lstm"  # or "gru"
+    attention: bool = True
+    dropout: float = 0.0
+    pad_id: int | None = 0
+
+    def __post_init__(self):
+        for name in ("source_vocab", "target_vocab", "width"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"RecurrentEncoderDecoderConfig: {name} is a whole number from 1. Received: {value!r}.")
+        if self.cell not in ("lstm", "gru"):
+            raise ValueError(f"RecurrentEncoderDecoderConfig: cell is one of lstm, gru. Received: {self.cell!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"RecurrentEncoderDecoderConfig: dropout must be at least 0 and below 1. Received: {self.dropout}.")
