@@ -13,7 +13,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import REGISTRY
-from transformer import blocks, models
+from transformer import blocks, layers
 from transformer.models import LanguageModel, LanguageModelConfig
 
 V, T, LAG, FRESH = 8, 16, 3, 1 / 7
@@ -78,7 +78,7 @@ def no_skip():
 
 
 def no_positions():
-    return mock.patch.object(models.PositionalEmbedding, "call", lambda self, x: x)
+    return mock.patch.object(layers.PositionalEmbedding, "call", lambda self, x: x)
 
 
 def wrong_sign(name, number):

@@ -230,7 +230,7 @@ class MultiHeadAttention(mg.Layer):
             raise TypeError(f"{who}: needs query and value; self-attention is layer(x, x).")
         key = value if key is None else key
         _check_inputs(who, query, value, key, ("(B, T, E)", "(B, S, E)", "(B, S, E)"))
-        B, T, S = *query.shape[:2], key.shape[1]
+        (B, T), S = query.shape[:2], key.shape[1]
         allowed = combined_mask(who, B, self.num_heads, T, S, query_mask, value_mask, key_mask, attention_mask)
         if self.sliding_window is not None:
             near = window_mask(T, S, self.sliding_window)
