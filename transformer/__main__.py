@@ -8,17 +8,20 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from transformer.config import SampleConfig, TrainConfig, nearest, parse
+from transformer.config import SampleConfig, nearest, parse
 from transformer.errors import UserError
 
 
 def train(words: Sequence[str]) -> None:
-    """train a character-level GPT on text"""
-    config, given = parse(TrainConfig, "train", words)
-    from transformer.console import Report
-    from transformer.training import train
+    """train a model: a character-level GPT on text, or another --task"""
+    from transformer import tasks
 
-    train(config, given, Report())
+    config_class, load = tasks.find(words)
+    config, given = parse(config_class, "train", words)
+    from transformer.console import Report
+    from transformer.tasks.base import train
+
+    train(load(), config, given, Report())
 
 
 def sample(words: Sequence[str]) -> None:

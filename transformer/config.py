@@ -9,71 +9,60 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from transformer.errors import UserError
 
 PRESETS = ("tiny", "small", "base")
+SEQUENCE_TASKS = ("dates", "translate", "copy", "reverse", "sort", "add")
+TASKS = ("text", *SEQUENCE_TASKS, "classify", "tabular")
 NAMES: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def option(default: Any, help: str, **facts: Any) -> Any:
     """A field with its help text and its facts.
 
-    `tiny` and `base`: its value in those presets. `at_least`, `at_most`, `above`, `below`: the values it accepts.
+    `tiny`, `base`, `dates`, ...: its value in that preset or task. `at_least`, `at_most`, `above`, `below`: the values it accepts.
     `choices`: the words it accepts. `group`: the heading in the help, of this field and those after it. `metavar`:
     what stands for its value in the help. `place`: given by place instead of by name. `saved=False`: not part of
-    `config.json`. `resumable`: may change when a run goes on.
+    `training.json`. `resumable`: may change when a run goes on.
     """
     return field(default=default, metadata={"help": help, **facts})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a character-level GPT and save it in a run folder; without options, on Python's own documentation."""
+    """What every task of `transformer train` can be told; those with another default say so."""
 
-    preset: str = option(
-        "small", "sizes to start from: tiny is a try, small takes minutes, base about 40 minutes", choices=PRESETS, group="the run"
-    )
+    variants: ClassVar[tuple[str, ...]] = ()  # the names under which fields have values of their own
+    chosen_by: ClassVar[str] = "task"  # the field that chooses one of them
+
+    task: str = option("text", "what to learn", choices=TASKS, group="the run")
     out: str | None = option(
-        None, "run folder to make (otherwise runs/PRESET, numbered where that is taken)", metavar="FOLDER", saved=False
+        None, "run folder to make (otherwise runs/NAME, numbered where that is taken)", metavar="FOLDER", saved=False
     )
     resume: str | None = option(
         None, "go on with the run in this folder, bit for bit as if it had never stopped", metavar="RUN", saved=False
     )
-    text: str | None = option(
-        None, "learn this text file, or all text files of this folder", metavar="FILE_OR_FOLDER", resumable=True
-    )
     seed: int = option(1, "what all random numbers start from", at_least=0)
 
-    layers: int = option(4, "blocks on top of each other", tiny=2, base=6, at_least=1, group="the model")
+    layers: int = option(4, "blocks on top of each other", at_least=1, group="the model")
     heads: int = option(4, "attention heads per block", at_least=1)
-    width: int = option(128, "numbers per character, E; a multiple of the heads", tiny=64, base=256, at_least=1)
-    block: int = option(64, "characters the model looks back, T", tiny=32, base=128, at_least=2)
-    dropout: float = option(0.0, "share of numbers dropped while training", base=0.1, at_least=0, below=1)
-    tied: bool = option(True, "one table for reading and for predicting characters")
+    width: int = option(128, "numbers per token, E; a multiple of the heads", at_least=1)
+    dropout: float = option(0.0, "share of numbers dropped while training", at_least=0, below=1)
 
-    steps: int = option(
-        3600, "steps of gradient descent", tiny=400, base=4000, at_least=1, group="training", resumable=True
-    )
-    batch: int = option(12, "windows of text per step, B", tiny=16, base=16, at_least=1)
-    learning_rate: float = option(3e-3, "at its highest", tiny=5e-3, base=2e-3, above=0)
-    warmup: int = option(200, "steps until the learning rate is at its highest", tiny=40, base=200, at_least=0)
+    steps: int = option(1000, "steps of gradient descent", at_least=1, group="training", resumable=True)
+    batch: int = option(64, "examples per step, B", at_least=1)
+    learning_rate: float = option(3e-3, "at its highest", above=0)
+    warmup: int = option(100, "steps until the learning rate is at its highest", at_least=0)
     final_rate: float = option(0.1, "the last learning rate, as a share of the highest", at_least=0, at_most=1)
     weight_decay: float = option(0.1, "pull of matrices towards zero", at_least=0)
     beta1: float = option(0.9, "memory of the gradient", at_least=0, below=1)
     beta2: float = option(0.99, "memory of the squared gradient", at_least=0, below=1)
     clip: float = option(1.0, "longest gradient that is not shortened", above=0)
 
-    validate_every: int = option(
-        300, "steps between two looks at validation text", tiny=100, base=400, at_least=1, group="reports"
-    )
-    validation_windows: int = option(250, "windows of validation text in a look", base=100, at_least=1)
-    sample_every: int = option(
-        600, "steps between two samples of text", tiny=200, base=1000, at_least=1, resumable=True
-    )
-    sample_tokens: int = option(200, "characters in a sample", tiny=120, base=300, at_least=1, resumable=True)
-    checkpoint_every: int = option(600, "steps between two checkpoints", tiny=200, base=400, at_least=1, resumable=True)
+    validate_every: int = option(100, "steps between two looks at data that is held out", at_least=1, group="reports")
+    checkpoint_every: int = option(500, "steps between two checkpoints", at_least=1, resumable=True)
     keep: int = option(2, "checkpoints to keep", at_least=1, resumable=True)
 
     def __post_init__(self) -> None:
@@ -81,9 +70,50 @@ class TrainConfig:
         if self.width % self.heads:
             raise UserError(f"--width {self.width} cannot be shared out among --heads {self.heads}.", code=2)
 
+    @property
+    def name(self) -> str:
+        """What a run folder is called that nobody named."""
+        return str(getattr(self, self.chosen_by))
+
     def saved(self) -> dict[str, Any]:
-        """What `config.json` holds: everything but where the run lies."""
+        """What `training.json` holds: everything but where the run lies."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("saved", True)}
+
+
+@dataclass(frozen=True)
+class TextConfig(TrainConfig):
+    """Train a character-level GPT and save it in a run folder; without options, on Python's own documentation."""
+
+    variants: ClassVar[tuple[str, ...]] = PRESETS
+    chosen_by: ClassVar[str] = "preset"
+
+    layers: int = option(4, "blocks on top of each other", tiny=2, base=6, at_least=1, group="the model")
+    width: int = option(128, "numbers per character, E; a multiple of the heads", tiny=64, base=256, at_least=1)
+    dropout: float = option(0.0, "share of numbers dropped while training", base=0.1, at_least=0, below=1)
+    steps: int = option(
+        3600, "steps of gradient descent", tiny=400, base=4000, at_least=1, group="training", resumable=True
+    )
+    batch: int = option(12, "windows of text per step, B", tiny=16, base=16, at_least=1)
+    learning_rate: float = option(3e-3, "at its highest", tiny=5e-3, base=2e-3, above=0)
+    warmup: int = option(200, "steps until the learning rate is at its highest", tiny=40, base=200, at_least=0)
+    validate_every: int = option(
+        300, "steps between two looks at validation text", tiny=100, base=400, at_least=1, group="reports"
+    )
+    checkpoint_every: int = option(600, "steps between two checkpoints", tiny=200, base=400, at_least=1, resumable=True)
+
+    preset: str = option(
+        "small", "sizes to start from: tiny is a try, small takes minutes, base about 40 minutes", choices=PRESETS, group="the text"
+    )
+    text: str | None = option(
+        None, "learn this text file, or all text files of this folder", metavar="FILE_OR_FOLDER", resumable=True
+    )
+    block: int = option(64, "characters the model looks back, T", tiny=32, base=128, at_least=2)
+    tied: bool = option(True, "one table for reading and for predicting characters")
+    validation_windows: int = option(250, "windows of validation text in a look", base=100, at_least=1)
+    sample_every: int = option(
+        600, "steps between two samples of text", tiny=200, base=1000, at_least=1, resumable=True
+    )
+    sample_tokens: int = option(200, "characters in a sample", tiny=120, base=300, at_least=1, resumable=True)
 
 
 @dataclass(frozen=True)
@@ -101,12 +131,12 @@ class SampleConfig:
 
 
 def preset(config: type, name: str) -> dict[str, Any]:
-    """The fields' values in a preset.
+    """The fields' values in a preset, or in a task that has values of its own.
 
-    >>> preset(TrainConfig, "tiny")["layers"], preset(TrainConfig, "small")["layers"]
+    >>> preset(TextConfig, "tiny")["layers"], preset(TextConfig, "small")["layers"]
     (2, 4)
     """
-    return {f.name: f.metadata.get(name, f.default) for f in dataclasses.fields(config)} | {"preset": name}
+    return {f.name: f.metadata.get(name, f.default) for f in dataclasses.fields(config)} | {config.chosen_by: name}
 
 
 def check(config: Any) -> None:
@@ -143,8 +173,10 @@ def parse(config: type, command: str, words: Sequence[str]) -> tuple[Any, set[st
     """
     parser = _Parser(f"transformer {command}", config)
     given = _only_given(parser, words)
-    usual = preset(config, given.get("preset", "small")) if "--preset" in parser.flags else {}
-    return config(**usual | given), set(given)
+    if not getattr(config, "variants", ()):
+        return config(**given), set(given)
+    default = next(f.default for f in dataclasses.fields(config) if f.name == config.chosen_by)
+    return config(**preset(config, given.get(config.chosen_by, default)) | given), set(given)
 
 
 def _only_given(parser: _Parser, words: Sequence[str]) -> dict[str, Any]:
@@ -182,7 +214,7 @@ class _Parser(argparse.ArgumentParser):
         group: Any = self
         for f, kind in fields:
             group = self.add_argument_group(f.metadata["group"]) if "group" in f.metadata else group
-            facts: dict[str, Any] = {"help": _help(f), "type": _reader(kind, f.metadata)}
+            facts: dict[str, Any] = {"help": _help(f, getattr(config, "variants", ())), "type": _reader(kind, f.metadata)}
             facts["metavar"] = f.metadata.get("metavar") or _metavar(kind, f.metadata)
             if f.metadata.get("place"):
                 self.add_argument(f.name, **facts)
@@ -241,13 +273,13 @@ def _metavar(kind: type, facts: Any) -> str:
     return {int: "N", float: "X", bool: "true|false"}.get(kind, "TEXT")
 
 
-def _help(f: dataclasses.Field[Any]) -> str:
-    """The help text and the default, per preset where presets differ."""
+def _help(f: dataclasses.Field[Any], variants: Sequence[str]) -> str:
+    """The help text and the default, per preset or task where those differ."""
     text = f.metadata["help"].replace("%", "%%")
-    values = {name: f.metadata.get(name, f.default) for name in PRESETS}
+    values = {name: f.metadata.get(name, f.default) for name in variants}
     if f.metadata.get("place") or f.default in (None, ""):
         return text
-    if len(set(values.values())) == 1:
+    if len(set(values.values())) <= 1:
         return f"{text} ({_shown(f.default)})"
     return f"{text} ({', '.join(f'{name} {_shown(value)}' for name, value in values.items())})"
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from transformer.errors import extra
+from transformer.errors import UserError, extra
 
-Update = Callable[[int, float, float], None]  # step, bits per character, tokens per second
+Update = Callable[[int, str], None]  # the step, and what to say beside the bar
 
 
 def command(*words: str | Path) -> str:
@@ -63,9 +62,9 @@ class Report:
 
     @contextlib.contextmanager
     def progress(self, done: int, total: int) -> Iterator[Update]:
-        """A bar of steps with bits per character, tokens per second and time left; nothing without a terminal."""
+        """A bar of steps with figures beside it and the time that is left; nothing without a terminal."""
         if not self.console.is_terminal:
-            yield lambda step, bits, speed: None
+            yield lambda step, figures: None
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -80,8 +79,43 @@ class Report:
         with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task("", total=total, completed=done, figures="")
 
-            def update(step: int, bits: float, speed: float) -> None:
-                figures = f"loss {bits * math.log(2):.3f} · {bits:.3f} bits/char · {speed:,.0f} tokens/s ·"
-                bar.update(task, completed=step, figures=figures)
+            yield lambda step, figures: bar.update(task, completed=step, figures=figures)
 
-            yield update
+
+class Quiet:
+    """Says nothing."""
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """Nothing."""
+
+    @contextlib.contextmanager
+    def progress(self, done: int, total: int) -> Iterator[Update]:
+        """Nothing either."""
+        yield lambda step, figures: None
+
+
+class Plain(Quiet):
+    """Says lines, and draws no bars: what is left without the library rich."""
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """One line, or several."""
+        print(text)
+
+
+def reporter() -> Quiet | Report:
+    """Where a function in a program reports: the terminal with bars where rich is installed, else plain lines."""
+    try:
+        return Report()
+    except UserError:
+        return Plain()
+
+
+def clock(seconds: float) -> str:
+    """`1:02:03`, or `2:03` below an hour.
+
+    >>> clock(123), clock(3723)
+    ('2:03', '1:02:03')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -9,7 +9,7 @@ import inspect
 import platform
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -223,3 +223,46 @@ class BatchSampler:
             first = generator.integers(self.room)
             self._epoch, self._starts = epoch, first + self.block * generator.permutation(self.windows)
         return int(self._starts[index])
+
+
+class Batches:
+    """Batches of rows of arrays, every row once per epoch, in an order that is shuffled anew each time.
+
+    Row number n of all that are handed out is a function of (seed, n) alone, so that `position` is all there is to save and restore.
+    Where ``pad_id`` is given, arrays of ids (N, T) lose the last columns in which a batch has only padding.
+
+    >>> batches = Batches((np.arange(10)[:, None], np.arange(10)), batch_size=4, seed=0)
+    >>> x, y = batches.next()                               # (B, 1), (B,)
+    >>> x.shape, bool((x[:, 0] == y).all()), batches.position, batches.per_epoch
+    ((4, 1), True, 4, 3)
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray], batch_size: int, seed: int = 0, pad_id: int | None = None) -> None:
+        lengths = [len(a) for a in arrays]
+        if len(set(lengths)) != 1 or not lengths[0]:
+            raise ValueError(f"Batches: inputs and targets need equally many rows, at least one. Received: {lengths}.")
+        if batch_size < 1:
+            raise ValueError(f"Batches: a batch has at least one row. Received: {batch_size}.")
+        self.arrays, self.rows, self.seed, self.pad_id = tuple(arrays), lengths[0], seed, pad_id
+        self.batch_size = min(batch_size, self.rows)
+        self.per_epoch = -(-self.rows // self.batch_size)  # steps after which every row was seen
+        self.position = 0
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def next(self) -> tuple[np.ndarray, ...]:
+        """The next batch, a row of each array with each row of the others."""
+        rows = np.array([self._row(self.position + place) for place in range(self.batch_size)])
+        self.position += self.batch_size
+        return tuple(self._trimmed(a[rows]) for a in self.arrays)
+
+    def _row(self, number: int) -> int:
+        epoch, place = divmod(number, self.rows)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(self.rows)
+        return int(self._order[place])
+
+    def _trimmed(self, ids: np.ndarray) -> np.ndarray:
+        if self.pad_id is None or ids.ndim != 2 or ids.dtype.kind not in "iu":
+            return ids
+        used = np.flatnonzero((ids != self.pad_id).any(axis=0))
+        return ids[:, : used[-1] + 1 if len(used) else 1]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from transformer import runs
+from transformer import pretrained, runs
 from transformer.errors import UserError
-from transformer.models import LanguageModel, LanguageModelConfig
+from transformer.models import LanguageModel
 from transformer.runs import Run
-from transformer.tokenizers import CharTokenizer
+from transformer.tokenizers import load_tokenizer
 
 
 def temperature_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
@@ -86,36 +86,82 @@ def sample(
         context = np.append(context, token)[-block:]
 
 
-def load_run(folder: str | Path) -> tuple[LanguageModel, CharTokenizer]:
+def greedy(model: Any, source: np.ndarray, start: int, end: int, length: int, pad: int = 0) -> np.ndarray:
+    """What an encoder-decoder writes for a source (B, S), taking the likeliest token each time.   -> ids (B, T), T at most ``length``
+
+    A row ends with the id ``end``; after it stands ``pad``.
+
+    >>> from transformer import EncoderDecoder, EncoderDecoderConfig
+    >>> model = EncoderDecoder(EncoderDecoderConfig(9, 9, target_length=6, layers=1, heads=1, width=8))
+    >>> greedy(model, np.array([[4, 5, 0]]), start=1, end=2, length=3).shape[0]
+    1
+    """
+    with minigrad.no_grad():
+        memory = model.encode(source)
+        written = np.full((len(source), 1), start, dtype=np.int64)  # (B, 1)
+        done = np.zeros(len(source), dtype=bool)
+        for _ in range(length):
+            logits = model.decode(written, memory).numpy()[:, -1]  # (B, T, V) -> (B, V)
+            token = np.where(done, pad, logits.argmax(axis=-1))
+            written = np.concatenate([written, token[:, None]], axis=1)  # (B, T), (B, 1) -> (B, T + 1)
+            done |= token == end
+            if done.all():
+                break
+    return written[:, 1:]
+
+
+def load_run(folder: str | Path) -> tuple[Any, Any]:
     """The model and the tokenizer of a run folder; of its newest checkpoint where training is not complete yet.
 
+    Any folder that `save_pretrained` wrote is good too. The tokenizer is None for a model that reads no ids.
     Raises `UserError` for a folder that is no run, or is damaged.
     """
-    run = Run.open(folder)
-    tokenizer = CharTokenizer.load(run.folder / runs.TOKENIZER)
+    run = Run(folder) if (Path(folder) / runs.CONFIG).is_file() else Run.open(folder)
+    if not (run.folder / runs.CONFIG).is_file():
+        inside = sorted(path.parent.name for path in run.folder.glob(f"*/{runs.CONFIG}"))
+        why = f"there are several in it, {', '.join(inside)}; name one of their folders" if inside else "its training stopped too early"
+        raise UserError(f"{run.folder} itself holds no model: {why}.")
+    model = pretrained.build(run.folder / runs.CONFIG)
     weights = run.folder / runs.MODEL
     if not weights.exists():
         steps = run.checkpoints()
         if not steps:
             raise UserError(f"{run.folder} holds no model yet: its training stopped before the first checkpoint.")
         weights = run.checkpoint(steps[-1]) / runs.MODEL
-    try:
-        model = LanguageModel(LanguageModelConfig(**run.read_json(runs.CONFIG)["model"]))
-        model.load_state_dict(runs.load(weights))
-        fits = model.config.vocab_size == tokenizer.vocab_size
-    except UserError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:  # names, shapes and sizes that do not fit
-        raise UserError(f"{weights} does not belong to {run.folder / runs.CONFIG}: one of them is damaged.") from error
-    if not fits:
+    pretrained.load_weights(model, weights)
+    sizes = {value for name, value in vars(model.config).items() if "vocab" in name}
+    if not sizes:
+        return model, None
+    tokenizer = load_tokenizer(run.folder / runs.TOKENIZER)
+    if sizes != {tokenizer.vocab_size}:
         raise UserError(f"{run.folder / runs.TOKENIZER} does not belong to the model beside it.")
     return model, tokenizer
 
 
+def answer(model: Any, tokenizer: Any, texts: list[str], length: int, batch: int = 256) -> list[str]:
+    """What an encoder-decoder writes for each text, taking the likeliest token each time."""
+    written = []
+    for first in range(0, len(texts), batch):
+        source = tokenizer.batch(texts[first : first + batch], end=True)  # (B, S)
+        written += [tokenizer.decode(row) for row in greedy(model, source, tokenizer.start, tokenizer.end, length, tokenizer.pad)]
+    return written
+
+
 def sample_run(folder: str | Path, prompt: str, tokens: int, temperature: float, seed: int) -> Iterator[str]:
-    """The prompt and what the model of a run makes of it, a piece at a time; without a prompt, from a new line on."""
+    """What the model of a run makes of a prompt, a piece at a time.
+
+    A language model goes on from it (without one, from a new line on), an encoder-decoder answers it.
+    Raises `UserError` for a model that writes nothing.
+    """
     model, tokenizer = load_run(folder)
-    ids = tokenizer.encode(prompt or tokenizer.start)
-    yield prompt
-    for token in sample(model, ids, tokens, temperature, np.random.default_rng(seed)):
-        yield tokenizer.decode([token])
+    if isinstance(model, LanguageModel):
+        ids = tokenizer.encode(prompt or tokenizer.start)
+        yield prompt
+        for token in sample(model, ids, tokens, temperature, np.random.default_rng(seed)):
+            yield tokenizer.decode([token])
+    elif hasattr(model, "decode"):
+        if not prompt:
+            raise UserError(f"{folder} holds a model that answers: give it something with --prompt.", code=2)
+        yield from answer(model, tokenizer, [prompt], min(tokens, model.longest))
+    else:
+        raise UserError(f"{folder} holds a model of the kind {type(model).__name__}, which writes no text.")

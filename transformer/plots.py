@@ -18,7 +18,7 @@ def loss_curve(
 ) -> bytes:
     """A PNG of bits per character over the steps: training and validation, with the lines to pass and their names.
 
-    `history` has a row per step with `step`, `train_loss` (nats) and `validation_bits` (None where nobody looked);
+    `history` has a row per step with `step`, `train_loss` (nats) and `validation_bits` (where somebody looked);
     `final_bits` is the figure of the whole validation text, None where it was not measured.
     """
     with extra("train"):
@@ -27,7 +27,7 @@ def loss_curve(
 
     steps = [row["step"] for row in history]
     training = [row["train_loss"] / math.log(2) for row in history]
-    looks = [(row["step"], row["validation_bits"]) for row in history if row["validation_bits"] is not None]
+    looks = [(row["step"], row["validation_bits"]) for row in history if row.get("validation_bits") is not None]
 
     figure = Figure(figsize=(9, 5.4), dpi=150, facecolor="white")
     axes = figure.add_axes((0.075, 0.115, 0.675, 0.775))

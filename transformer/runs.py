@@ -1,18 +1,17 @@
 """The run folder: what training leaves behind, and what it goes on from.
 
 Everything is written under a temporary name and renamed when it is complete, so that whatever happens while writing,
-what was there before is there still. Arrays are safetensors, the rest is JSON or CSV; nothing is ever unpickled.
+what was there before is there still. Arrays are safetensors, the rest is JSON or CSV; nothing is ever unpickled. The model in it lies
+as Hugging Face lays one out, so that the folder of a run is the folder of a model too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,11 @@ import numpy as np
 from minigrad import storage
 from minigrad.storage import UNFINISHED
 from transformer.errors import UserError, extra
+from transformer.history import History
 
-CONFIG, MODEL, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-HISTORY, CORPUS, RESULT, BASELINES, PLOT = "history.csv", "corpus.json", "result.json", "baselines.json", "loss.png"
-OPTIMISER, STATE = "optimiser.safetensors", "state.json"
+CONFIG, MODEL, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"  # a model, as Hugging Face lays it out
+TRAINING, HISTORY, DATA, RESULT = "training.json", "history.csv", "data.json", "result.json"
+OPTIMIZER, CALLBACKS, STATE = "optimizer.safetensors", "callbacks.safetensors", "state.json"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -46,17 +46,22 @@ class Run:
             run = cls(next(name for name in names if not os.path.lexists(name)))
         else:
             run = cls(folder)
-            if (run.folder / CONFIG).exists():
+            if (run.folder / TRAINING).exists():
                 raise UserError(
                     f"{run.folder} holds a run already: go on with it (--resume {run.folder}) or name another --out."
                 )
         with writing(run.folder):
             if run.folder.is_dir() and any(run.folder.iterdir()):
                 raise UserError(f"{run.folder} holds other files: name a new folder with --out.")
-            run.folder.mkdir(parents=True, exist_ok=True)
-            write(run.folder / CONFIG, b"")  # an unwritable folder is found out now, not when the training is done
-            (run.folder / CONFIG).unlink()
+        run.make()
         return run
+
+    def make(self) -> None:
+        """Make the folder, and find out now that it cannot be written, not when the training is done."""
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write(self.folder / STATE, b"")
+            (self.folder / STATE).unlink()
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -68,8 +73,8 @@ class Run:
         if not run.folder.is_dir():
             why = "it is a file, not a folder" if run.folder.exists() else "the folder does not exist"
             raise UserError(f"There is no run at {run.folder}: {why}.")
-        if not (run.folder / CONFIG).is_file():
-            raise UserError(f"{run.folder} is not the folder of a run: it has no {CONFIG}.")
+        if not (run.folder / TRAINING).is_file():
+            raise UserError(f"{run.folder} is not the folder of a run: it has no {TRAINING}.")
         return run
 
     @contextlib.contextmanager
@@ -93,22 +98,22 @@ class Run:
         finally:
             os.close(handle)
 
-    def forget_result(self) -> None:
-        """Remove what says that the run is complete, when it goes on; its newest checkpoint holds the same weights."""
-        for name in (MODEL, RESULT, PLOT):
+    def forget(self, *names: str) -> None:
+        """Remove files that say that the run is complete, when it goes on; its newest checkpoint holds the same weights."""
+        for name in names:
             (self.folder / name).unlink(missing_ok=True)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file."""
-        write(self.folder / name, _json(value))
+        write_json(self.folder / name, value)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file that holds an object."""
         return read_json(self.folder / name)
 
-    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def write_history(self, history: History) -> None:
         """Write the history, a row per step."""
-        write(self.folder / HISTORY, _csv(rows))
+        write(self.folder / HISTORY, history.to_csv())
 
     def checkpoints(self) -> list[int]:
         """The steps of the complete checkpoints, oldest first."""
@@ -120,7 +125,7 @@ class Run:
         return self.folder / f"checkpoint-{step}"
 
     def save_checkpoint(
-        self, step: int, model: Arrays, optimiser: Arrays, state: Any, history: Sequence[Mapping[str, Any]], keep: int
+        self, step: int, model: Arrays, optimizer: Arrays, callbacks: Arrays, state: Any, history: History, keep: int
     ) -> Path:
         """Save everything that going on needs; older checkpoints than the newest `keep` go once it is complete."""
         target = self.checkpoint(step)
@@ -130,8 +135,9 @@ class Run:
             unfinished.mkdir()
             try:
                 save(unfinished / MODEL, model)
-                save(unfinished / OPTIMISER, optimiser)
-                write(unfinished / HISTORY, _csv(history))
+                save(unfinished / OPTIMIZER, optimizer)
+                save(unfinished / CALLBACKS, callbacks)
+                write(unfinished / HISTORY, history.to_csv())
                 write(unfinished / STATE, _json(state))
                 unfinished.rename(target)
             except BaseException:
@@ -143,19 +149,15 @@ class Run:
                 shutil.rmtree(self.checkpoint(old), ignore_errors=True)
         return target
 
-    def load_checkpoint(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any], list]:
-        """Model, optimiser, state and history as `save_checkpoint` was given them.
+    def load_checkpoint(self, step: int) -> tuple[Arrays, Arrays, Arrays, dict[str, Any], History]:
+        """Model, optimiser, callbacks, state and history as `save_checkpoint` was given them.
 
         Raises `UserError`, naming the file, where one is missing or damaged.
         """
         folder = self.checkpoint(step)
         try:
-            return (
-                load(folder / MODEL),
-                load(folder / OPTIMISER),
-                read_json(folder / STATE),
-                read_history(folder / HISTORY),
-            )
+            arrays = [load(folder / name) for name in (MODEL, OPTIMIZER, CALLBACKS)]
+            return arrays[0], arrays[1], arrays[2], read_json(folder / STATE), read_history(folder / HISTORY)
         except UserError as error:
             raise UserError(f"{error}{self.way_round(step)}") from error
 
@@ -178,6 +180,11 @@ def write(path: Path, content: bytes) -> None:
     """Write a file, all of it or not at all."""
     with writing(path):
         storage.write(path, lambda file: file.write(content))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, all of it or not at all."""
+    write(path, _json(value))
 
 
 def save(path: Path, arrays: Arrays) -> None:
@@ -211,15 +218,6 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()  # ASCII: a file name may hold what UTF-8 cannot
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows as CSV; numbers as `repr` writes them, which reads back bit for bit, and None as nothing."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what goes wrong with reading a file into a sentence with the path and the reason."""
@@ -242,12 +240,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return value
 
 
-def read_history(path: Path) -> list[dict[str, int | float | None]]:
-    """The rows of a history, with the numbers that were written; `UserError` where it is missing or damaged."""
-
-    def number(name: str, word: str) -> int | float | None:
-        return None if word == "" else int(word) if name == "step" else float(word)
-
+def read_history(path: Path) -> History:
+    """A history, with the numbers that were written; `UserError` where it is missing or damaged."""
     with reading(path):
-        rows = csv.DictReader(io.StringIO(path.read_bytes().decode()))
-        return [{name: number(name, word) for name, word in row.items()} for row in rows]
+        return History.from_csv(path.read_bytes())

@@ -1,9 +1,9 @@
-"""Text to ids and back, one id per character."""
+"""Text to ids and back: an id per character, or per word, with signs for padding, start and end where sequences need them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,23 +74,110 @@ class CharTokenizer:
         tokenizer.decoder = decoders.Fuse()
         return tokenizer.to_str(pretty=True)
 
-    @classmethod
-    def load(cls, path: str | Path) -> CharTokenizer:
-        """The tokenizer of a `tokenizer.json` that `to_json` wrote.
 
-        Raises `UserError` for a file that is damaged or holds another kind of tokenizer.
-        """
-        try:
-            model = json.loads(Path(path).read_bytes())["model"]
-            characters = sorted(model["vocab"], key=model["vocab"].__getitem__)
-            good = model["type"] == "WordLevel" and sorted(model["vocab"].values()) == list(range(len(characters)))
-            if not good or not all(len(character) == 1 for character in characters):
-                raise ValueError
-            return cls("".join(characters))
-        except OSError as error:
-            raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged, or is not a tokenizer of single characters.") from error
+PAD, START, END, UNKNOWN = SIGNS = ("<pad>", "<s>", "</s>", "<unk>")  # ids 0, 1, 2, 3
+
+
+class Vocabulary:
+    """Ids for the tokens of sequences, characters or words, after four signs: padding 0, start 1, end 2, unknown 3.
+
+    A token that is not in the vocabulary raises `UserError`, naming it; with ``lenient`` it becomes the unknown sign.
+
+    >>> vocabulary = Vocabulary("abc")
+    >>> vocabulary.encode("cab", start=True, end=True), vocabulary.decode([6, 4, 5, 2, 0, 0])
+    ([1, 6, 4, 5, 2], 'cab')
+    >>> Vocabulary(["de", "man"], words=True).batch(["de man", "man"], end=True)
+    array([[4, 5, 2],
+           [5, 2, 0]])
+    """
+
+    pad, start, end, unknown = range(4)
+
+    def __init__(self, tokens: Iterable[str], words: bool = False, lenient: bool = False) -> None:
+        self.tokens, self.words, self.lenient = [*SIGNS, *tokens], words, lenient
+        self.ids = {token: number for number, token in enumerate(self.tokens)}
+        wrong = [token for token in self.tokens[4:] if not token or (any(map(str.isspace, token)) if words else len(token) != 1)]
+        if wrong or len(self.ids) != len(self.tokens):
+            kind = "a word without spaces" if words else "one character"
+            raise ValueError(f"Vocabulary: every token is {kind}, and stands there once. Received: {(wrong or self.tokens[4:])!r:.80}.")
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids with the signs, V."""
+        return len(self.tokens)
+
+    def split(self, text: str) -> list[str]:
+        """The tokens of a text."""
+        return text.split() if self.words else list(text)
+
+    def encode(self, text: str, start: bool = False, end: bool = False) -> list[int]:
+        """The ids of a text, with the signs of start and end where they are asked for."""
+        tokens = self.split(text)
+        if not self.lenient:
+            for place, token in enumerate(tokens):
+                if token not in self.ids:
+                    shown = repr(token) if self.words else _named(token)
+                    raise UserError(
+                        f"The {'word' if self.words else 'character'} {shown} at position {place} is not among the "
+                        f"{self.vocab_size - len(SIGNS)} that this model knows."
+                    )
+        return [self.start] * start + [self.ids.get(token, self.unknown) for token in tokens] + [self.end] * end
+
+    def batch(self, texts: Sequence[str], start: bool = False, end: bool = False) -> np.ndarray:
+        """The ids of texts (N, T), the shorter ones padded to the longest."""
+        rows = [self.encode(text, start, end) for text in texts]
+        ids = np.full((len(rows), max(map(len, rows), default=0)), self.pad, dtype=np.int64)
+        for row, encoded in zip(ids, rows):
+            row[: len(encoded)] = encoded
+        return ids
+
+    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+        """The text of ids up to the sign of the end, without the signs of padding and start."""
+        tokens = []
+        for number in ids:
+            if number == self.end:
+                break
+            if number not in (self.pad, self.start):
+                tokens.append(self.tokens[int(number)])
+        return (" " if self.words else "").join(tokens)
+
+    def to_json(self) -> str:
+        """This vocabulary as a Hugging Face `tokenizer.json`, which their library loads and gives the same ids."""
+        with extra("train"):
+            from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+
+        # An unknown token that is not in the vocabulary makes an unknown word an error there too.
+        tokenizer = Tokenizer(models.WordLevel(self.ids, unk_token=UNKNOWN if self.lenient else "[UNK]"))
+        tokenizer.add_special_tokens([AddedToken(sign, special=True, normalized=False) for sign in SIGNS])
+        if self.words:
+            tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        else:
+            tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+            tokenizer.decoder = decoders.Fuse()
+        return tokenizer.to_str(pretty=True)
+
+
+def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary:
+    """The tokenizer of a `tokenizer.json` that one of these wrote, or of the folder it lies in.
+
+    Raises `UserError` for a file that is missing, damaged, or holds another kind of tokenizer.
+    """
+    path = Path(path, "tokenizer.json") if Path(path).is_dir() else Path(path)
+    try:
+        content = json.loads(path.read_bytes())
+        vocabulary, kind = content["model"]["vocab"], content["pre_tokenizer"]["type"]
+        tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+        if content["model"]["type"] != "WordLevel" or sorted(vocabulary.values()) != list(range(len(tokens))):
+            raise ValueError
+        if tuple(tokens[: len(SIGNS)]) == SIGNS:
+            return Vocabulary(tokens[len(SIGNS) :], kind == "WhitespaceSplit", content["model"]["unk_token"] == UNKNOWN)
+        if not all(len(token) == 1 for token in tokens):
+            raise ValueError
+        return CharTokenizer("".join(tokens))
+    except OSError as error:
+        raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged, or is not a tokenizer of this program.") from error
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -1,110 +1,110 @@
-"""Training a character-level GPT: from a config to a run folder, and on from any checkpoint."""
+"""Training: `fit`, the steps it is made of, and what one can have done between them.
+
+One loop serves everybody: `fit` in a program, and every task of the command line. A checkpoint holds all that the next step
+depends on, so that a training that was stopped and goes on is the one that never stopped, bit for bit.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import os
-import platform
 import signal
 import statistics
 import threading
 import time
+import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol
 
 import numpy as np
 
 import minigrad
-from transformer import generation, plots, runs
-from transformer.baselines import baselines
-from transformer.config import TrainConfig, flag
-from transformer.console import Report, command
-from transformer.data import BatchSampler, Corpus, load_corpus
-from transformer.errors import UserError, extra
-from transformer.models import LanguageModel, LanguageModelConfig
+from minigrad import storage
+from minigrad.errors import LayerError
+from minigrad.layer import Layer, constant
+from transformer import pretrained
+from transformer.console import Quiet, Report, clock, reporter
+from transformer.data import Batches
+from transformer.errors import UserError
+from transformer.history import History, Row
 from transformer.runs import Run
-from transformer.summary import count, summary
-from transformer.tokenizers import CharTokenizer
 
-NATS = math.log(2)  # nats in a bit
+Callback = Callable[["Training"], object]
+Look = Callable[[Layer], dict[str, float]]
+
+
+class Stream(Protocol):
+    """Where batches come from: inputs, and as the last array what the model should say; `position` is all there is to save."""
+
+    position: int
+
+    def next(self) -> tuple[np.ndarray, ...]:
+        """The next batch."""
 
 
 class Diverged(UserError):
     """Numbers that are no longer finite: going on from here would be of no use."""
 
 
-class Trainer:
+class Interrupted(UserError):
+    """Ctrl-C, or a request to terminate: what was made so far is saved, where there is a folder."""
+
+
+class Training:
     """A model in training: one `advance` per step, and a state from which it goes on bit for bit."""
 
-    def __init__(self, config: TrainConfig, vocab_size: int, ids: np.ndarray) -> None:
-        self.config = config
-        self.sampler = BatchSampler(ids, config.block, config.batch, config.seed)
-        self.model = LanguageModel(
-            LanguageModelConfig(
-                vocab_size=vocab_size,
-                block_size=config.block,
-                layers=config.layers,
-                heads=config.heads,
-                width=config.width,
-                dropout=config.dropout,
-                tied=config.tied,
-            ),
-            seed=config.seed,
-        )
-        groups: tuple[list[Any], list[Any]] = ([], [])  # matrices, and what must not be pulled towards zero
-        for path, parameter in self.model.named_parameters().items():
-            groups[path.endswith(("bias", "gamma", "beta"))].append(parameter)
-        self.optimiser = minigrad.optim.AdamW(
-            [{"params": groups[0]}, {"params": groups[1], "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            weight_decay=config.weight_decay,
-            global_clipnorm=config.clip,
-        )
-        self.history: list[dict[str, Any]] = []
-        self.seconds = 0.0  # spent in steps
+    def __init__(
+        self,
+        model: Layer,
+        stream: Stream,
+        loss: Callable[[Any, Any], Any],
+        optimizer: Any,
+        schedule: Callable[[int], float] | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.model, self.stream, self.loss, self.optimizer, self.schedule = model, stream, loss, optimizer, schedule
+        self.callbacks, self.history, self.seconds = list(callbacks), History(), 0.0  # seconds spent in steps
 
     @property
     def step(self) -> int:
         """How many steps have been made."""
         return len(self.history)
 
-    def advance(self) -> dict[str, Any]:
+    @property
+    def row(self) -> Row:
+        """The numbers of the step that was made last."""
+        return self.history.rows[-1]
+
+    def stop(self, why: str) -> None:
+        """Make this step the last one: what a callback calls."""
+        self.history.stopped = why
+
+    def advance(self) -> Row:
         """Make one step of gradient descent and return its row of the history.
 
         Raises `Diverged` where the loss or the gradient is no finite number.
         """
-        began, config = time.perf_counter(), self.config
-        self.optimiser.lr = minigrad.optim.warmup_cosine(
-            self.step, config.warmup, config.steps, config.learning_rate, config.learning_rate * config.final_rate
-        )
-        inputs, targets = self.sampler.next()  # (B, T), (B, T)
-        logits = self.model(inputs, training=True)  # (B, T) -> (B, T, V)
-        loss = minigrad.cross_entropy(logits, targets)  # -> ()
-        self.optimiser.zero_grad()
+        began = time.perf_counter()
+        if self.schedule is not None:
+            self.optimizer.lr = self.schedule(self.step)
+        *inputs, targets = self.stream.next()
+        loss = self.loss(self.model(*inputs, training=True), targets)
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimiser.step()
-        norm = cast(float, self.optimiser.grad_norm)
+        self.optimizer.step()
+        norm = getattr(self.optimizer, "grad_norm", None)
         for name, value in (("loss", loss.item()), ("length of the gradient", norm)):
-            if not math.isfinite(value):
+            if value is not None and not math.isfinite(value):
                 raise Diverged(f"The {name} is {value} at step {self.step + 1}: training stops here.")
-        self.history.append(
-            {
-                "step": self.step + 1,
-                "learning_rate": self.optimiser.lr,
-                "train_loss": loss.item(),
-                "gradient_norm": norm,
-                "validation_bits": None,
-            }
-        )
+        row = {"step": self.step + 1, "learning_rate": self.optimizer.lr, "train_loss": loss.item(), "gradient_norm": norm}
+        self.history.rows.append(row)
         self.seconds += time.perf_counter() - began
-        return self.history[-1]
+        return row
 
-    def save(self, run: Run) -> None:
+    def save(self, run: Run, keep: int = 2) -> None:
         """Write a checkpoint: all that `restore` needs.
 
         Raises `Diverged` for weights that are no finite numbers: such a checkpoint would be worth nothing.
@@ -113,265 +113,322 @@ class Trainer:
         for name, array in model.items():
             if not np.isfinite(array).all():
                 raise Diverged(f"The weights {name} are not finite after step {self.step}: training stops here.")
-        optimiser = self.optimiser.state_dict()
-        arrays = {name: value for name, value in optimiser.items() if isinstance(value, np.ndarray)}
+        optimizer, numbers = _parted(self.optimizer.state_dict())
+        others = [_parted(c.state_dict()) if hasattr(c, "state_dict") else ({}, {}) for c in self.callbacks]
         state = {
             "step": self.step,
-            "windows": self.sampler.position,
-            "dropout": self.model.generator.state(),
-            "optimiser": {name: value for name, value in optimiser.items() if name not in arrays},
-            "arrays": sorted(arrays),
+            "position": self.stream.position,
+            "generators": [g.state() for g in self.model.generators()],
+            "optimizer": numbers,
+            "arrays": sorted(optimizer),
+            "callbacks": [numbers for _, numbers in others],
+            "stopped": self.history.stopped,
             "seconds": self.seconds,
         }
-        run.save_checkpoint(self.step, model, arrays, state, self.history, self.config.keep)
+        arrays = {f"{number}/{name}": array for number, (found, _) in enumerate(others) for name, array in found.items()}
+        run.save_checkpoint(self.step, model, optimizer, arrays, state, self.history, keep)
 
     def restore(self, run: Run, step: int) -> None:
         """Go back to a checkpoint.
 
         Raises `UserError`, naming the folder, for one that is damaged or belongs to another model.
         """
-        model, arrays, state, history = run.load_checkpoint(step)
+        model, optimizer, others, state, history = run.load_checkpoint(step)
         try:
             self.model.load_state_dict(model)
-            self.optimiser.load_state_dict(state["optimiser"] | arrays)
-            self.model.generator.set_state(state["dropout"])
-            self.sampler.position, self.history, self.seconds = state["windows"], history, state["seconds"]
-            if not self.step == state["step"] == step or sorted(arrays) != state["arrays"]:
+            self.optimizer.load_state_dict(state["optimizer"] | optimizer)
+            for generator, saved in zip(self.model.generators(), state["generators"], strict=True):
+                generator.set_state(saved)
+            for number, (callback, numbers) in enumerate(zip(self.callbacks, state["callbacks"], strict=True)):
+                if hasattr(callback, "load_state_dict"):
+                    own = f"{number}/"
+                    callback.load_state_dict(numbers | {k.removeprefix(own): v for k, v in others.items() if k.startswith(own)})
+            self.stream.position, self.history, self.seconds = state["position"], history, state["seconds"]
+            self.history.stopped = state["stopped"]
+            if not self.step == state["step"] == step or sorted(optimizer) != state["arrays"]:
                 raise ValueError
         except (KeyError, ValueError, TypeError) as error:  # shapes and names that do not fit are ValueErrors too
             message = f"{run.checkpoint(step)} does not belong to the model in {run.folder}."
             raise UserError(message + run.way_round(step)) from error
 
 
-def validation_bits(model: Any, ids: np.ndarray, batch: int, windows: int | None = None) -> float:
-    """Bits per character of ids (S,), every one but the first predicted once, from at least half a block before it.
+def _parted(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A state as its arrays and its other values."""
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    return arrays, {name: value for name, value in state.items() if name not in arrays}
 
-    Windows of a block overlap by half, and of each only the characters count that the one before did not have.
-    `windows` takes that many of them, evenly spaced; None takes all.
+
+# ------------------------------------------------------------------------------------------------------------ callbacks
+
+
+class _Watching:
+    """What callbacks share that wait for a better number."""
+
+    def __init__(self, monitor: str, mode: str) -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f'{type(self).__name__}: mode is "min" or "max". Received: {mode!r}.')
+        self.monitor, self.mode = monitor, mode
+        self.best = math.inf if mode == "min" else -math.inf
+
+    def better(self, training: Training, by: float = 0.0) -> bool | None:
+        """Whether the last step brought a better number; None where nobody looked."""
+        value = training.row.get(self.monitor)
+        if value is None:
+            return None
+        better = value < self.best - by if self.mode == "min" else value > self.best + by
+        self.best = value if better else self.best
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best number so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self.best = state["best"]
+
+
+class EarlyStopping(_Watching):
+    """Ends training when a number has not got better, by more than ``min_delta``, in ``patience`` looks; puts the best weights back.
+
+    >>> EarlyStopping("validation_accuracy", mode="max", patience=3).best
+    -inf
     """
-    block = min(model.config.block_size, len(ids) - 1)
-    last = len(ids) - 1 - block
-    starts = np.append(np.arange(0, last, block - block // 2), last)  # (W,)
-    new = np.diff(starts, prepend=-block)  # (W,): characters at the end of a window that no earlier one has
-    if windows is not None:
-        chosen = np.linspace(0, len(starts) - 1, min(windows, len(starts))).round().astype(int)
-        starts, new = starts[chosen], new[chosen]
-    places = np.arange(block)
-    nats, count = 0.0, 0
-    for first in range(0, len(starts), batch):
-        rows = starts[first : first + batch, None] + places  # (B, 1) + (T,) -> (B, T)
-        with minigrad.no_grad():
-            losses = minigrad.cross_entropy(model(ids[rows]), ids[rows + 1], reduction="none").numpy()  # (B, T)
-        counted = places >= block - new[first : first + batch, None]  # (T,) >= (B, 1) -> (B, T)
-        nats += float(losses[counted].sum(dtype=np.float64))
-        count += int(counted.sum())
-    return nats / count / NATS
+
+    def __init__(
+        self, monitor: str = "validation_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "min", restore_best: bool = True
+    ) -> None:
+        super().__init__(monitor, mode)
+        self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
+        self.waited, self.weights = 0, {}  # type: int, dict[str, np.ndarray]
+
+    def __call__(self, training: Training) -> None:
+        better = self.better(training, self.min_delta)
+        if better is None:
+            return
+        self.waited = 0 if better else self.waited + 1
+        if better and self.restore_best:
+            self.weights = training.model.state_dict()
+        if self.waited >= self.patience:
+            training.stop(f"{self.monitor} did not get better than {self.best:.4g} in {self.patience} looks")
+            if self.weights:
+                training.model.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How long it has waited, and the best weights."""
+        return super().state_dict() | {"waited": self.waited} | self.weights
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        super().load_state_dict(state)
+        self.waited, self.weights = state["waited"], _parted(state)[0]
 
 
-def train(config: TrainConfig, given: set[str], report: Report) -> Run:
-    """Train as a config says, or go on with the run it names, and report; `given` are the fields the reader set.
+class BestCheckpoint(_Watching):
+    """Writes the weights to a file, `.safetensors` or `.npz`, whenever a number got better; `minigrad.load(path, into=model)` reads it.
 
-    Raises `UserError`, with code 130 after Ctrl-C; what was saved last is then there to go on from.
+    >>> BestCheckpoint("best.npz").monitor
+    'validation_loss'
     """
-    with extra("train"):  # what the end of a run needs is missed at its beginning
-        import matplotlib  # noqa: F401
-        import safetensors  # noqa: F401
-        import tokenizers  # noqa: F401
-    old = Run.open(config.resume) if config.resume else None
-    if old:
-        config = _resumed_config(old, config, given)
-    with report.busy("Reading the text"):
-        corpus = load_corpus(config.text)
-    if config.text is not None:  # the run can then go on from any folder
-        config = dataclasses.replace(config, text=str(Path(config.text).resolve()))
-    tokenizer = CharTokenizer(corpus.alphabet)
-    trainer = Trainer(config, tokenizer.vocab_size, tokenizer.encode(corpus.training))
-    if len(corpus.validation) < 2:
-        raise UserError(f"The text has only {corpus.characters} characters: too few to be judged on.")
-    if old:
-        _check_corpus(old, corpus)
-        steps = old.checkpoints()
-        if not steps:
-            raise UserError(f"{old.folder} has no checkpoint to go on from: it stopped too early. Start a new run.")
-        trainer.restore(old, steps[-1])
-        if config.steps < trainer.step:
-            raise UserError(f"--steps: {config.steps} is less than the {trainer.step} steps that this run has made.")
-    planned = old.read_json(runs.CONFIG)["training"]["steps"] if old else config.steps
-    run = old or Run.create(config.out, config.preset)
+
+    def __init__(self, path: str | Path, monitor: str = "validation_loss", mode: str = "min") -> None:
+        super().__init__(monitor, mode)
+        self.path = Path(path)
+
+    def __call__(self, training: Training) -> None:
+        if self.better(training):
+            storage.save(self.path, training.model)
+
+
+# ------------------------------------------------------------------------------------------------------------------ fit
+
+
+def fit(
+    model: Layer,
+    data: Any,
+    *,
+    loss: str | Callable[[Any, Any], Any] | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 32,
+    optimizer: Any = None,
+    lr: float = 1e-3,
+    schedule: Callable[[int], float] | None = None,
+    validation_data: Any = None,
+    validate: Look | None = None,
+    validate_every: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    folder: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    keep: int = 2,
+    resume: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+) -> History:
+    """Train a model by gradient descent, and return what happened at every step.
+
+    ``data`` is ``(x, y)``, where x may be a tuple of inputs, or a stream of batches with ``next()`` and ``position``; every epoch takes
+    the rows in another order, which ``seed`` decides. ``loss`` is a function of (what the model gave, targets), or "cross_entropy",
+    "mse", "binary_cross_entropy"; by default the first for integer targets and the second for others. ``optimizer`` is AdamW at
+    ``lr`` where none is given; a ``schedule`` gives the rate of every step. It lasts ``steps`` steps or ``epochs`` epochs, by default one.
+
+    Every ``validate_every`` steps, by default once an epoch, it looks at ``validation_data`` (`validation_loss`, and
+    `validation_accuracy` for classes) or at what your function ``validate(model)`` returns, a dict of numbers. After every step it calls
+    each of ``callbacks`` with the `Training`: `EarlyStopping`, `BestCheckpoint`, or a function of yours, which may call
+    ``training.stop("why")``. With a ``folder`` it saves a checkpoint every ``checkpoint_every`` steps and at the end the model; with
+    ``resume`` it goes on from the newest one there, bit for bit as if it had never stopped. Ctrl-C ends after the step, and saves.
+
+    Raises `Diverged` where a loss is no finite number, `Interrupted` after Ctrl-C, `UserError` for a folder that cannot be used.
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(64, 2)).astype("float32")
+    >>> model = minigrad.Sequential(minigrad.Dense(8, "tanh"), minigrad.Dense(2))
+    >>> history = fit(model, (x, (x[:, 0] > x[:, 1]).astype(int)), epochs=30, lr=0.03, progress=False)
+    >>> len(history), history.last("train_loss") < 0.2
+    (60, True)
+    """
+    stream = data if hasattr(data, "next") else Batches(_flat(data), batch_size, seed)
+    if epochs is not None and steps is not None:
+        raise ValueError("fit: give steps or epochs, not both.")
+    per_epoch = getattr(stream, "per_epoch", None)
+    if steps is None:
+        if per_epoch is None:
+            raise ValueError("fit: a stream without an end needs steps=.")
+        steps = (1 if epochs is None else epochs) * per_epoch
+    _ensure_built(model, stream)
+    loss = loss_function(loss, stream)
+    if validation_data is not None and validate is None:
+        validate = evaluation(_flat(validation_data), loss, batch_size)
+    optimizer = optimizer or minigrad.optim.AdamW(model.parameters(), lr=lr)
+    training = Training(model, stream, loss, optimizer, schedule, callbacks)
+    report = reporter() if progress else Quiet()
+    every = validate_every or min(per_epoch or steps, steps)
+    if folder is None:
+        run_steps(training, steps, look=validate, look_every=every, report=report)
+        return training.history
+    run = Run(folder)
+    if not resume and run.folder.is_dir() and any(run.folder.iterdir()):
+        raise UserError(f"fit: {folder} holds files already: resume=True goes on with the training there, or name another folder.")
+    run.make()
     with run.alone():
-        run.write_json(runs.CONFIG, {"model": dataclasses.asdict(trainer.model.config), "training": config.saved()})
-        run.write_json(runs.CORPUS, corpus.record())
-        runs.write(run.folder / runs.TOKENIZER, tokenizer.to_json().encode())
-
-        if trainer.step < config.steps:
-            run.forget_result()
-
-        try:
-            report.say(summary(trainer.model))
-            _introduce(corpus, trainer, planned, run, report)
-            with report.busy("Fitting n-grams and compressing: the lines to pass"):
-                lines = _lines_to_pass(corpus, run)
-            held_out = tokenizer.encode(corpus.validation)
-            _steps(trainer, tokenizer, held_out, run, report)
-            _finish(trainer, corpus, held_out, lines, run, report)
-        except Diverged as error:
-            steps = run.checkpoints()
-            last = f"The last good checkpoint is {run.checkpoint(steps[-1])}." if steps else "No checkpoint was made yet."
-            raise UserError(f"{error} {last} A new run with a smaller {flag('learning_rate')} often helps.") from error
-        except (UserError, KeyboardInterrupt) as error:
-            way = f"Go on with: {command('train', '--resume', run.folder)}"
-            code = error.code if isinstance(error, UserError) else 130
-            way = way if run.checkpoints() else "No checkpoint was made yet."
-            raise UserError(f"{str(error) or 'Stopped.'} {way}", code) from error
-    return run
+        if run.checkpoints():
+            training.restore(run, run.checkpoints()[-1])
+        run_steps(training, steps, run=run, look=validate, look_every=every, checkpoint_every=checkpoint_every or every, keep=keep,
+                  report=report)  # fmt: skip
+        pretrained.save_pretrained(model, run.folder)
+    return training.history
 
 
-def _resumed_config(run: Run, config: TrainConfig, given: set[str]) -> TrainConfig:
-    """The config of a run to go on with, and what the reader changes of it."""
-    saved = run.read_json(runs.CONFIG).get("training")
-    fields = {f.name: f for f in dataclasses.fields(TrainConfig)}
-    if not isinstance(saved, dict) or not saved.keys() <= fields.keys():
-        raise UserError(f"{run.folder / runs.CONFIG} is damaged, or is not a file of this program.")
-    for name in sorted(given - {"resume"}):
-        if not fields[name].metadata.get("resumable") and getattr(config, name) != saved.get(name):
-            raise UserError(f"{flag(name)} cannot change when a run goes on: it is {saved.get(name)} there.", code=2)
-    return TrainConfig(**saved | {name: getattr(config, name) for name in given})
+def _flat(data: Any) -> tuple[np.ndarray, ...]:
+    """(x, y) or ((x1, x2), y) as a flat tuple of arrays."""
+    if not isinstance(data, list | tuple) or len(data) < 2:
+        raise TypeError("fit: data is (x, y), where x may be a tuple of inputs, or a stream of batches with next().")
+    *inputs, targets = data
+    inputs = [each for x in inputs for each in (x if isinstance(x, tuple) else (x,))]
+    return tuple(constant(a) for a in (*inputs, targets))
 
 
-def _check_corpus(run: Run, corpus: Corpus) -> None:
-    record = run.read_json(runs.CORPUS)
-    if record.get("sha256") != corpus.fingerprint:
-        other = "" if record.get("python") == platform.python_version() else f" under Python {record.get('python')}"
-        raise UserError(
-            f"The text is not the one that {run.folder} learned{other}: its fingerprint differs. "
-            "Go on with the same text (--text) and the same Python."
-        )
+def _ensure_built(model: Layer, stream: Stream) -> None:
+    """Call a model once whose weights depend on the shape of its input, so that there is something to optimise."""
+    try:
+        model.parameters()
+    except LayerError:
+        position = stream.position
+        *inputs, _ = stream.next()
+        stream.position = position
+        with minigrad.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # this once, statistics that no batch has updated are no mistake
+            model(*inputs)
 
 
-def _introduce(corpus: Corpus, trainer: Trainer, planned: int, run: Run, report: Report) -> None:
-    config = trainer.config
-    report.say(
-        f"Text: {corpus.name}, {corpus.characters:,} characters ({len(corpus.alphabet)} different) in "
-        f"{corpus.documents:,} document{'s' * (corpus.documents != 1)}; {len(corpus.validation):,} characters are for validation."
-    )
-    report.say(
-        f"Training: {config.steps:,} steps of {config.batch} windows of {config.block} characters, "
-        f"seed {config.seed}, run folder {run.folder}."
-    )
-    if trainer.step:
-        report.say(f"Going on after step {trainer.step:,}.")
-        if planned != config.steps:
-            report.say(
-                f"It was planned for {planned:,} steps. With {flag('steps')} {config.steps:,} the learning rate takes another "
-                "way down, so the result is not the planned run's."
-            )
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "cross_entropy": minigrad.cross_entropy,
+    "mse": minigrad.mse_loss,
+    "binary_cross_entropy": minigrad.binary_cross_entropy_with_logits,
+}
 
 
-def _lines_to_pass(corpus: Corpus, run: Run) -> dict[str, float]:
-    """The baselines of a corpus: counted once per run folder, for they depend on nothing else."""
-    if (run.folder / runs.BASELINES).exists():
-        known = run.read_json(runs.BASELINES)
-        if known.get("sha256") == corpus.fingerprint:
-            lines: dict[str, float] = known["bits_per_character"]
-            return lines
-    lines = baselines(corpus)
-    run.write_json(runs.BASELINES, {"sha256": corpus.fingerprint, "bits_per_character": lines})
-    return lines
+def loss_function(loss: str | Callable[[Any, Any], Any] | None, stream: Stream) -> Callable[[Any, Any], Any]:
+    """The loss of a name, a function as it is, and for None what the kind of the targets suggests."""
+    if callable(loss):
+        return loss
+    if loss is None:
+        position = stream.position
+        kind = stream.next()[-1].dtype.kind
+        stream.position = position
+        loss = "mse" if kind == "f" else "cross_entropy"
+    if loss not in LOSSES:
+        raise ValueError(f"fit: loss is a function or one of {', '.join(LOSSES)}. Received: {loss!r}.")
+    return LOSSES[loss]
 
 
-def _steps(trainer: Trainer, tokenizer: CharTokenizer, held_out: np.ndarray, run: Run, report: Report) -> None:
-    """All steps that are left, with looks at validation text, samples and checkpoints on the way."""
-    config = trainer.config
-    tokens = config.batch * config.block
-    recent: deque[float] = deque(maxlen=20)  # seconds; their median forgets the step that compiled the kernels
-    with report.progress(trainer.step, config.steps) as update, _signals() as signals:
-        while trainer.step < config.steps:
-            before = trainer.seconds
-            row = trainer.advance()
-            step, last = trainer.step, trainer.step == config.steps
-            recent.append(trainer.seconds - before)
-            seconds = statistics.median(recent)
-            update(step, row["train_loss"] / NATS, tokens / seconds)
-            if step % config.validate_every == 0 or last:
-                row["validation_bits"] = validation_bits(
-                    trainer.model, held_out, config.batch, config.validation_windows
-                )
-                training = statistics.fmean(r["train_loss"] for r in trainer.history[-config.validate_every :]) / NATS
-                report.say(
-                    f"step {step:>{len(str(config.steps))}}/{config.steps}  bits per character: "
-                    f"training {training:.3f}  validation {row['validation_bits']:.3f}  "
-                    f"{tokens / seconds:,.0f} tokens/s  {_clock((config.steps - step) * seconds)} left"
-                )
-            if step % config.sample_every == 0 and not last:
-                report.quote(_sample(trainer, tokenizer))
-            if step % config.checkpoint_every == 0 or last or signals:
-                trainer.save(run)
-                run.write_history(trainer.history)
-            if signals and not last:
-                raise UserError(f"Stopped after step {step}.", code=128 + signals[0])
+def evaluation(arrays: tuple[np.ndarray, ...], loss: Callable[[Any, Any], Any], batch_size: int) -> Look:
+    """A look at data that nobody trains on: `validation_loss`, and `validation_accuracy` where there is one class per row."""
+    classes = arrays[-1].ndim == 1 and arrays[-1].dtype.kind in "iu"
+
+    def look(model: Layer) -> dict[str, float]:
+        total, right, rows = 0.0, 0, len(arrays[-1])
+        for first in range(0, rows, batch_size):
+            *inputs, targets = (a[first : first + batch_size] for a in arrays)
+            with minigrad.no_grad():
+                out = model(*inputs)
+                total += loss(out, targets).item() * len(targets)
+            right += int((constant(out).argmax(-1) == targets).sum()) if classes else 0
+        return {"validation_loss": total / rows} | ({"validation_accuracy": right / rows} if classes else {})
+
+    return look
 
 
-def _sample(trainer: Trainer, tokenizer: CharTokenizer) -> str:
-    """What the model writes now, from the beginning of a line; its random numbers depend on seed and step alone."""
-    config, generator = trainer.config, np.random.default_rng((trainer.config.seed, trainer.step))
-    start = tokenizer.encode(tokenizer.start)
-    return tokenizer.decode(generation.sample(trainer.model, start, config.sample_tokens, 0.8, generator)).strip("\n")
-
-
-def _finish(
-    trainer: Trainer, corpus: Corpus, held_out: np.ndarray, lines: dict[str, float], run: Run, report: Report
+def run_steps(
+    training: Training,
+    steps: int,
+    *,
+    run: Run | None = None,
+    look: Look | None = None,
+    look_every: int = 100,
+    checkpoint_every: int = 100,
+    keep: int = 2,
+    report: Report | Quiet,
+    line: Callable[[Training], str] | None = None,
+    units: tuple[float, str] = (1, "steps"),
 ) -> None:
-    """Judge the model on the whole validation text, save it, and say how to use it."""
-    config = trainer.config
-    with report.busy("Judging the model on the whole validation text"):
-        bits = validation_bits(trainer.model, held_out, config.batch)
-    speed = trainer.step * config.batch * config.block / trainer.seconds
-    runs.save(run.folder / runs.MODEL, trainer.model.state_dict())
-    run.write_history(trainer.history)
-    run.write_json(
-        runs.RESULT,
-        {
-            "steps": trainer.step,
-            "validation_bits_per_character": bits,
-            "baselines": lines,
-            "learnable_parameters": count(trainer.model.parameters()),
-            "non_learnable_parameters": count(trainer.model.buffers()),
-            "seconds_in_steps": round(trainer.seconds, 2),
-            "tokens_per_second": round(speed),
-            "threads": minigrad.settings.threads(),
-            "kernels": minigrad.settings.kernels(),
-            "corpus_sha256": corpus.fingerprint,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
-    )
-    runs.write(run.folder / runs.PLOT, plots.loss_curve(trainer.history, lines, bits, f"Learning: {corpus.name}"))
+    """All steps that are left, with looks, callbacks and checkpoints on the way.
 
-    report.say(f"{trainer.step:,} steps took {_clock(trainer.seconds)}, at {speed:,.0f} tokens per second.")
-    _compare(bits, lines, report)
-    report.say(f"Saved in {run.folder}: the model, its history and its loss curve ({runs.PLOT}).")
-    report.say("Write text with it:")
-    report.say(f"  {command('sample', run.folder, '--prompt', 'The ', '--temperature', '0.8', '--tokens', '400')}")
-
-
-def _compare(bits: float, lines: dict[str, float], report: Report) -> None:
-    """The model among the lines to pass, and how far it is from the next one."""
-    standing = sorted([*lines.items(), ("this model", bits)], key=lambda entry: -entry[1])
-    report.table(("predicted by", "bits per character"), [(n, f"{b:.3f}") for n, b in standing], bold="this model")
-    place = standing.index(("this model", bits))
-    if place > 0:
-        name, passed = standing[place - 1]
-        report.say(f"This model needs {passed - bits:.3f} bits per character less than {name}.")
-    if place < len(lines):
-        name, ahead = standing[place + 1]
-        report.say(f"The next line to pass is {name}, {bits - ahead:.3f} bits away.")
+    ``line`` says what a look found, ``units`` how much a step is worth, as (768, "tokens").
+    """
+    recent: deque[float] = deque(maxlen=20)  # seconds; their median forgets the step that compiled the kernels
+    amount, name = units
+    with report.progress(training.step, steps) as update, _signals() as signals:
+        while training.step < steps and training.history.stopped is None:
+            before = training.seconds
+            row = training.advance()
+            step, last = training.step, training.step == steps
+            recent.append(training.seconds - before)
+            seconds = statistics.median(recent)
+            speed = f"{amount / seconds:,.0f}" if amount / seconds >= 10 else f"{amount / seconds:.1f}"
+            update(step, f"loss {row['train_loss']:.3f} · {speed} {name}/s ·")
+            if step % look_every == 0 or last:
+                if look is not None:
+                    row.update(look(training.model))
+                said = line(training) if line else _line(training, look_every)
+                report.say(f"step {step:>{len(str(steps))}}/{steps}  {said}  {speed} {name}/s  {clock((steps - step) * seconds)} left")
+            for callback in training.callbacks:
+                callback(training)
+            last = last or training.history.stopped is not None
+            if run is not None and (step % checkpoint_every == 0 or last or signals):
+                training.save(run, keep)
+                run.write_history(training.history)
+            if signals and not last:
+                raise Interrupted(f"Stopped after step {step}.", code=128 + signals[0])
+        if training.history.stopped is not None:
+            report.say(f"Training ended after step {training.step}: {training.history.stopped}.")
 
 
-def _clock(seconds: float) -> str:
-    """`1:02:03`, or `2:03` below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _line(training: Training, every: int) -> str:
+    """The training loss since the last look, and what this look found."""
+    loss = statistics.fmean(row["train_loss"] for row in training.history.rows[-every:])
+    found = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in list(training.row.items())[4:]]
+    return "  ".join([f"loss {loss:.4f}", *found])
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from transformer import runs
 from transformer.__main__ import main
-from transformer.config import PRESETS, SampleConfig, TrainConfig, flag, parse, preset
+from transformer.config import PRESETS, SampleConfig, TextConfig, flag, parse, preset
 from transformer.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -35,25 +35,25 @@ def test_every_field_is_an_option_with_help(capsys):
         main(["train", "--help"])
     assert left.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
-    for field in dataclasses.fields(TrainConfig):
+    for field in dataclasses.fields(TextConfig):
         assert flag(field.name) in shown
         assert field.metadata["help"] in shown
 
 
 def test_every_preset_is_a_valid_config():
     for name in PRESETS:
-        config, given = parse(TrainConfig, "train", ["--preset", name])
-        assert dataclasses.asdict(config) == preset(TrainConfig, name)
+        config, given = parse(TextConfig, "train", ["--preset", name])
+        assert dataclasses.asdict(config) == preset(TextConfig, name)
         assert given == {"preset"}
-    sizes = [preset(TrainConfig, name) for name in PRESETS]
+    sizes = [preset(TextConfig, name) for name in PRESETS]
     assert all(one["width"] < other["width"] and one["steps"] < other["steps"] for one, other in zip(sizes, sizes[1:]))
 
 
 def test_options_go_over_presets_and_spellings_are_equal():
     words = ["--preset", "tiny", "--learning_rate=0.5", "--tied", "false", "--width", "48"]
-    config, given = parse(TrainConfig, "train", words)
+    config, given = parse(TextConfig, "train", words)
     assert (config.learning_rate, config.tied, config.width) == (0.5, False, 48)
-    assert config.layers == preset(TrainConfig, "tiny")["layers"]
+    assert config.layers == preset(TextConfig, "tiny")["layers"]
     assert given == {"preset", "learning_rate", "tied", "width"}
 
 
@@ -136,11 +136,11 @@ def test_training_says_what_it_does(tmp_path, capsys):
 
 def test_the_run_folder_is_complete(run):
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "model.safetensors", "tokenizer.json", "history.csv", "corpus.json", "baselines.json",
+        "config.json", "model.safetensors", "tokenizer.json", "training.json", "history.csv", "data.json", "baselines.json",
         "result.json", "loss.png", "checkpoint-4", "checkpoint-6",
     }  # fmt: skip
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
-    assert len(runs.read_json(run / "corpus.json")["sha256"]) == 64
+    assert len(runs.read_json(run / "data.json")["sha256"]) == 64
     result = runs.read_json(run / "result.json")
     assert result["non_learnable_parameters"] == 0 and result["learnable_parameters"] > 100
     assert len(result["baselines"]) == 9

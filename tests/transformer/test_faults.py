@@ -12,6 +12,7 @@ from minigrad import storage
 from transformer import runs
 from transformer.__main__ import main
 from transformer.errors import UserError
+from transformer.history import History
 from transformer.runs import Run
 
 TEXT = "To be, or not to be, that is the question.\n" * 30
@@ -70,11 +71,11 @@ def failing_write(monkeypatch):
     return arrange
 
 
-# 1 the probe, 2-5 what is known at the start, 6-9 and 11-14 and 16-19 checkpoints, each with the history after it
+# 1 the probe, 2-6 what is known at the start, 7-11 and 13-17 and 19-23 checkpoints, each with the history after it, then the end
 @pytest.mark.parametrize(
     ("number", "complete"),
-    [(1, []), (3, []), (6, []), (9, []), (10, [2]), (11, [2]), (13, [2]), (15, [2, 4]), (18, [2, 4]), (21, [4, 6]),
-     (22, [4, 6]), (23, [4, 6]), (24, [4, 6])],
+    [(1, []), (3, []), (6, []), (7, []), (11, []), (12, [2]), (13, [2]), (16, [2]), (18, [2, 4]), (22, [2, 4]), (24, [4, 6]),
+     (25, [4, 6]), (26, [4, 6]), (27, [4, 6]), (28, [4, 6]), (29, [4, 6])],
 )  # fmt: skip
 def test_a_full_disk_loses_no_checkpoint(
     tmp_path, text, finished, monkeypatch, failing_write, capsys, number, complete
@@ -100,12 +101,12 @@ def test_the_operating_system_itself_refuses(tmp_path):
     resource = pytest.importorskip("resource")
     run = Run(tmp_path)
     small, large = {"w": np.ones(10, np.float32)}, {"w": np.ones(100_000, np.float32)}
-    run.save_checkpoint(1, small, small, {}, [{"step": 1}], keep=1)
+    run.save_checkpoint(1, small, small, {}, {}, History([{"step": 1}]), keep=1)
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, usual[1]))
     try:
         with pytest.raises(UserError, match=r"model\.safetensors cannot be written: File too large"):
-            run.save_checkpoint(2, large, small, {}, [{"step": 1}], keep=1)
+            run.save_checkpoint(2, large, small, {}, {}, History([{"step": 1}]), keep=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert run.checkpoints() == [1] and (run.load_checkpoint(1)[0]["w"] == 1).all()
@@ -118,7 +119,7 @@ def test_what_was_killed_while_writing_is_not_taken_for_a_checkpoint(run):
     (unfinished / runs.MODEL).write_bytes(b"half")
     assert run.checkpoints() == [4, 6]
     arrays = {"w": np.ones(3)}
-    run.save_checkpoint(9, arrays, arrays, {}, [], keep=2)
+    run.save_checkpoint(9, arrays, arrays, {}, {}, History(), keep=2)
     assert run.checkpoints() == [6, 9] and (run.load_checkpoint(9)[0]["w"] == 1).all()
 
 
@@ -166,16 +167,16 @@ def test_a_folder_with_other_files_or_another_run(tmp_path, text, run, capsys):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the reference kernels say what the numbers did
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, text, capsys, monkeypatch):
-    from transformer.training import Trainer
+    from transformer.training import Training
 
-    usual = Trainer.advance
+    usual = Training.advance
 
     def blow_up(trainer):
         if trainer.step == 4:
             trainer.model.positions.position_embeddings.assign(np.full((8, 8), np.nan))
         return usual(trainer)
 
-    monkeypatch.setattr(Trainer, "advance", blow_up)
+    monkeypatch.setattr(Training, "advance", blow_up)
     assert train(text, tmp_path / "run") == 1
     said = sentence(capsys)
     assert "The loss is nan at step 5" in said and "checkpoint-4" in said and "--learning-rate" in said
@@ -205,7 +206,7 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["missing", "cut", "empty", "noise"])
-@pytest.mark.parametrize("name", [runs.MODEL, runs.OPTIMISER, runs.STATE, runs.HISTORY])
+@pytest.mark.parametrize("name", [runs.MODEL, runs.OPTIMIZER, runs.STATE, runs.HISTORY])
 def test_a_damaged_checkpoint_is_named_with_the_way_round_it(run, capsys, name, how):
     damage(run.checkpoint(6) / name, how)
     assert main(["train", "--resume", str(run.folder)]) == 1
@@ -227,8 +228,8 @@ def test_a_damaged_run_cannot_be_sampled_from(run, capsys, name, how):
     assert str(run.folder) in sentence(capsys)
 
 
-@pytest.mark.parametrize("name", [runs.CONFIG, runs.CORPUS])
-@pytest.mark.parametrize("content", ["{}", "[]", '{"model": {"type": "other"}, "training": {"width": "wide"}}'])
+@pytest.mark.parametrize("name", [runs.TRAINING, runs.DATA])
+@pytest.mark.parametrize("content", ["{}", "[]", '{"model": "other", "width": "wide"}', '{"task": "text", "width": "wide"}'])
 def test_a_foreign_folder_is_refused(run, capsys, name, content):
     (run.folder / name).write_text(content)
     assert main(["train", "--resume", str(run.folder)]) in (1, 2)
@@ -236,9 +237,8 @@ def test_a_foreign_folder_is_refused(run, capsys, name, content):
 
 
 def test_a_model_of_another_size_is_refused(run, capsys):
-    config = run.read_json(runs.CONFIG)
-    config["model"]["width"] = config["training"]["width"] = 16
-    (run.folder / runs.CONFIG).write_text(json.dumps(config))
+    for name in (runs.CONFIG, runs.TRAINING):
+        (run.folder / name).write_text(json.dumps(run.read_json(name) | {"width": 16}))
     assert main(["sample", str(run.folder)]) == 1
     assert "does not belong" in sentence(capsys)
     assert main(["train", "--resume", str(run.folder)]) == 1

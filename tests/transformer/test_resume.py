@@ -48,7 +48,7 @@ def stop_after(monkeypatch):
 
 
 def contents(folder):
-    return {name: (folder / name).read_bytes() for name in (runs.MODEL, runs.HISTORY, runs.TOKENIZER, runs.CORPUS)}
+    return {name: (folder / name).read_bytes() for name in (runs.MODEL, runs.HISTORY, runs.TOKENIZER, runs.DATA)}
 
 
 @pytest.mark.parametrize("stop", [10, 8, 1, 19])
@@ -66,14 +66,14 @@ def test_twenty_steps_are_ten_and_ten(tmp_path, text, monkeypatch, stop_after, c
     last = [
         Run(folder).load_checkpoint(20) for folder in (tmp_path / "halved", tmp_path / "straight")
     ]  # moments, generators, data position too
-    for one, other in zip(last[0][:2], last[1][:2]):
+    for one, other in zip(last[0][:3], last[1][:3]):
         assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
-    assert last[0][2] | {"seconds": 0} == last[1][2] | {"seconds": 0}
+    assert last[0][3] | {"seconds": 0} == last[1][3] | {"seconds": 0}
 
 
 def test_the_history_has_a_row_per_step_and_looks_where_they_were_asked_for(tmp_path, text):
     assert train(text, tmp_path / "run") == 0
-    rows = runs.read_history(tmp_path / "run" / runs.HISTORY)
+    rows = runs.read_history(tmp_path / "run" / runs.HISTORY).rows
     assert [row["step"] for row in rows] == list(range(1, 21))
     assert [row["step"] for row in rows if row["validation_bits"] is not None] == [4, 8, 12, 16, 20]
     assert rows[0]["learning_rate"] < rows[3]["learning_rate"] > rows[-1]["learning_rate"]
@@ -103,7 +103,7 @@ def test_going_on_for_longer(tmp_path, text):
     assert train(text, tmp_path / "run") == 0
     assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "25"]) == 0
     assert len(runs.read_history(tmp_path / "run" / runs.HISTORY)) == 25
-    assert Run(tmp_path / "run").read_json(runs.CONFIG)["training"]["steps"] == 25
+    assert Run(tmp_path / "run").read_json(runs.TRAINING)["steps"] == 25
 
 
 def test_a_finished_run_gives_its_report_again(tmp_path, text, capsys):
@@ -132,7 +132,7 @@ def test_another_text_is_refused(tmp_path, text, capsys):
     assert train(text, tmp_path / "run") == 0
     text.write_text(TEXT.replace("beer", "milk"))
     assert main(["train", "--resume", str(tmp_path / "run")]) == 1
-    assert "not the one" in capsys.readouterr().err
+    assert "not those" in capsys.readouterr().err
 
 
 def test_the_text_may_have_moved(tmp_path, text):
@@ -153,7 +153,7 @@ def test_a_finished_run_that_goes_on_and_stops_is_sampled_from_where_it_stopped(
     assert train(text, folder, "--steps", "4") == 0
     stop_after(9)
     assert main(["train", "--resume", str(folder), "--steps", "30"]) == 130
-    assert not (folder / runs.RESULT).exists() and not (folder / runs.PLOT).exists()
+    assert not (folder / runs.RESULT).exists() and not (folder / "loss.png").exists()
     model, _ = load_run(folder)
     newest, *_ = Run(folder).load_checkpoint(9)
     assert all(np.array_equal(array, newest[name]) for name, array in model.state_dict().items())

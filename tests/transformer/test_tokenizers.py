@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer.errors import UserError
-from transformer.tokenizers import CharTokenizer
+from transformer.tokenizers import CharTokenizer, load_tokenizer
 
 ALPHABET = "\n\t\r ab\"\\é😀\u2028cД▁#"
 
@@ -39,7 +39,7 @@ def test_hugging_face_loads_the_file_and_gives_the_same_ids(tmp_path):
 def test_the_file_gives_the_same_tokenizer_back(tmp_path):
     path = tmp_path / "tokenizer.json"
     path.write_text(CharTokenizer(ALPHABET).to_json(), encoding="utf-8")
-    assert CharTokenizer.load(path).alphabet == ALPHABET
+    assert load_tokenizer(path).alphabet == ALPHABET
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path, content):
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
     with pytest.raises(UserError, match=r"tokenizer\.json is damaged"):
-        CharTokenizer.load(path)
+        load_tokenizer(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"tokenizer\.json cannot be read: No such file"):
-        CharTokenizer.load(tmp_path / "tokenizer.json")
+        load_tokenizer(tmp_path / "tokenizer.json")
 
 
 @pytest.mark.parametrize("alphabet", ["", "aba"])

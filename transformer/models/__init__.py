@@ -10,3 +10,10 @@ from .config import (
 )
 from .encoder_decoder import EncoderDecoder
 from .stacks import Decoder, Encoder, LanguageModel
+
+MODELS = {  # by the name that a config.json gives: the model, and what it is built from
+    "LanguageModel": (LanguageModel, LanguageModelConfig),
+    "Encoder": (Encoder, EncoderConfig),
+    "Decoder": (Decoder, DecoderConfig),
+    "EncoderDecoder": (EncoderDecoder, EncoderDecoderConfig),
+}

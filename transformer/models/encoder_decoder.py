@@ -49,6 +49,11 @@ class EncoderDecoder(mg.Layer):
             target, memory=encoded, memory_mask=mask, return_attention_scores=return_attention_scores, training=training
         )
 
+    @property
+    def longest(self):
+        """How many tokens it can write."""
+        return self.config.target_length
+
     def example(self):
         """Inputs that the model takes, for the parameter table."""
         return tuple(np.ones((1, n), np.int64) for n in (self.config.source_length, self.config.target_length))

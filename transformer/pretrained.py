@@ -1,0 +1,77 @@
+"""Models in folders, in the layout of Hugging Face: `config.json`, `model.safetensors`, `tokenizer.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from minigrad.layer import Layer
+from transformer import runs
+from transformer.errors import UserError
+from transformer.models import MODELS
+
+
+def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None) -> None:
+    """Write a model into a folder: its weights, its config where it has one, and the tokenizer it was trained with.
+
+    A model of this package can be built again from that, by `from_pretrained`; of another only the weights are kept.
+    """
+    folder = Path(folder)
+    with runs.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if type(model).__name__ in MODELS:
+        save_config(model, folder)
+    if tokenizer is not None:
+        runs.write(folder / runs.TOKENIZER, tokenizer.to_json().encode())
+    runs.save(folder / runs.MODEL, model.state_dict())
+
+
+def save_config(model: Any, folder: Path) -> None:
+    """Write what a model can be built from again."""
+    runs.write_json(
+        folder / runs.CONFIG,
+        {"architectures": [type(model).__name__], "model_type": "minigrad", **dataclasses.asdict(model.config)},
+    )
+
+
+def from_pretrained(folder: str | Path) -> Layer:
+    """The model of a folder that `save_pretrained` wrote, or of a run.
+
+    Raises `UserError`, one sentence with the file, where one is missing, damaged, of an unknown architecture, or where the weights
+    are those of another config.
+
+    >>> import tempfile
+    >>> from transformer import Encoder, EncoderConfig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_pretrained(Encoder(EncoderConfig(vocab_size=9, width=8, heads=2, layers=1)), folder)
+    ...     from_pretrained(folder).config.vocab_size
+    9
+    """
+    folder = Path(folder)
+    model = build(folder / runs.CONFIG)
+    load_weights(model, folder / runs.MODEL)
+    return model
+
+
+def build(path: Path) -> Any:
+    """The model that a `config.json` describes, with new weights."""
+    config = runs.read_json(path)
+    (name, *_) = config.get("architectures") or [None]
+    if name not in MODELS:
+        raise UserError(f"{path} describes a model of the architecture {name!r}; there are {', '.join(MODELS)}.")
+    model_class, config_class = MODELS[name]
+    fields = {key: value for key, value in config.items() if key not in ("architectures", "model_type")}
+    try:
+        return model_class(config_class(**fields))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged, or of another version: {error}") from error
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Take a model's weights from a file."""
+    arrays = runs.load(path)
+    try:
+        model.load_state_dict(arrays)
+    except (KeyError, TypeError, ValueError) as error:  # names and shapes that do not fit
+        raise UserError(f"{path} does not belong to the {runs.CONFIG} beside it: {error}") from error
