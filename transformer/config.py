@@ -130,7 +130,7 @@ class SampleConfig:
         check(self)
 
 
-def preset(config: type, name: str) -> dict[str, Any]:
+def preset(config: Any, name: str) -> dict[str, Any]:
     """The fields' values in a preset, or in a task that has values of its own.
 
     >>> preset(TextConfig, "tiny")["layers"], preset(TextConfig, "small")["layers"]
@@ -166,7 +166,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f", did you mean {found[0]}?" if found else ""
 
 
-def parse(config: type, command: str, words: Sequence[str]) -> tuple[Any, set[str]]:
+def parse(config: Any, command: str, words: Sequence[str]) -> tuple[Any, set[str]]:
     """A command's config from its words, and the names of the fields that were given.
 
     `--help` prints the options and leaves; a mistake raises `UserError` with code 2.
@@ -175,8 +175,8 @@ def parse(config: type, command: str, words: Sequence[str]) -> tuple[Any, set[st
     given = _only_given(parser, words)
     if not getattr(config, "variants", ()):
         return config(**given), set(given)
-    default = next(f.default for f in dataclasses.fields(config) if f.name == config.chosen_by)
-    return config(**preset(config, given.get(config.chosen_by, default)) | given), set(given)
+    name = given.get(config.chosen_by) or next(f.default for f in dataclasses.fields(config) if f.name == config.chosen_by)
+    return config(**preset(config, name) | given), set(given)
 
 
 def _only_given(parser: _Parser, words: Sequence[str]) -> dict[str, Any]:

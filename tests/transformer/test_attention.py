@@ -130,8 +130,10 @@ def test_a_mask_per_batch_entry_is_never_taken_for_one_per_head():
 
 
 @pytest.mark.parametrize("mask, words", [
-    (np.ones((T, S)), "boolean"), (everywhere(S, T), r"MultiHeadAttention: attention_mask needs the axes \(T, S\) = \(3, 4\) or .*\(4, 3\)"),
-    (everywhere(B + 1, T, S), "needs the axes"), (everywhere(1, 1, 1, T, S), r"needs the axes .*\(B, h, T, S\) = \(2, 3, 3, 4\)"), (np.ones((T, S), int), "boolean"),
+    (np.ones((T, S)), "boolean"),
+    (everywhere(S, T), r"MultiHeadAttention: attention_mask needs the axes \(T, S\) = \(3, 4\) or .*\(4, 3\)"),
+    (everywhere(B + 1, T, S), "needs the axes"),
+    (everywhere(1, 1, 1, T, S), r"needs the axes .*\(B, h, T, S\) = \(2, 3, 3, 4\)"), (np.ones((T, S), int), "boolean"),
 ])  # fmt: skip
 def test_masks_that_do_not_fit_raise(layer, inputs, mask, words):
     with pytest.raises(MinigradError, match=words):

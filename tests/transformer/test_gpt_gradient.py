@@ -20,7 +20,8 @@ variants = pytest.mark.parametrize("tied, activation, dropout", [
 def gpt(tied=True, activation="gelu_tanh", dropout=0.0, dtype="float64"):
     """A model whose weights are so large that every part of it matters."""
     with mg.use_default_dtype(dtype):
-        model = LanguageModel(LanguageModelConfig(V, L, tied, layers=2, heads=h, width=E, feed_forward=F, dropout=dropout, activation=activation))
+        config = LanguageModelConfig(V, L, tied, layers=2, heads=h, width=E, feed_forward=F, dropout=dropout, activation=activation)
+        model = LanguageModel(config)
     rng = np.random.default_rng(22)
     for p in model.parameters():
         p.assign(p.numpy() + 0.4 * rng.standard_normal(p.shape))
