@@ -46,11 +46,6 @@ class TrainConfig:
     )
     seed: int = option(1, "what all random numbers start from", at_least=0)
 
-    layers: int = option(4, "blocks on top of each other", at_least=1, group="the model")
-    heads: int = option(4, "attention heads per block", at_least=1)
-    width: int = option(128, "numbers per token, E; a multiple of the heads", at_least=1)
-    dropout: float = option(0.0, "share of numbers dropped while training", at_least=0, below=1)
-
     steps: int = option(1000, "steps of gradient descent", at_least=1, group="training", resumable=True)
     batch: int = option(64, "examples per step, B", at_least=1)
     learning_rate: float = option(3e-3, "at its highest", above=0)
@@ -67,8 +62,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.width % self.heads:
-            raise UserError(f"--width {self.width} cannot be shared out among --heads {self.heads}.", code=2)
 
     @property
     def name(self) -> str:
@@ -81,7 +74,22 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class TextConfig(TrainConfig):
+class StackConfig(TrainConfig):
+    """What tasks can be told besides that are learned by a stack of blocks."""
+
+    layers: int = option(4, "blocks on top of each other", at_least=1, group="the model")
+    heads: int = option(4, "attention heads per block", at_least=1)
+    width: int = option(128, "numbers per token, E; a multiple of the heads", at_least=1)
+    dropout: float = option(0.0, "share of numbers dropped while training", at_least=0, below=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.heads:
+            raise UserError(f"--width {self.width} cannot be shared out among --heads {self.heads}.", code=2)
+
+
+@dataclass(frozen=True)
+class TextConfig(StackConfig):
     """Train a character-level GPT and save it in a run folder; without options, on Python's own documentation."""
 
     variants: ClassVar[tuple[str, ...]] = PRESETS
@@ -117,14 +125,70 @@ class TextConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
+class SequenceConfig(StackConfig):
+    """Train an encoder-decoder on pairs of sequences, and judge it by exact match on pairs that are held out."""
+
+    variants: ClassVar[tuple[str, ...]] = SEQUENCE_TASKS
+
+    layers: int = option(2, "blocks on top of each other, in the encoder and in the decoder", at_least=1, group="the model")
+    width: int = option(64, "numbers per token, E; a multiple of the heads", dates=128, translate=128, at_least=1)
+    steps: int = option(
+        600, "steps of gradient descent", dates=1500, translate=2500, at_least=1, group="training", resumable=True
+    )
+
+    examples: int = option(20_000, "pairs to learn from", at_least=1, group="the pairs")
+    held_out: int = option(1000, "pairs to be judged on, of every kind", at_least=1)
+    compare: bool = option(False, "train LSTM encoder-decoders beside it, with and without attention", dates=True)
+    recurrent_width: int = option(224, "numbers per token and state in those", at_least=1)
+
+
+@dataclass(frozen=True)
+class ClassifyConfig(StackConfig):
+    """Train an encoder to tell in which language a sentence is, on sentences of installed message catalogues."""
+
+    task: str = option("classify", "what to learn", choices=TASKS, group="the run")
+    layers: int = option(2, "blocks on top of each other", at_least=1, group="the model")
+    width: int = option(64, "numbers per character, E; a multiple of the heads", at_least=1)
+    steps: int = option(1000, "steps of gradient descent", at_least=1, group="training", resumable=True)
+
+    block: int = option(80, "characters of a sentence that are read", at_least=1, group="the sentences")
+
+
+@dataclass(frozen=True)
+class TabularConfig(TrainConfig):
+    """Train a small network on wines and on breast cancer, with inputs that are raw, adapted, or normalized by batch."""
+
+    task: str = option("tabular", "what to learn", choices=TASKS, group="the run")
+    steps: int = option(600, "steps of gradient descent", at_least=1, group="training", resumable=True)
+    batch: int = option(32, "rows per step, B", at_least=1)
+    validate_every: int = option(20, "steps between two looks at the test rows", at_least=1, group="reports")
+    learning_rate: float = option(0.05, "of plain gradient descent with momentum 0.9", above=0)
+    warmup: int = option(0, "steps until the learning rate is at its highest", at_least=0)
+
+    hidden: int = option(32, "width of the hidden layer", at_least=1, group="the network")
+    splits: int = option(5, "ways to split the data into training and test rows; the table shows their mean", at_least=1)
+
+
+@dataclass(frozen=True)
 class SampleConfig:
-    """Write text with the model of a run, as it is drawn, character by character."""
+    """Write text with the model of a run, as it is drawn, or have it answer where it goes from one sequence to another."""
 
     run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
-    prompt: str = option("", "text to go on from")
+    prompt: str = option("", "text to go on from, or to be answered")
     temperature: float = option(0.8, "0 always takes the likeliest character, more is wilder", at_least=0)
     tokens: int = option(400, "characters to write", at_least=0)
     seed: int = option(1, "what all random numbers start from", at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class SummaryConfig:
+    """Show what the model of a run is made of: every layer, its output, how many numbers it has and what changes them."""
+
+    run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
+    arrays: bool = option(False, "a row for every array, with its shape")
 
     def __post_init__(self) -> None:
         check(self)
@@ -175,7 +239,8 @@ def parse(config: Any, command: str, words: Sequence[str]) -> tuple[Any, set[str
     given = _only_given(parser, words)
     if not getattr(config, "variants", ()):
         return config(**given), set(given)
-    name = given.get(config.chosen_by) or next(f.default for f in dataclasses.fields(config) if f.name == config.chosen_by)
+    usual = {f.name: f.default for f in dataclasses.fields(config)}
+    name = given.get(config.chosen_by, usual[config.chosen_by])
     return config(**preset(config, name) | given), set(given)
 
 

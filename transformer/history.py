@@ -41,6 +41,11 @@ class History:
             raise KeyError(f"History: there is no {name!r}; there are {', '.join(self.names()) or 'no rows'}.")
         return [row.get(name) for row in self.rows]
 
+    def series(self, name: str) -> tuple[list[int], list[Any]]:
+        """The steps at which somebody looked at a number, and what it was: a curve."""
+        known = [(row["step"], row[name]) for row in self.rows if row.get(name) is not None]
+        return [step for step, _ in known], [value for _, value in known]
+
     def last(self, name: str) -> Any:
         """The newest number of a name, None where there is none."""
         return next((row[name] for row in reversed(self.rows) if row.get(name) is not None), None)

@@ -6,11 +6,15 @@ import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from transformer.errors import extra
 
 INK, GREY, BLUE, ORANGE, GREEN = "#222222", "#8a8a8a", "#2f6db5", "#d9622b", "#3b8f5a"
+COLOURS = (BLUE, ORANGE, GREEN, "#8a4fb0", "#b0922f", GREY, "#c03f6c", "#3fa3ab")
 
 
 def loss_curve(
@@ -21,15 +25,11 @@ def loss_curve(
     `history` has a row per step with `step`, `train_loss` (nats) and `validation_bits` (where somebody looked);
     `final_bits` is the figure of the whole validation text, None where it was not measured.
     """
-    with extra("train"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
     steps = [row["step"] for row in history]
     training = [row["train_loss"] / math.log(2) for row in history]
     looks = [(row["step"], row["validation_bits"]) for row in history if row.get("validation_bits") is not None]
 
-    figure = Figure(figsize=(9, 5.4), dpi=150, facecolor="white")
+    figure = _figure(9, 5.4)
     axes = figure.add_axes((0.075, 0.115, 0.675, 0.775))
     last = max(steps, default=1)
     lowest = min([*training, *(bits for _, bits in looks), *baselines.values()], default=1.0)
@@ -66,17 +66,87 @@ def loss_curve(
         )
 
     figure.text(0.075, 0.945, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
-    axes.set_xlabel("step", color=INK)
-    axes.set_ylabel("bits per character", color=INK)
-    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
-    axes.tick_params(colors=INK, length=3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.legend(loc="upper right", fontsize=9, labelcolor=INK, frameon=False)
+    _dress(axes, "bits per character")
+    return _png(figure)
+
+
+def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, what: str, percent: bool = False) -> bytes:
+    """A PNG of several numbers over the steps, one line with its name for each: name -> (steps, values)."""
+    figure = _figure(9, 5.0)
+    axes = figure.add_axes((0.085, 0.12, 0.88, 0.765))
+    for number, (name, (steps, values)) in enumerate(series.items()):
+        few = len(steps) <= 40
+        axes.plot(steps, values, color=COLOURS[number % len(COLOURS)], linewidth=1.8, marker="o" if few else "", markersize=3.5, label=name)
+    if percent:
+        axes.set_ylim(-0.03, 1.05)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+    figure.text(0.085, 0.94, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    _dress(axes, what)
+    return _png(figure)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A table of numbers to be drawn as shades: values (R, C) with the names of its rows and columns."""
+
+    title: str
+    values: np.ndarray
+    rows: Sequence[str]
+    columns: Sequence[str]
+
+
+def shades(panels: Sequence[Panel], title: str, rows: str, columns: str, highest: float | None = 1.0, across: int = 2) -> bytes:
+    """A PNG of tables as shades from 0 (white) to ``highest``, or to the largest of each, ``across`` beside each other.
+
+    ``rows`` and ``columns`` say what stands along the axes.
+    """
+    across = min(across, len(panels))
+    down, cell = -(-len(panels) // across), 0.24  # inches
+    wide = max(max(len(panel.columns) for panel in panels) * cell, 2.4) + 0.7
+    high = max(max(len(panel.rows) for panel in panels) * cell, 1.2) + max(len(word) for p in panels for word in p.columns) * 0.07 + 0.7
+    figure = _figure(across * wide, down * high + 0.5, layout="constrained")
+    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    places = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes, panel in zip(places, panels):
+        axes.imshow(panel.values, cmap="Blues", vmin=0, vmax=highest)
+        upright = 90 if max(map(len, panel.columns)) > 2 else 0
+        axes.set_xticks(range(len(panel.columns)), panel.columns, fontsize=8, rotation=upright, parse_math=False)
+        axes.set_yticks(range(len(panel.rows)), panel.rows, fontsize=8, parse_math=False)
+        axes.set_title(panel.title, fontsize=9, color=INK, loc="left", parse_math=False)
+        axes.set_xlabel(columns, color=GREY, fontsize=8)
+        axes.set_ylabel(rows, color=GREY, fontsize=8)
+        axes.tick_params(colors=INK, length=0)
+        axes.spines[:].set_color(GREY)
+    for axes in places[len(panels) :]:
+        axes.set_visible(False)
+    return _png(figure)
+
+
+def _figure(width: float, height: float, **options: Any) -> Any:
+    """An empty white picture, in inches."""
+    with extra("train"):
+        from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=150, facecolor="white", **options)
+
+
+def _png(figure: Any) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()
+
+
+def _dress(axes: Any, what: str) -> None:
+    """The look that all curves have."""
+    axes.set_xlabel("step", color=INK)
+    axes.set_ylabel(what, color=INK)
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.tick_params(colors=INK, length=3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.legend(loc="best", fontsize=9, labelcolor=INK, frameon=False)
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

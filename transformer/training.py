@@ -125,7 +125,7 @@ class Training:
             "stopped": self.history.stopped,
             "seconds": self.seconds,
         }
-        arrays = {f"{number}/{name}": array for number, (found, _) in enumerate(others) for name, array in found.items()}
+        arrays = {f"{number}:{name}": array for number, (found, _) in enumerate(others) for name, array in found.items()}
         run.save_checkpoint(self.step, model, optimizer, arrays, state, self.history, keep)
 
     def restore(self, run: Run, step: int) -> None:
@@ -134,14 +134,16 @@ class Training:
         Raises `UserError`, naming the folder, for one that is damaged or belongs to another model.
         """
         model, optimizer, others, state, history = run.load_checkpoint(step)
+        if len(state.get("callbacks", ())) != len(self.callbacks):
+            raise UserError(f"{run.checkpoint(step)} was made with {len(state.get('callbacks', ()))} callbacks, not {len(self.callbacks)}.")
         try:
             self.model.load_state_dict(model)
             self.optimizer.load_state_dict(state["optimizer"] | optimizer)
             for generator, saved in zip(self.model.generators(), state["generators"], strict=True):
                 generator.set_state(saved)
-            for number, (callback, numbers) in enumerate(zip(self.callbacks, state["callbacks"], strict=True)):
+            for number, (callback, numbers) in enumerate(zip(self.callbacks, state["callbacks"])):
                 if hasattr(callback, "load_state_dict"):
-                    own = f"{number}/"
+                    own = f"{number}:"
                     callback.load_state_dict(numbers | {k.removeprefix(own): v for k, v in others.items() if k.startswith(own)})
             self.stream.position, self.history, self.seconds = state["position"], history, state["seconds"]
             self.history.stopped = state["stopped"]
@@ -394,7 +396,7 @@ def run_steps(
 ) -> None:
     """All steps that are left, with looks, callbacks and checkpoints on the way.
 
-    ``line`` says what a look found, ``units`` how much a step is worth, as (768, "tokens").
+    ``line`` says what a look found, or nothing; ``units`` how much a step is worth, as (768, "tokens").
     """
     recent: deque[float] = deque(maxlen=20)  # seconds; their median forgets the step that compiled the kernels
     amount, name = units
@@ -411,7 +413,8 @@ def run_steps(
                 if look is not None:
                     row.update(look(training.model))
                 said = line(training) if line else _line(training, look_every)
-                report.say(f"step {step:>{len(str(steps))}}/{steps}  {said}  {speed} {name}/s  {clock((steps - step) * seconds)} left")
+                if said:
+                    report.say(f"step {step:>{len(str(steps))}}/{steps}  {said}  {speed} {name}/s  {clock((steps - step) * seconds)} left")
             for callback in training.callbacks:
                 callback(training)
             last = last or training.history.stopped is not None

@@ -1,7 +1,9 @@
 """Whole models, each with a config dataclass from which it can be built again."""
 
+from .classifier import Classifier
 from .config import (
     ABLATIONS,
+    ClassifierConfig,
     DecoderConfig,
     EncoderConfig,
     EncoderDecoderConfig,
@@ -16,4 +18,5 @@ MODELS = {  # by the name that a config.json gives: the model, and what it is bu
     "Encoder": (Encoder, EncoderConfig),
     "Decoder": (Decoder, DecoderConfig),
     "EncoderDecoder": (EncoderDecoder, EncoderDecoderConfig),
+    "Classifier": (Classifier, ClassifierConfig),
 }

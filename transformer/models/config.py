@@ -20,8 +20,27 @@ def _count(default, least=1):
     return dataclasses.field(default=default, metadata={"least": least})
 
 
+class Checked:
+    """What all configs check: whole numbers, and a dropout."""
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            value, least = getattr(self, f.name), f.metadata.get("least", 1)
+            if f.type is int and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                self._refuse(f"{f.name} is a whole number from {least}", repr(value))
+        if not 0 <= getattr(self, "dropout", 0) < 1:
+            self._refuse("dropout must be at least 0 and below 1", self.dropout)
+
+    def _one_of(self, name, words):
+        if getattr(self, name) not in words:
+            self._refuse(f"{name} is one of {', '.join(map(str, words))}", repr(getattr(self, name)))
+
+    def _refuse(self, what, received):
+        raise ValueError(f"{type(self).__name__}: {what}. Received: {received}.")
+
+
 @dataclasses.dataclass(kw_only=True)
-class Config:
+class Config(Checked):
     """What all models have in common; raises ValueError for numbers that cannot make one.
 
     ``ablate`` names parts that are left out, so that one sees what each is for: mask, scale, positions, skip, norm.
@@ -43,25 +62,16 @@ class Config:
     ablate: tuple = ()
 
     def __post_init__(self):
+        super().__post_init__()
         self.ablate = tuple(self.ablate)
-        for f in dataclasses.fields(self):
-            value, least = getattr(self, f.name), f.metadata.get("least", 1)
-            if f.type is int and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-                self._refuse(f"{f.name} is a whole number from {least}", repr(value))
         self.feed_forward = self.feed_forward or 4 * self.width
         if self.width % self.heads:
             self._refuse("the width must be a multiple of the heads", f"width {self.width}, heads {self.heads}")
-        if not 0 <= self.dropout < 1:
-            self._refuse("dropout must be at least 0 and below 1", self.dropout)
-        for name, words in (("norm", ("pre", "post")), ("positions", ("learned", "sinusoidal"))):
-            if getattr(self, name) not in words:
-                self._refuse(f"{name} is one of {', '.join(words)}", repr(getattr(self, name)))
+        self._one_of("norm", ("pre", "post"))
+        self._one_of("positions", ("learned", "sinusoidal"))
         for name in self.ablate:
             if name not in ABLATIONS:
                 self._refuse(f"ablate takes names of {', '.join(ABLATIONS)}", repr(name))
-
-    def _refuse(self, what, received):
-        raise ValueError(f"{type(self).__name__}: {what}. Received: {received}.")
 
     def shared(self):
         """The fields that every config has, for a part of the model."""
@@ -111,15 +121,18 @@ class EncoderConfig(Config):
     vocab_size: int
     block_size: int = 64  # the longest text, L
     classes: int = _count(0, least=0)  # what the head tells apart; 0: no head
+    labels: tuple = ()  # what the classes are called
     pooling: str | None = None  # one vector for a text: "mean" of its real tokens, or its "first"; None: one for each token
     normalize: bool = False  # the one vector has length 1
     pad_id: int | None = 0  # the id of padding; None: there is none
 
     def __post_init__(self):
         super().__post_init__()
+        self.labels = tuple(self.labels)
+        if self.labels and len(self.labels) != self.classes:
+            self._refuse("there is a label for each class", f"{len(self.labels)} labels, classes {self.classes}")
         self.pooling = "mean" if self.classes and self.pooling is None else self.pooling
-        if self.pooling not in ("mean", "first", None):
-            self._refuse('pooling is "mean", "first" or None', repr(self.pooling))
+        self._one_of("pooling", ("mean", "first", None))
         if self.normalize and self.pooling is None:
             self._refuse("normalize is for one vector per text; choose a pooling", "pooling None")
 
@@ -167,7 +180,7 @@ class EncoderDecoderConfig(Config):
 
 
 @dataclasses.dataclass
-class RecurrentEncoderDecoderConfig:
+class RecurrentEncoderDecoderConfig(Checked):
     """What makes a `RecurrentEncoderDecoder`; raises ValueError for numbers that cannot make one.
 
     >>> RecurrentEncoderDecoderConfig(source_vocab=40, target_vocab=15, attention=False).cell
@@ -176,6 +189,7 @@ class RecurrentEncoderDecoderConfig:
 
     source_vocab: int
     target_vocab: int
+    target_length: int = 64  # how many tokens it may write
     width: int = 128  # numbers per token and per state, E
     cell: str = "lstm"  # or "gru"
     attention: bool = True
@@ -183,11 +197,23 @@ class RecurrentEncoderDecoderConfig:
     pad_id: int | None = 0
 
     def __post_init__(self):
-        for name in ("source_vocab", "target_vocab", "width"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"RecurrentEncoderDecoderConfig: {name} is a whole number from 1. Received: {value!r}.")
-        if self.cell not in ("lstm", "gru"):
-            raise ValueError(f"RecurrentEncoderDecoderConfig: cell is one of lstm, gru. Received: {self.cell!r}.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"RecurrentEncoderDecoderConfig: dropout must be at least 0 and below 1. Received: {self.dropout}.")
+        super().__post_init__()
+        self._one_of("cell", ("lstm", "gru"))
+
+
+@dataclasses.dataclass
+class ClassifierConfig(Checked):
+    """What makes a `Classifier`; raises ValueError for numbers that cannot make one.
+
+    >>> ClassifierConfig(features=13, classes=3).hidden
+    32
+    """
+
+    features: int  # columns, F
+    classes: int  # C
+    hidden: int = 32  # width of the hidden layer, H
+    normalization: str | None = None  # "normalization" or "batch"
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._one_of("normalization", (None, "normalization", "batch"))

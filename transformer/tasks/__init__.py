@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformer.config import TextConfig
+from transformer.config import SEQUENCE_TASKS, ClassifyConfig, SequenceConfig, TabularConfig, TextConfig
 
 # by name: its options, and where it is written, which is imported when it is wanted
 TASKS: dict[str, tuple[type, str]] = {
     "text": (TextConfig, "text.TextTask"),
+    **dict.fromkeys(SEQUENCE_TASKS, (SequenceConfig, "sequences.SequenceTask")),
+    "classify": (ClassifyConfig, "classify.ClassifyTask"),
+    "tabular": (TabularConfig, "tabular.TabularTask"),
 }
 
 

@@ -12,13 +12,13 @@ import numpy as np
 
 import minigrad
 from minigrad.layer import Layer
+from minigrad.summary import count, summary
 from transformer import pretrained, runs
 from transformer.config import TrainConfig, flag
 from transformer.console import Report, command
 from transformer.errors import UserError, extra
 from transformer.history import History
 from transformer.runs import Run
-from transformer.summary import count, summary
 from transformer.training import Callback, Diverged, Look, Stream, Training, run_steps
 
 
@@ -54,7 +54,30 @@ class Task:
         raise NotImplementedError
 
     def introduce(self) -> None:
-        """Say what is to be learned."""
+        """Show which numbers are to be learned, and say from what."""
+        self.report.say(str(summary(self.members[0].model)))
+
+    def optimizer(self, model: Layer) -> Any:
+        """AdamW whose weight decay spares what must not be pulled towards zero: biases, gamma and beta."""
+        config, groups = self.config, ([], [])  # type: Any, tuple[list[Any], list[Any]]
+        for path, parameter in model.named_parameters().items():
+            groups[path.endswith(("bias", "gamma", "beta"))].append(parameter)
+        return minigrad.optim.AdamW(
+            [{"params": groups[0]}, {"params": groups[1], "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+            global_clipnorm=config.clip,
+        )
+
+    def schedule(self, step: int) -> float:
+        """The learning rate of a step: up to its highest, then down along half a cosine."""
+        config, highest = self.config, self.config.learning_rate
+        return float(minigrad.optim.warmup_cosine(step, config.warmup, config.steps, highest, highest * config.final_rate))
+
+    def training(self, member: Member) -> Training:
+        """A member with all that it is trained by."""
+        return Training(member.model, member.stream, member.loss, self.optimizer(member.model), self.schedule, member.callbacks)
 
     def batch(self) -> str:
         """What a step learns from, in words."""
@@ -82,7 +105,7 @@ def train(task_class: type[Task], config: TrainConfig, given: set[str], report: 
         config = _resumed_config(old, config, given)
     task = task_class(config, report)
     config = task.config
-    trainings = [_training(member, config) for member in task.members]
+    trainings = [task.training(member) for member in task.members]
     if old:
         _check_data(old, task)
         if not any(_run_of(member, old).checkpoints() for member in task.members):
@@ -97,13 +120,12 @@ def train(task_class: type[Task], config: TrainConfig, given: set[str], report: 
             run.forget(runs.RESULT)
         here = run
         try:
-            report.say(summary(task.members[0].model))
             task.introduce()
             _say_where(task, trainings, config, planned, run, report)
             task.prepare(run)
             for member, training in zip(task.members, trainings):
                 here = _run_of(member, run)
-                if member is not task.members[0]:
+                if len(task.members) > 1:
                     report.say(f"\n{member.title}: {count(member.model.parameters()):,} learnable parameters.")
                 _learn(member, training, here, config, report, task.tokenizer)
             result = task.finish(run, trainings)
@@ -122,36 +144,6 @@ def train(task_class: type[Task], config: TrainConfig, given: set[str], report: 
 
 def _run_of(member: Member, run: Run) -> Run:
     return Run(run.folder / member.name) if member.name else run
-
-
-def _training(member: Member, config: TrainConfig) -> Training:
-    return Training(member.model, member.stream, member.loss, optimizer(member.model, config), schedule(config), member.callbacks)
-
-
-def optimizer(model: Layer, config: TrainConfig) -> minigrad.optim.AdamW:
-    """AdamW whose weight decay spares what must not be pulled towards zero: biases, gamma and beta."""
-    groups: tuple[list[Any], list[Any]] = ([], [])
-    for path, parameter in model.named_parameters().items():
-        groups[path.endswith(("bias", "gamma", "beta"))].append(parameter)
-    return minigrad.optim.AdamW(
-        [{"params": groups[0]}, {"params": groups[1], "weight_decay": 0.0}],
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        weight_decay=config.weight_decay,
-        global_clipnorm=config.clip,
-    )
-
-
-def schedule(config: TrainConfig) -> Callable[[int], float]:
-    """The learning rate of every step: up to its highest, then down along half a cosine."""
-
-    def rate(step: int) -> float:
-        found: float = minigrad.optim.warmup_cosine(
-            step, config.warmup, config.steps, config.learning_rate, config.learning_rate * config.final_rate
-        )
-        return found
-
-    return rate
 
 
 def _learn(member: Member, training: Training, run: Run, config: TrainConfig, report: Report, tokenizer: Any) -> None:

@@ -68,7 +68,8 @@ class TextTask(Task):
         return self.corpus.record()
 
     def introduce(self) -> None:
-        """Say what the text is."""
+        """The parameter table, and what the text is."""
+        super().introduce()
         corpus = self.corpus
         self.report.say(
             f"Text: {corpus.name}, {corpus.characters:,} characters ({len(corpus.alphabet)} different) in "

@@ -1,0 +1,285 @@
+"""fit: what it learns, looks at, calls and saves; a training that was stopped and goes on is the one that never stopped."""
+
+import copy
+import functools
+import signal
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.helpers import assert_close
+from transformer import BatchNormalization, Dropout, EncoderDecoder, EncoderDecoderConfig, LanguageModel, LanguageModelConfig
+from transformer.data import Batches
+from transformer.errors import UserError
+from transformer.history import History
+from transformer.pretrained import from_pretrained, save_pretrained
+from transformer.training import BestCheckpoint, Diverged, EarlyStopping, Interrupted, fit
+
+N, F, C = 60, 3, 4
+X = np.random.default_rng(1).standard_normal((N, F)).astype(np.float32)
+Y = (X @ np.random.default_rng(2).standard_normal((F, C))).argmax(axis=1)
+
+
+def model(seed=0):
+    with mg.random.using(mg.Generator(seed)):
+        made = mg.Sequential(mg.Dense(8, "tanh"), BatchNormalization(), Dropout(0.2), mg.Dense(C))
+        made(X[:2], training=True)
+    return made
+
+
+def learn(made, **options):
+    return fit(made, (X, Y), **{"steps": 12, "batch_size": 7, "lr": 0.01, "progress": False, **options})
+
+
+def state(made):
+    return {path: array.tobytes() for path, array in made.state_dict().items()}
+
+
+# ------------------------------------------------------------------------------------------------------------- learning
+
+
+def test_it_learns_what_can_be_learned():
+    made = model()
+    history = learn(made, steps=300, batch_size=20, lr=0.03, validation_data=(X, Y), validate_every=150)
+    assert history["train_loss"][0] > 1 and history.last("train_loss") < 0.4
+    assert history.last("validation_accuracy") > 0.95
+    assert (made(X).numpy().argmax(axis=1) == Y).mean() == history.last("validation_accuracy")
+    assert [step for step, _ in zip(*history.series("validation_loss"))] == [150, 300]
+
+
+def test_a_step_is_a_step_of_the_optimiser():
+    """Against the loop that one writes by hand."""
+    by_hand, made = model(), model()
+    optimizer = mg.optim.SGD(by_hand.parameters(), lr=0.1, momentum=0.9)
+    batches = Batches((X, Y), 7, seed=3)
+    for _ in range(5):
+        x, y = batches.next()
+        loss = mg.cross_entropy(by_hand(x, training=True), y)
+        by_hand.zero_grad()
+        loss.backward()
+        optimizer.step()
+    history = learn(made, steps=5, seed=3, optimizer=mg.optim.SGD(made.parameters(), lr=0.1, momentum=0.9))
+    assert state(made) == state(by_hand) and history.last("train_loss") == loss.item()
+
+
+def test_every_row_comes_once_per_epoch_in_a_new_order():
+    batches = Batches((np.arange(10), np.arange(10) * 2), batch_size=5, seed=1)
+    epochs = []
+    for _ in range(3):
+        rows = [batches.next() for _ in range(2)]
+        assert all((y == 2 * x).all() for x, y in rows)
+        epochs.append(np.concatenate([x for x, _ in rows]).tolist())
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] and batches.per_epoch == 2
+    again = Batches((np.arange(10), np.arange(10) * 2), batch_size=5, seed=1)
+    again.position = 10
+    assert np.concatenate([again.next()[0] for _ in range(2)]).tolist() == epochs[1]
+
+
+def test_padding_behind_a_batch_is_cut_off():
+    ids = np.array([[5, 6, 0, 0], [7, 0, 0, 0], [8, 9, 4, 0]])
+    batches = Batches((ids, ids[:, :2], np.array([0.0, 0.0, 1.0])), batch_size=3, seed=0, pad_id=0)
+    sources, targets, numbers = batches.next()
+    assert sources.shape == (3, 3) and targets.shape == (3, 2) and numbers.shape == (3,)
+    assert Batches((np.zeros((2, 3), int),), 2, 0, 0).next()[0].shape == (2, 1)
+
+
+def test_several_inputs_and_a_loss_of_ones_own():
+    config = EncoderDecoderConfig(9, 9, 5, 4, layers=1, heads=2, width=8)
+    rng = np.random.default_rng(0)
+    source, target = rng.integers(1, 9, (20, 5)), rng.integers(1, 9, (20, 4))
+    loss = functools.partial(mg.cross_entropy, ignore_index=0)
+    history = fit(EncoderDecoder(config), ((source, target[:, :-1]), target[:, 1:]), loss=loss, epochs=2, batch_size=5, progress=False)
+    assert len(history) == 8
+
+
+@pytest.mark.parametrize("targets, loss, expected", [
+    (Y, None, mg.cross_entropy), (X[:, :C], None, None), (X, "mse", mg.mse_loss), (Y, "cross_entropy", mg.cross_entropy),
+])  # fmt: skip
+def test_the_loss_follows_the_targets_or_its_name(targets, loss, expected):
+    made = mg.Sequential(mg.Dense(C if targets is Y else F))
+    start = copy.deepcopy(made)
+    history = fit(made, (X, targets), loss=loss, steps=1, batch_size=N, lr=0.0, progress=False)
+    expected = expected or mg.mse_loss
+    assert_close(history.last("train_loss"), expected(made(X), targets).item(), 1e-6)
+    assert not start.layers[0].built, "fit builds what is not built yet"
+
+
+def test_a_schedule_gives_the_rate_of_every_step():
+    assert learn(model(), steps=4, schedule=lambda step: 0.1 / (step + 1))["learning_rate"] == [0.1, 0.05, 0.1 / 3, 0.025]
+
+
+def test_epochs_are_steps():
+    assert len(learn(model(), steps=None)) == 9 and len(learn(model(), steps=None, epochs=2)) == 18  # 60 rows by 7
+
+
+# ------------------------------------------------------------------------------------------------------------ callbacks
+
+
+def test_callbacks_see_every_step_after_the_look():
+    seen = []
+
+    def callback(training):
+        seen.append((training.step, training.row.get("validation_loss") is not None))
+        if training.step == 7:
+            training.stop("enough")
+
+    history = learn(model(), validation_data=(X, Y), validate_every=3, callbacks=[callback])
+    assert seen == [(1, False), (2, False), (3, True), (4, False), (5, False), (6, True), (7, False)]
+    assert len(history) == 7 and history.stopped == "enough"
+
+
+def test_early_stopping_brings_the_best_weights_back():
+    losses, states = iter([3.0, 1.0, 2.0, 1.5, 0.1]), []
+    made = model()
+
+    def validate(it):
+        states.append(state(it))
+        return {"validation_loss": next(losses)}
+
+    history = learn(made, validate=validate, validate_every=2, callbacks=[EarlyStopping(patience=2)])
+    assert len(history) == 8 and "1 in 2 looks" in history.stopped
+    assert state(made) == states[1]
+
+
+def test_early_stopping_upwards_and_by_a_least_step():
+    scores = iter([0.5, 0.52, 0.54, 0.9])
+    stopping = EarlyStopping("score", patience=2, mode="max", min_delta=0.1, restore_best=False)
+    assert len(learn(model(), validate=lambda _: {"score": next(scores)}, validate_every=1, callbacks=[stopping])) == 3
+    with pytest.raises(ValueError, match='EarlyStopping: mode is "min" or "max"'):
+        EarlyStopping(mode="up")
+
+
+def test_the_best_checkpoint_is_that_of_the_best_look(tmp_path):
+    losses, states = iter([3.0, 1.0, 2.0]), []
+
+    def validate(it):
+        states.append(state(it))
+        return {"validation_loss": next(losses)}
+
+    learn(model(), steps=3, validate=validate, validate_every=1, callbacks=[BestCheckpoint(tmp_path / "best.npz")])
+    twin = model(1)
+    mg.load(tmp_path / "best.npz", into=twin)
+    assert state(twin) == states[1]
+
+
+# ------------------------------------------------------------------------------------------------- stopping and going on
+
+
+def test_going_on_is_bit_for_bit_the_training_that_never_stopped(tmp_path):
+    """Weights, statistics, dropout, the order of the rows, the optimiser and the callbacks."""
+
+    def options():
+        return {"validation_data": (X, Y), "validate_every": 4, "callbacks": [EarlyStopping(patience=9)], "checkpoint_every": 5}
+
+    straight, halved = model(), model()
+    whole = learn(straight, steps=14, **options())
+    learn(halved, steps=7, folder=tmp_path / "run", **options())
+    twin = model(5)  # everything that matters comes from the folder
+    rest = learn(twin, steps=14, folder=tmp_path / "run", resume=True, **options())
+    looked = lambda h: [{k: v for k, v in row.items() if v is not None} for row in h.rows if row["step"] != 7]  # noqa: E731
+    assert state(twin) == state(straight) and looked(rest) == looked(whole)
+
+
+def test_ctrl_c_saves_and_says_so(tmp_path):
+    def press(training):
+        if training.step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    made = model()
+    with pytest.raises(Interrupted, match="Stopped after step 5") as caught:
+        learn(made, folder=tmp_path / "run", callbacks=[press])
+    assert caught.value.code == 130
+    whole, rest = model(), model(9)
+    learn(whole, callbacks=[lambda training: None])
+    learn(rest, folder=tmp_path / "run", resume=True, callbacks=[lambda training: None])
+    assert state(rest) == state(whole)
+
+
+def test_early_stopping_has_not_forgotten_when_it_goes_on(tmp_path):
+    losses = iter([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    options = {"validate": lambda _: {"validation_loss": next(losses)}, "validate_every": 1, "checkpoint_every": 1}
+    learn(model(), steps=2, folder=tmp_path / "run", callbacks=[EarlyStopping(patience=3)], **options)
+    stopping, made = EarlyStopping(patience=3), model()
+    history = learn(made, folder=tmp_path / "run", resume=True, callbacks=[stopping], **options)
+    assert len(history) == 4 and stopping.best == 1.0
+    assert len(learn(made, folder=tmp_path / "run", resume=True, callbacks=[EarlyStopping(patience=3)], **options)) == 4, "it had ended"
+
+
+def test_a_folder_with_something_in_it_is_not_written_over(tmp_path):
+    learn(model(), folder=tmp_path / "run")
+    with pytest.raises(UserError, match="resume=True"):
+        learn(model(), folder=tmp_path / "run")
+    with pytest.raises(UserError, match="made with 0 callbacks, not 1"):
+        learn(model(), folder=tmp_path / "run", resume=True, callbacks=[EarlyStopping()])
+    other = mg.Sequential(mg.Dense(9), mg.Dense(C))
+    with pytest.raises(UserError, match="does not belong"):
+        learn(other, folder=tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_it():
+    with np.errstate(all="ignore"), pytest.raises(Diverged, match="loss is nan at step 1"):
+        fit(mg.Sequential(mg.Dense(C)), (X * np.nan, Y), steps=3, progress=False)
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"steps": 1, "epochs": 1}, "steps or epochs, not both"), ({"loss": "crossentropy"}, "one of cross_entropy, mse"),
+])  # fmt: skip
+def test_wrong_options(options, words):
+    with pytest.raises(ValueError, match=words):
+        fit(mg.Sequential(mg.Dense(C)), (X, Y), **options)
+
+
+@pytest.mark.parametrize("data, error, words", [
+    (X, TypeError, r"data is \(x, y\)"), ((X, Y[:-1]), ValueError, r"equally many rows.*\[60, 59\]"), ((X[:0], Y[:0]), ValueError, "at least one"),
+])  # fmt: skip
+def test_wrong_data(data, error, words):
+    with pytest.raises(error, match=words):
+        fit(mg.Sequential(mg.Dense(C)), data, progress=False)
+
+
+def test_progress_goes_to_the_terminal(capsys):
+    learn(model(), steps=4, progress=True, validation_data=(X, Y), validate_every=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["step 2/4", "step 4/4"]
+    assert all(word in lines[0] for word in ("loss", "validation accuracy", "steps/s", "left"))
+
+
+# ------------------------------------------------------------------------------------------------------ history, folders
+
+
+def test_history_reads_back_bit_for_bit():
+    rows = [{"step": 1, "loss": 0.1 + 0.2, "seen": None}, {"step": 2, "loss": 1e-17, "seen": 1.0, "late": 3.5}]
+    back = History.from_csv(History(rows).to_csv())
+    assert back.rows == [{**row, "late": row.get("late")} for row in rows]
+    assert back.best("loss") == (2, 1e-17) and back.best("loss", "max")[0] == 1 and back.series("seen") == ([2], [1.0])
+    with pytest.raises(KeyError, match="'accuracy'; there are step, loss"):
+        back["accuracy"]
+    with pytest.raises(ValueError, match="nobody looked at 'accuracy'"):
+        back.best("accuracy")
+
+
+@pytest.mark.parametrize("made", [
+    LanguageModel(LanguageModelConfig(9, 5, layers=1, heads=2, width=8, ablate=("skip",)), 3),
+    EncoderDecoder(EncoderDecoderConfig(9, 7, layers=1, heads=2, width=8, norm="post", positions="sinusoidal"), 3),
+], ids=lambda m: type(m).__name__)  # fmt: skip
+def test_a_model_in_a_folder_comes_back(made, tmp_path):
+    save_pretrained(made, tmp_path / "model")
+    twin = from_pretrained(tmp_path / "model")
+    assert twin.config == made.config and type(twin) is type(made) and state(twin) == state(made)
+
+
+@pytest.mark.parametrize("name, content, words", [
+    ("config.json", '{"architectures": ["GPT5"]}', "architecture 'GPT5'; there are LanguageModel"), ("config.json", "{", "damaged"),
+    ("config.json", '{"architectures": ["LanguageModel"], "vocab_size": 9, "depth": 3}', "damaged, or of another version.*depth"),
+    ("config.json", '{"architectures": ["LanguageModel"], "vocab_size": 9, "width": 16}', "does not belong to the config.json"),
+    ("model.safetensors", "xx", "damaged"), ("config.json", None, "missing"), ("model.safetensors", None, "missing"),
+])  # fmt: skip
+def test_a_folder_that_is_no_model_is_named(tmp_path, name, content, words):
+    save_pretrained(LanguageModel(LanguageModelConfig(9, width=8, heads=2, layers=1)), tmp_path)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=words):
+        from_pretrained(tmp_path)

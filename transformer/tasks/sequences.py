@@ -1,0 +1,167 @@
+"""From one sequence to another: dates, translation, and the toys copy, reverse, sort and add, by an encoder-decoder.
+
+Everything is measured as exact match on inputs that nobody trained on: the share of answers that are right to the last token.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad
+from minigrad.summary import count
+from transformer import plots, runs
+from transformer.config import SequenceConfig
+from transformer.console import Report, clock, command
+from transformer.data import Batches
+from transformer.generation import answer
+from transformer.models import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    RecurrentEncoderDecoder,
+    RecurrentEncoderDecoderConfig,
+)
+from transformer.runs import Run
+from transformer.tasks.base import Member, Task
+from transformer.tasks.chrf import chrf
+from transformer.tasks.dates import date_pairs
+from transformer.tasks.dutch import translation_pairs
+from transformer.tasks.pairs import Pairs
+from transformer.tasks.toys import add_pairs, copy_pairs, reverse_pairs, sort_pairs
+from transformer.tokenizers import Vocabulary
+from transformer.training import Training
+
+PAIRS: dict[str, Callable[..., Pairs]] = {
+    "dates": date_pairs, "translate": translation_pairs, "copy": copy_pairs, "reverse": reverse_pairs, "sort": sort_pairs,
+    "add": add_pairs,
+}  # fmt: skip
+LOOKED_AT = 300  # pairs of each held-out set in a look; the end counts all
+LEARNING, ATTENTION = "learning.png", "attention.png"
+
+
+class SequenceTask(Task):
+    """Write the right sequence for every sequence."""
+
+    config: SequenceConfig
+    tokenizer: Vocabulary
+
+    def __init__(self, config: SequenceConfig, report: Report) -> None:
+        super().__init__(config, report)
+        with report.busy("Making the examples"):
+            self.pairs = PAIRS[config.task](seed=config.seed, count=config.examples, held_out=config.held_out)
+        words = config.task == "translate"
+        split = str.split if words else list
+        self.tokenizer = Vocabulary(sorted({token for pair in self.pairs.training for text in pair for token in split(text)}), words)
+        everything = [pair for part in (self.pairs.training, *self.pairs.held_out.values()) for pair in part]
+        S, T = (1 + max(len(split(pair[side])) for pair in everything) for side in (0, 1))  # with the sign of the end
+        V, self.longest = self.tokenizer.vocab_size, T
+        model = EncoderDecoder(
+            EncoderDecoderConfig(V, V, S, T, layers=config.layers, heads=config.heads, width=config.width, dropout=config.dropout),
+            config.seed,
+        )
+        self.members = [self._member("", "transformer", model)]
+        if config.compare:
+            for name, title, attention in (("lstm", "LSTM", False), ("lstm-attention", "LSTM with attention", True)):
+                recurrent = RecurrentEncoderDecoderConfig(V, V, T, config.recurrent_width, attention=attention, dropout=config.dropout)
+                self.members.append(self._member(name, title, RecurrentEncoderDecoder(recurrent, config.seed)))
+
+    def _member(self, name: str, title: str, model: Any) -> Member:
+        """A model on batches of sources (B, S), targets so far (B, T) and targets (B, T), the same for every member."""
+        sources, targets = zip(*self.pairs.training)
+        batch, pad = self.tokenizer.batch, self.tokenizer.pad
+        arrays = batch(sources, end=True), batch(targets, start=True), batch(targets, end=True)
+        stream = Batches(arrays, self.config.batch, self.config.seed, pad)
+        loss = functools.partial(minigrad.cross_entropy, ignore_index=pad)
+        look = functools.partial(self._judged, most=LOOKED_AT)
+        return Member(name, model, stream, loss, look, title, units=(self.config.batch, "examples"))
+
+    def record(self) -> dict[str, Any]:
+        """Sizes and fingerprint of the pairs."""
+        return self.pairs.record()
+
+    def introduce(self) -> None:
+        """The parameter table, what the pairs are, and some of them."""
+        super().introduce()
+        held_out = " and ".join(f"{len(pairs):,} {name}" for name, pairs in self.pairs.held_out.items())
+        self.report.say(f"Pairs: {self.pairs.name}, {len(self.pairs.training):,} to learn from; held out: {held_out}. As these:")
+        for source, target in self.pairs.training[:3]:
+            self.report.say(f"  {source}  ->  {target}")
+
+    def _judged(self, model: Any, most: int | None = None) -> dict[str, float]:
+        """The share of exactly right answers in every held-out set, of its first ``most`` pairs."""
+        return {
+            _column(name): float(np.mean([wrote == right for wrote, (_, right) in zip(self._answers(model, pairs[:most]), pairs)]))
+            for name, pairs in self.pairs.held_out.items()
+        }
+
+    def _answers(self, model: Any, pairs: list[tuple[str, str]]) -> list[str]:
+        return answer(model, self.tokenizer, [source for source, _ in pairs], self.longest)
+
+    def finish(self, run: Run, trainings: list[Training]) -> dict[str, Any]:
+        """Judge every model on all that was held out, show some answers, and draw what the decoder looked at."""
+        table, results = [], {}
+        with self.report.busy("Judging on all that was held out"):
+            for member, training in zip(self.members, trainings):
+                found: dict[str, float] = self._judged(member.model)
+                if self.config.task == "translate":
+                    for name, pairs in self.pairs.held_out.items():
+                        found[_column(name, "chrF")] = chrf(self._answers(member.model, pairs), [right for _, right in pairs])
+                results[member.title] = found | {"parameters": count(member.model.parameters()), "seconds": round(training.seconds, 1)}
+                shares = [f"{value:.1%}" if "exact" in name else f"{value:.1f}" for name, value in found.items()]
+                table.append([member.title, f"{count(member.model.parameters()):,}", clock(training.seconds), *shares])
+        self._show_answers()
+        self.report.table(["model", "parameters", "time", *[name.replace("_", " ") for name in found]], table, bold="transformer")
+        self._draw(run, trainings)
+        self.report.say(f"Saved in {run.folder}: the models, their history, {LEARNING} and {ATTENTION}.")
+        self.report.say("Ask it:")
+        source = next(iter(self.pairs.held_out.values()))[0][0]
+        self.report.say(f"  {command('sample', run.folder, '--prompt', source)}")
+        return {"results": results}
+
+    def _show_answers(self) -> None:
+        """Some answers of the first model, and what would have been right where they are not."""
+        for name, pairs in self.pairs.held_out.items():
+            self.report.say(f"Some of the {name}:")
+            for (source, right), wrote in zip(pairs[:4], self._answers(self.members[0].model, pairs[:4])):
+                self.report.say(f"  {source}  ->  {wrote}" + ("" if wrote == right else f"   (right: {right})"))
+
+    def _draw(self, run: Run, trainings: list[Training]) -> None:
+        names = [_column(name) for name in self.pairs.held_out]
+        series = {}
+        for member, training in zip(self.members, trainings):
+            for name in names:
+                kind = "" if len(names) == 1 else ", " + name.removeprefix("exact_match_").replace("_", " ")
+                series[member.title + kind] = training.history.series(name)
+        title = f"{self.config.task}: exact match on what was held out"
+        runs.write(run.folder / LEARNING, plots.curves(series, title, "exact match", percent=True))
+        for member in self.members:
+            if getattr(member.model.config, "attention", True):
+                self._draw_attention(member, run)
+
+    def _draw_attention(self, member: Member, run: Run) -> None:
+        """What the decoder looks at in the source while it writes: one panel for an example."""
+        panels = []
+        for source, _ in [pairs[place] for pairs in self.pairs.held_out.values() for place in range(4 // len(self.pairs.held_out))]:
+            wrote = self._answers(member.model, [(source, "")])[0]
+            weights = cross_attention(member.model, self.tokenizer, source, wrote)  # (T, S)
+            ends = [[*self.tokenizer.split(text), "."] for text in (wrote, source)]
+            panels.append(plots.Panel(source, weights, *ends))
+        title = f"Where the {member.title} looks while it writes"
+        runs.write(run.folder / member.name / ATTENTION, plots.shades(panels, title, "written", "read"))
+
+
+def _column(name: str, what: str = "exact_match") -> str:
+    """The name of a figure for one of several held-out sets."""
+    return what if name == "held out" else f"{what}_{name.replace(' ', '_')}"
+
+
+def cross_attention(model: Any, tokenizer: Vocabulary, source: str, written: str) -> np.ndarray:
+    """What the last block of a decoder looks at in the source for every token it writes, the mean over its heads.   -> (T, S)"""
+    with minigrad.no_grad():
+        memory = model.encode(tokenizer.batch([source], end=True))
+        target = tokenizer.batch([written], start=True)  # (1, T): the token before each that is written
+        _, weights = model.decode(target, memory, return_attention_scores=True)
+    return weights[-1].numpy()[0].mean(axis=0)  # (1, h, T, S) -> (T, S)
