@@ -28,6 +28,7 @@ from .settings import (
     use_threads,
 )
 from .storage import load, save
+from .summary import summary
 from .tensor import Tensor
 
 __version__ = "0.1.0"

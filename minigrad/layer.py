@@ -184,7 +184,7 @@ class Layer:
         except (MinigradError, ValueError, TypeError, IndexError) as error:
             _locate(error, self)
             raise
-        self.__dict__["_output_shape"] = _shape_of(out)  # for the summary
+        self.__dict__["_output_shape"] = _output_shape(out)  # for the summary
         return out
 
     def _shapes_to_build(self, inputs, named):
@@ -291,6 +291,12 @@ class Layer:
     def count_params(self):
         """How many numbers, learnable and not."""
         return sum(t.size for t in self.named_tensors().values())
+
+    def summary(self, arrays=False, inputs=None):
+        """Print the parameter table that `minigrad.summary` makes; in colours on a terminal where rich is installed."""
+        from .summary import show, summary
+
+        show(summary(self, arrays, inputs))
 
     def tied(self):
         """For every array that has more than one path: first path -> the other paths."""
@@ -403,6 +409,13 @@ def _shape_of(value):
     if isinstance(value, list | tuple) and any(hasattr(item, "shape") for item in value):
         return [_shape_of(item) for item in value]
     return np.shape(value)
+
+
+def _output_shape(out):
+    """The shape of what a layer gave; of several arrays the list of theirs, None of what is none."""
+    if isinstance(out, list | tuple | dict):
+        return [_output_shape(part) for part in (out.values() if isinstance(out, dict) else out)]
+    return getattr(out, "shape", None)
 
 
 def _locate(error, layer):

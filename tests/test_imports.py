@@ -28,7 +28,7 @@ MINIGRAD = """
     derivatives
     autograd linalg draw einops differences
     initializers
-    layer
+    layer summary
     dense
     optim storage gradcheck
     checks stubs
@@ -41,10 +41,11 @@ TRANSFORMER = """
     layers
     blocks
     models
-    tokenizers data runs console
-    baselines summary plots
+    tokenizers data history runs console
+    baselines plots
     generation pretrained
     training
+    tasks
     __main__
 """
 HEAVY = {"numba", "llvmlite", "matplotlib", "torch", "scipy", "rich", "tokenizers", "safetensors", "jax", "keras"}

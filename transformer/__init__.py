@@ -1,5 +1,7 @@
 """transformer: the boxes of the course notes on attention, built on minigrad."""
 
+from minigrad.summary import count, summary
+
 from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward
 from .layers import (
     AdditiveAttention,
@@ -28,4 +30,3 @@ from .models import (
     LanguageModel,
     LanguageModelConfig,
 )
-from .summary import summary

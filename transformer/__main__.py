@@ -1,4 +1,4 @@
-"""The command line: `transformer train`, `transformer sample`; `python -m transformer` is the same."""
+"""The command line: `transformer train`, `transformer sample`, `transformer summary`; `python -m transformer` is the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from transformer.config import SampleConfig, nearest, parse
+from transformer.config import SampleConfig, SummaryConfig, nearest, parse
 from transformer.errors import UserError
 
 
@@ -34,7 +34,18 @@ def sample(words: Sequence[str]) -> None:
     print()
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "sample": sample}
+def summary(words: Sequence[str]) -> None:
+    """show the layers of a trained model, and which of its numbers gradient descent changes"""
+    config, _ = parse(SummaryConfig, "summary", words)
+    from minigrad.summary import summary
+    from transformer.console import reporter
+    from transformer.generation import load_run
+
+    model, _ = load_run(config.run)
+    reporter().say(summary(model, config.arrays))
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "sample": sample, "summary": summary}
 
 
 def usage() -> str:
@@ -58,7 +69,7 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"transformer {version('minigrad')}")
             return 0
         if words[0] not in COMMANDS:
-            hint = nearest(words[0], COMMANDS) or f"; there are {' and '.join(COMMANDS)}."
+            hint = nearest(words[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}."
             raise UserError(f"There is no command {words[0]}{hint}", code=2)
         COMMANDS[words[0]](words[1:])
         sys.stdout.flush()

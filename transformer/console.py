@@ -35,9 +35,9 @@ class Report:
             from rich.console import Console
         self.console = Console(highlight=False, markup=False, emoji=False)
 
-    def say(self, text: str = "", style: str | None = None) -> None:
-        """One line, or several."""
-        self.console.print(text, style=style, soft_wrap=True)
+    def say(self, text: object = "", style: str | None = None) -> None:
+        """One line, or several; what rich can draw, as the parameter table, is drawn on a terminal only."""
+        self.console.print(text if self.console.is_terminal else str(text), style=style, soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], bold: str) -> None:
         """A table of names and, to the right of them, numbers; the row called `bold` stands out."""
@@ -85,7 +85,7 @@ class Report:
 class Quiet:
     """Says nothing."""
 
-    def say(self, text: str = "", style: str | None = None) -> None:
+    def say(self, text: object = "", style: str | None = None) -> None:
         """Nothing."""
 
     @contextlib.contextmanager
@@ -97,7 +97,7 @@ class Quiet:
 class Plain(Quiet):
     """Says lines, and draws no bars: what is left without the library rich."""
 
-    def say(self, text: str = "", style: str | None = None) -> None:
+    def say(self, text: object = "", style: str | None = None) -> None:
         """One line, or several."""
         print(text)
 
