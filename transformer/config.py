@@ -84,8 +84,7 @@ class StackConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
-            raise UserError(f"--width {self.width} cannot be shared out among --heads {self.heads}.", code=2)
+        _share_out(self)
 
 
 @dataclass(frozen=True)
@@ -169,6 +168,30 @@ class TabularConfig(TrainConfig):
     splits: int = option(5, "ways to split the data into training and test rows; the table shows their mean", at_least=1)
 
 
+PARTS = ("mask", "scale", "positions", "skip", "norm")
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """Train small models without one of their parts each, and show as numbers what every part is for."""
+
+    part: str = option("all", "what to leave out", choices=("all", *PARTS), group="the comparison")
+    out: str | None = option(None, "folder to make for the picture and the figures (otherwise runs/ablate, numbered)", metavar="FOLDER")
+    text: str | None = option(None, "learn this text file, or all text files of this folder", metavar="FILE_OR_FOLDER")
+    seed: int = option(1, "what all random numbers start from", at_least=0)
+    layers: int = option(4, "blocks on top of each other", at_least=1, group="the language models")
+    heads: int = option(2, "attention heads per block", at_least=1)
+    width: int = option(64, "numbers per character, E; a multiple of the heads", at_least=1)
+    block: int = option(32, "characters the model looks back, T", at_least=2)
+    batch: int = option(16, "windows of text per step, B", at_least=1)
+    steps: int = option(400, "steps of gradient descent", at_least=1)
+    learning_rate: float = option(5e-3, "at its highest", above=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+        _share_out(self)
+
+
 @dataclass(frozen=True)
 class SampleConfig:
     """Write text with the model of a run, as it is drawn, or have it answer where it goes from one sequence to another."""
@@ -213,6 +236,11 @@ def check(config: Any) -> None:
             _accept(value, f.metadata)
         except ValueError as error:
             raise UserError(f"{flag(f.name)}: {error}", code=2) from error
+
+
+def _share_out(config: Any) -> None:
+    if config.width % config.heads:
+        raise UserError(f"--width {config.width} cannot be shared out among --heads {config.heads}.", code=2)
 
 
 def flag(name: str) -> str:

@@ -38,7 +38,7 @@ def loss_curve(
     axes.set_ylim(lowest - 0.15, highest)
 
     axes.plot(steps, training, color=BLUE, linewidth=0.6, alpha=0.25)
-    axes.plot(steps, _smooth(training), color=BLUE, linewidth=1.6, label="training, running mean")
+    axes.plot(steps, smooth(training), color=BLUE, linewidth=1.6, label="training, running mean")
     axes.plot(*zip(*looks), color=ORANGE, linewidth=1.8, marker="o", markersize=4, label="validation")
     if final_bits is not None:
         axes.plot([last], [final_bits], color=ORANGE, marker="D", markersize=7, clip_on=False, zorder=5, linestyle="")
@@ -149,10 +149,10 @@ def _dress(axes: Any, what: str) -> None:
     axes.legend(loc="best", fontsize=9, labelcolor=INK, frameon=False)
 
 
-def _smooth(values: Sequence[float]) -> list[float]:
+def smooth(values: Sequence[float]) -> list[float]:
     """The running mean over a hundredth of all values to either side, so that nothing lags.
 
-    >>> _smooth([1.0, 2.0, 4.0])
+    >>> smooth([1.0, 2.0, 4.0])
     [1.0, 2.0, 4.0]
     """
     sums, reach = [0.0, *itertools.accumulate(values)], len(values) // 100

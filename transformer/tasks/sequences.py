@@ -57,16 +57,19 @@ class SequenceTask(Task):
         self.tokenizer = Vocabulary(sorted({token for pair in self.pairs.training for text in pair for token in split(text)}), words)
         everything = [pair for part in (self.pairs.training, *self.pairs.held_out.values()) for pair in part]
         S, T = (1 + max(len(split(pair[side])) for pair in everything) for side in (0, 1))  # with the sign of the end
-        V, self.longest = self.tokenizer.vocab_size, T
-        model = EncoderDecoder(
-            EncoderDecoderConfig(V, V, S, T, layers=config.layers, heads=config.heads, width=config.width, dropout=config.dropout),
-            config.seed,
-        )
-        self.members = [self._member("", "transformer", model)]
+        self.S, self.T = S, T
+        self.members = [self.member()]
         if config.compare:
+            V = self.tokenizer.vocab_size
             for name, title, attention in (("lstm", "LSTM", False), ("lstm-attention", "LSTM with attention", True)):
                 recurrent = RecurrentEncoderDecoderConfig(V, V, T, config.recurrent_width, attention=attention, dropout=config.dropout)
                 self.members.append(self._member(name, title, RecurrentEncoderDecoder(recurrent, config.seed)))
+
+    def member(self, ablate: tuple[str, ...] = ()) -> Member:
+        """A transformer, whole or without some of its parts, on batches of the pairs."""
+        config, V = self.config, self.tokenizer.vocab_size
+        shape = {"layers": config.layers, "heads": config.heads, "width": config.width, "dropout": config.dropout, "ablate": ablate}
+        return self._member("", "transformer", EncoderDecoder(EncoderDecoderConfig(V, V, self.S, self.T, **shape), config.seed))
 
     def _member(self, name: str, title: str, model: Any) -> Member:
         """A model on batches of sources (B, S), targets so far (B, T) and targets (B, T), the same for every member."""
@@ -75,7 +78,7 @@ class SequenceTask(Task):
         arrays = batch(sources, end=True), batch(targets, start=True), batch(targets, end=True)
         stream = Batches(arrays, self.config.batch, self.config.seed, pad)
         loss = functools.partial(minigrad.cross_entropy, ignore_index=pad)
-        look = functools.partial(self._judged, most=LOOKED_AT)
+        look = functools.partial(self.judged, most=LOOKED_AT)
         return Member(name, model, stream, loss, look, title, units=(self.config.batch, "examples"))
 
     def record(self) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class SequenceTask(Task):
         for source, target in self.pairs.training[:3]:
             self.report.say(f"  {source}  ->  {target}")
 
-    def _judged(self, model: Any, most: int | None = None) -> dict[str, float]:
+    def judged(self, model: Any, most: int | None = None) -> dict[str, float]:
         """The share of exactly right answers in every held-out set, of its first ``most`` pairs."""
         return {
             _column(name): float(np.mean([wrote == right for wrote, (_, right) in zip(self._answers(model, pairs[:most]), pairs)]))
@@ -98,14 +101,14 @@ class SequenceTask(Task):
         }
 
     def _answers(self, model: Any, pairs: list[tuple[str, str]]) -> list[str]:
-        return answer(model, self.tokenizer, [source for source, _ in pairs], self.longest)
+        return answer(model, self.tokenizer, [source for source, _ in pairs], self.T)
 
     def finish(self, run: Run, trainings: list[Training]) -> dict[str, Any]:
         """Judge every model on all that was held out, show some answers, and draw what the decoder looked at."""
         table, results = [], {}
         with self.report.busy("Judging on all that was held out"):
             for member, training in zip(self.members, trainings):
-                found: dict[str, float] = self._judged(member.model)
+                found: dict[str, float] = self.judged(member.model)
                 if self.config.task == "translate":
                     for name, pairs in self.pairs.held_out.items():
                         found[_column(name, "chrF")] = chrf(self._answers(member.model, pairs), [right for _, right in pairs])

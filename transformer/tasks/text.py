@@ -39,11 +39,18 @@ class TextTask(Task):
             config = dataclasses.replace(config, text=str(Path(config.text).resolve()))
         super().__init__(config, report)
         self.tokenizer = CharTokenizer(self.corpus.alphabet)
-        stream = BatchSampler(self.tokenizer.encode(self.corpus.training), config.block, config.batch, config.seed)
+        self.ids = self.tokenizer.encode(self.corpus.training)
+        self.held_out = self.tokenizer.encode(self.corpus.validation)
+        self.tokens = config.batch * config.block  # of a step
+        self.members = [self.member()]
         if len(self.corpus.validation) < 2:
             raise UserError(f"The text has only {self.corpus.characters} characters: too few to be judged on.")
-        self.held_out = self.tokenizer.encode(self.corpus.validation)
-        self.model = LanguageModel(
+
+    def member(self, ablate: tuple[str, ...] = ()) -> Member:
+        """A model, whole or without some of its parts, on batches of the text."""
+        config = self.config
+        stream = BatchSampler(self.ids, config.block, config.batch, config.seed)
+        model = LanguageModel(
             LanguageModelConfig(
                 vocab_size=self.tokenizer.vocab_size,
                 block_size=config.block,
@@ -52,16 +59,14 @@ class TextTask(Task):
                 width=config.width,
                 dropout=config.dropout,
                 tied=config.tied,
+                ablate=ablate,
             ),
             seed=config.seed,
         )
-        self.tokens = config.batch * config.block  # of a step
-        self.members = [
-            Member(
-                "", self.model, stream, minigrad.cross_entropy, self._look, line=self._line, units=(self.tokens, "tokens"),
-                callbacks=[self._write_sample],
-            )
-        ]  # fmt: skip
+        return Member(
+            "", model, stream, minigrad.cross_entropy, self._look, line=self._line, units=(self.tokens, "tokens"),
+            callbacks=[self._write_sample],
+        )  # fmt: skip
 
     def record(self) -> dict[str, Any]:
         """Name, sizes and fingerprint of the text."""
@@ -111,7 +116,7 @@ class TextTask(Task):
         """Judge the model on the whole validation text, and say how to use it."""
         (training,) = trainings
         with self.report.busy("Judging the model on the whole validation text"):
-            bits = validation_bits(self.model, self.held_out, self.config.batch)
+            bits = validation_bits(training.model, self.held_out, self.config.batch)
         speed = training.step * self.tokens / training.seconds
         runs.write(run.folder / PLOT, plots.loss_curve(training.history.rows, self.lines, bits, f"Learning: {self.corpus.name}"))
         self.report.say(f"{training.step:,} steps took {clock(training.seconds)}, at {speed:,.0f} tokens per second.")
