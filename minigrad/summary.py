@@ -65,7 +65,8 @@ def summary(model, arrays=False, inputs=None):
     nothing. A layer whose arrays differ in it has several rows. Equal layers in numbered blocks share one, `blocks.* x4`. With
     ``arrays`` there is a row for each array and its shape. A tied array counts once, under all its names.
     Output shapes are those of the last call, with None for the batch, "?" where there was none. With ``inputs``, an array or a tuple
-    of what the model takes, it is called on them first, in inference, which builds it and changes nothing else.
+    of what the model takes, it is called on them first, in inference, which builds it and changes nothing else. A model that was
+    never called is called on what its method `example()` gives, if it has one.
     Under the table stand Keras's totals, in which frozen parameters are non-trainable, and the three facts apart.
     Raises LayerError for a model that is not built.
 
@@ -88,7 +89,7 @@ def summary(model, arrays=False, inputs=None):
         raise TypeError("summary: takes a Layer. " + received(model=model))
     if inputs is not None:
         _call(model, inputs if isinstance(inputs, tuple) else (inputs,))
-    elif hasattr(model, "example") and "_output_shape" not in vars(model):
+    elif hasattr(type(model), "example") and "_output_shape" not in vars(model):
         _call(model, model.example())
     tensors = list(model.named_tensors().values())
     frozen = [t for t in tensors if not isinstance(t, Buffer) and t.frozen]
@@ -163,7 +164,7 @@ def _entries(model, arrays):
             updated_by = _updated_by(part, layers[owners[0]])
             key = (tuple(paths), "", str(part.shape), updated_by) if arrays else (owners, *_described(owners, layers), updated_by)
             sizes[key] = sizes.get(key, 0) + part.size
-        elif not arrays and not full.intersection(paths):
+        elif not arrays and paths[0] not in full:
             sizes[(tuple(paths), *_described(paths, layers), "nothing")] = 0
     rows = [(*key[:3], size, key[3]) for key, size in sizes.items()]
     return rows, {owner(path) for path in layers if path}
@@ -228,7 +229,7 @@ def _common(paths, all_of_them):
 def _spans(numbers):
     """Whole numbers in few words.
 
-    >>> _spans([0, 1, 2, 5])
+    >>> _spans([2, 0, 5, 1])
     '0-2,5'
     """
     spans = []

@@ -118,6 +118,18 @@ def test_a_layer_says_itself_what_changes_its_buffers():
     )
 
 
+def test_totals_count_bytes_of_the_arrays_own_type():
+    with mg.use_default_dtype("float64"):
+        layer = Dense(F).ensure_built((E,))
+    layer.bias.frozen = True
+    assert summary(layer).totals == (
+        "Total params: 35 (280.00 B)",
+        "Trainable params: 30 (240.00 B)",
+        "Non-trainable params: 5 (40.00 B)",
+        "learnable 35 (of which frozen 5), non-learnable 0",
+    )
+
+
 # -------------------------------------------------------------------------------------------------- which rows there are
 
 
@@ -320,6 +332,14 @@ def test_a_model_with_an_example_is_called_on_it_unless_it_was_called_before():
     assert len(model.modes) == 2
 
 
+def test_a_layer_that_is_called_example_is_no_example():
+    class Model(mg.Layer):
+        def __init__(self):
+            self.example = Dropout(0.5)
+
+    assert names(Model()) == ["example (Dropout)"]
+
+
 # ------------------------------------------------------------------------------------------------------ whole models
 
 
@@ -365,13 +385,13 @@ ODD = "[red]q[/red] <b>&amp;"  # what rich and a browser would read as mark-up
 
 
 def named():
-    model = mg.Sequential([Dense(F, name=ODD), Dropout(0.5)], name="[bold]model")
+    model = mg.Sequential([Dense(F, name=ODD), Dropout(0.5)], name="[bold]<i>model")
     model(X)
     return model
 
 
 TEXT = """\
-[bold]model: Sequential
+[bold]<i>model: Sequential
 layer (type)                             output shape  parameters  updated by
 -----------------------------------------------------------------------------------
 layers.0 ([red]q[/red] <b>&amp;: Dense)  (None, 3, 5)          35  gradient descent
