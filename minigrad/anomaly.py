@@ -16,7 +16,7 @@ import numpy as np
 from .errors import AnomalyError, GradientError, received
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_LAYERS = (_HERE + "layer.py", os.path.join(os.path.dirname(os.path.dirname(_HERE)), "transformer") + os.sep)
+_LAYERS = (_HERE + "dense.py", os.path.join(os.path.dirname(os.path.dirname(_HERE)), "transformer") + os.sep)
 _LIBRARY = (_HERE, *_LAYERS, os.path.dirname(os.path.abspath(np.__file__)) + os.sep)
 
 

@@ -46,6 +46,7 @@ TRANSFORMER = """
     generation pretrained
     training
     tasks
+    ablation
     __main__
 """
 HEAVY = {"numba", "llvmlite", "matplotlib", "torch", "scipy", "rich", "tokenizers", "safetensors", "jax", "keras"}

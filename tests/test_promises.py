@@ -342,8 +342,8 @@ def test_a_line_of_a_layer_is_shown_below_the_users():
     layer, own, huge = mg.Dense(2), tf.AddNorm(), np.full((1, 2, 3), 3e38, np.float32)
     with mg.detect_anomaly():
         for call, op_name, file, text in (
-            (lambda: layer(huge), "linear", "layer.py", "ops.linear(x, self.kernel, self.bias)"),
-            (lambda: own(huge, lambda x: Tensor(huge)), "add", "blocks.py", "x + self.dropout(f(x)"),
+            (lambda: layer(huge), "linear", "dense.py", "ops.linear(x, self.kernel, self.bias)"),
+            (lambda: own(huge, lambda x: Tensor(huge)), "add", "blocks.py", "x + correction"),
         ):
             with pytest.raises(AnomalyError) as caught:
                 call()

@@ -96,7 +96,7 @@ class Stack(mg.Layer):
 
     def example(self):
         """Inputs that the model takes, for the parameter table."""
-        return (np.ones((1, self.config.block_size), np.int64),)
+        return (np.full((1, self.config.block_size), min(1, self.config.vocab_size - 1)),)
 
 
 class LanguageModel(Stack):
@@ -199,5 +199,5 @@ class Decoder(Stack):
 
     def example(self):
         """Inputs that the model takes, for the parameter table."""
-        ids = np.ones((1, self.config.block_size), np.int64)
+        (ids,) = super().example()
         return ids, np.zeros((1, self.config.block_size, self.config.width), self.embedding.embeddings.dtype)

@@ -52,17 +52,14 @@ class SequenceTask(Task):
         super().__init__(config, report)
         with report.busy("Making the examples"):
             self.pairs = PAIRS[config.task](seed=config.seed, count=config.examples, held_out=config.held_out)
-        words = config.task == "translate"
-        split = str.split if words else list
-        self.tokenizer = Vocabulary(sorted({token for pair in self.pairs.training for text in pair for token in split(text)}), words)
-        everything = [pair for part in (self.pairs.training, *self.pairs.held_out.values()) for pair in part]
-        S, T = (1 + max(len(split(pair[side])) for pair in everything) for side in (0, 1))  # with the sign of the end
-        self.S, self.T = S, T
+        pairs = self.pairs
+        self.tokenizer = Vocabulary(sorted({*pairs.source_alphabet, *pairs.target_alphabet}), pairs.words)
+        self.S, self.T = pairs.longest_source + 1, pairs.longest_target + 1  # with the sign of the end
         self.members = [self.member()]
         if config.compare:
             V = self.tokenizer.vocab_size
             for name, title, attention in (("lstm", "LSTM", False), ("lstm-attention", "LSTM with attention", True)):
-                recurrent = RecurrentEncoderDecoderConfig(V, V, T, config.recurrent_width, attention=attention, dropout=config.dropout)
+                recurrent = RecurrentEncoderDecoderConfig(V, V, self.T, config.recurrent_width, attention=attention, dropout=config.dropout)
                 self.members.append(self._member(name, title, RecurrentEncoderDecoder(recurrent, config.seed)))
 
     def member(self, ablate: tuple[str, ...] = ()) -> Member:
