@@ -147,7 +147,7 @@ class SequenceTask(Task):
         for source, _ in [pairs[place] for pairs in self.pairs.held_out.values() for place in range(4 // len(self.pairs.held_out))]:
             wrote = self._answers(member.model, [(source, "")])[0]
             weights = cross_attention(member.model, self.tokenizer, source, wrote)  # (T, S)
-            ends = [[*self.tokenizer.split(text), "."] for text in (wrote, source)]
+            ends = [[*self.tokenizer.split(text), "∎"] for text in (wrote, source)]
             panels.append(plots.Panel(source, weights, *ends))
         title = f"Where the {member.title} looks while it writes"
         runs.write(run.folder / member.name / ATTENTION, plots.shades(panels, title, "written", "read"))
