@@ -58,7 +58,8 @@ def encoder_as_theirs(block, of):
 
 
 def decoder_as_theirs(block, of):
-    own, across = attention_as_theirs("self_attn", block.self_attention, of), attention_as_theirs("multihead_attn", block.cross_attention, of)
+    own = attention_as_theirs("self_attn", block.self_attention, of)
+    across = attention_as_theirs("multihead_attn", block.cross_attention, of)
     return own | across | the_rest(block, (block.after_self_attention, block.after_cross_attention, block.after_feed_forward), of)
 
 
