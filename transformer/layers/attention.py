@@ -225,16 +225,8 @@ class MultiHeadAttention(mg.Layer):
 
     def call(self, query, value=None, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, use_causal_mask=False, training=False):  # fmt: skip
-        who = type(self).__name__
-        if value is None:
-            raise TypeError(f"{who}: needs query and value; self-attention is layer(x, x).")
-        key = value if key is None else key
-        _check_inputs(who, query, value, key, ("(B, T, E)", "(B, S, E)", "(B, S, E)"))
-        (B, T), S = query.shape[:2], key.shape[1]
-        allowed = combined_mask(who, B, self.num_heads, T, S, query_mask, value_mask, key_mask, attention_mask)
-        if self.sliding_window is not None:
-            near = window_mask(T, S, self.sliding_window)
-            allowed = near if allowed is None else allowed & near
+        query, value, key = self._sorted(query, value, key)
+        allowed = self._allowed(query, key, query_mask, value_mask, key_mask, attention_mask)
         q = self._heads("query", query)  # (B, T, E) -> (B, h, T, dq)
         k = self._heads("key", key)  # (B, S, E) -> (B, r, S, dq)
         v = self._heads("value", value)  # (B, S, E) -> (B, r, S, dv)
@@ -242,6 +234,23 @@ class MultiHeadAttention(mg.Layer):
         heads, weights = attend(q, k, v, allowed, use_causal_mask, self.scale, rate, self.generator, return_attention_scores)
         result = self._combined(heads)  # (B, h, T, dv) -> (B, T, E)
         return (result, weights) if return_attention_scores else result
+
+    def _sorted(self, query, value, key):
+        """Query, value and key, which is the value where it is not given."""
+        if value is None:
+            raise TypeError(f"{type(self).__name__}: needs query and value; self-attention is layer(x, x).")
+        key = value if key is None else key
+        _check_inputs(type(self).__name__, query, value, key, ("(B, T, E)", "(B, S, E)", "(B, S, E)"))
+        return query, value, key
+
+    def _allowed(self, query, key, *masks):
+        """Which scores may be used: all masks of a call and the window as one.   -> broadcasts to (B, h, T, S), or None for all"""
+        (B, T), S = query.shape[:2], key.shape[1]
+        allowed = combined_mask(type(self).__name__, B, self.num_heads, T, S, *masks)
+        if self.sliding_window is None:
+            return allowed
+        near = window_mask(T, S, self.sliding_window)
+        return near if allowed is None else allowed & near
 
     def _heads(self, name, x):
         """x W + b, split into heads: one wide projection is h small ones.   (B, T, E) -> (B, h, T, width)"""

@@ -75,10 +75,23 @@ class Normalization(mg.Layer):
         Adds up in float64, and changes nothing until all is read. Of a batch that is a tuple (x, y) the first counts.
         Raises ShapeError for no rows and other lengths of F, LayerError for NaN and infinity, naming the place.
         """
+        count, mean, squares = 0, 0.0, 0.0  # rows so far; their mean; the sum of their squared distances from it
+        for x, rest in self._batches(data):
+            # two sets as one (Chan et al. 1979): the means weighed by their rows, and what lies between them
+            new = math.prod(x.shape[i] for i in rest)
+            apart, total = x.mean(axis=rest) - mean, count + new
+            squares = squares + x.var(axis=rest) * new + apart**2 * (count * new / total)
+            mean, count = mean + apart * (new / total), total
+        if count == 0:
+            raise ShapeError("Normalization.adapt: needs at least one row. " + received(data=data))
+        self.mean.assign(mean)
+        self.variance.assign(squares / count)
+
+    def _batches(self, data):
+        """Every batch of the data that has rows, in float64, and the axes along which its rows lie."""
         if self.given is not None:
             raise LayerError("Normalization.adapt: mean and variance were given when the layer was made.")
         whole = hasattr(data, "shape") or not hasattr(_first(data), "shape") and not hasattr(data, "__next__")
-        count, mean, squares = 0, 0.0, 0.0  # rows so far; their mean; the sum of their squared distances from it
         for number, batch in enumerate([data] if whole else data):
             x = np.asarray(constant(batch[0] if isinstance(batch, tuple) and not whole else batch))
             where = "data" if whole else f"batch {number}"
@@ -94,18 +107,8 @@ class Normalization(mg.Layer):
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
                 raise LayerError(f"Normalization.adapt: {where}{list(place)} is {x[place]}; statistics of it would be useless.")
             rest = tuple(i for i in range(x.ndim) if i not in axes)
-            new = math.prod(x.shape[i] for i in rest)
-            if new:
-                # two sets as one (Chan et al. 1979): the means weighed by their rows, and what lies between them
-                x = x.astype(np.float64)
-                own = x.mean(axis=rest)
-                apart, total = own - mean, count + new
-                squares = squares + x.var(axis=rest) * new + apart**2 * (count * new / total)
-                mean, count = mean + apart * (new / total), total
-        if count == 0:
-            raise ShapeError("Normalization.adapt: needs at least one row. " + received(data=data))
-        self.mean.assign(mean)
-        self.variance.assign(squares / count)
+            if all(x.shape[i] for i in rest):
+                yield x.astype(np.float64), rest
 
     def call(self, x):
         if not self.adapted:
