@@ -106,12 +106,14 @@ def test_softmax_does_not_see_a_shift():
     assert_close(gradient.sum(-1), np.zeros((B, T)), 1e-14, "nothing changes along a shift")
 
 
+@pytest.mark.parametrize("kernels", ["numba", "reference"])
 @pytest.mark.parametrize("causal", [False, True])
-def test_rows_of_weights_add_up_to_1_and_are_0_where_nothing_is_allowed(causal):
-    mask = np.array([[True, False, True, True], [False, False, False, False], [False, True, True, False]])  # (T, S)
+def test_rows_of_weights_add_up_to_1_and_are_0_where_nothing_is_allowed(causal, kernels):
+    mask = np.array([[True, True, False, True], [False, False, False, False], [False, True, True, False]])  # (T, S)
     allowed = mask & np.tri(T, S, dtype=bool) if causal else mask
     options = {"attention_mask": mask, "use_causal_mask": causal, "return_attention_scores": True}
-    result, weights = Attention()(query=Q, key=K, value=V_, **options)
+    with mg.use_kernels(kernels):
+        result, weights = Attention()(query=Q, key=K, value=V_, **options)
     assert_close(weights.sum(-1), np.broadcast_to(allowed.any(-1), (B, T)).astype(float), 1e-14)
     assert np.array_equal(weights > 0, np.broadcast_to(allowed, (B, T, S)))  # a masked weight is exactly 0, the others are not
     assert (result[:, ~allowed.any(-1)] == 0).all()
@@ -183,6 +185,8 @@ def test_grouped_queries_with_a_key_head_each_are_multi_head_attention(causal):
     plain = spread(MultiHeadAttention(h, dq), (None, None, E))
     forms = [lambda *inputs, layer=layer: layer(*inputs, use_causal_mask=causal) for layer in (grouped, plain)]
     assert_identical(*forms, (QUERY, VALUE, KEY), (grouped.parameters(), plain.parameters()))
+    weights = [layer(QUERY, VALUE, KEY, return_attention_scores=True)[1].numpy() for layer in (grouped, plain)]
+    assert np.array_equal(*weights)
 
 
 # ----------------------------------------------------------------------------------------------------------- Add & Norm
