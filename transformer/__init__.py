@@ -4,9 +4,12 @@ from minigrad.summary import count, summary
 
 from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward
 from .layers import (
+    GRU,
+    LSTM,
     AdditiveAttention,
     Attention,
     BatchNormalization,
+    Bidirectional,
     Dense,
     Dropout,
     EinsumDense,
@@ -17,6 +20,7 @@ from .layers import (
     Normalization,
     PositionalEmbedding,
     RMSNormalization,
+    SimpleRNN,
     SinusoidalPositions,
     Softmax,
 )

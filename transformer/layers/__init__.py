@@ -7,3 +7,4 @@ from .dense import EinsumDense, Softmax
 from .dropout import Dropout
 from .embedding import Embedding, PositionalEmbedding, SinusoidalPositions
 from .normalization import BatchNormalization, LayerNormalization, Normalization, RMSNormalization
+from .recurrent import GRU, LSTM, Bidirectional, SimpleRNN
