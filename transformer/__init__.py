@@ -25,6 +25,8 @@ from .layers import (
     Softmax,
 )
 from .models import (
+    Classifier,
+    ClassifierConfig,
     Decoder,
     DecoderConfig,
     Encoder,
@@ -33,4 +35,9 @@ from .models import (
     EncoderDecoderConfig,
     LanguageModel,
     LanguageModelConfig,
+    RecurrentEncoderDecoder,
+    RecurrentEncoderDecoderConfig,
 )
+from .pretrained import from_pretrained, save_pretrained
+from .tokenizers import load_tokenizer
+from .training import BestCheckpoint, EarlyStopping, fit

@@ -147,10 +147,20 @@ def answer(model: Any, tokenizer: Any, texts: list[str], length: int, batch: int
     return written
 
 
+def classify(model: Any, tokenizer: Any, texts: list[str], batch: int = 256) -> np.ndarray:
+    """The probabilities (N, C) that an encoder with classes gives each text, of which it reads as much as it can."""
+    found = []
+    for first in range(0, len(texts), batch):
+        ids = tokenizer.batch([text[: model.config.block_size] for text in texts[first : first + batch]])  # (B, T)
+        with minigrad.no_grad():
+            found.append(minigrad.softmax(model(ids)).numpy())
+    return np.concatenate(found)
+
+
 def sample_run(folder: str | Path, prompt: str, tokens: int, temperature: float, seed: int) -> Iterator[str]:
     """What the model of a run makes of a prompt, a piece at a time.
 
-    A language model goes on from it (without one, from a new line on), an encoder-decoder answers it.
+    A language model goes on from it (without one, from a new line on), an encoder-decoder answers it, an encoder says what it takes it for.
     Raises `UserError` for a model that writes nothing.
     """
     model, tokenizer = load_run(folder)
@@ -159,9 +169,12 @@ def sample_run(folder: str | Path, prompt: str, tokens: int, temperature: float,
         yield prompt
         for token in sample(model, ids, tokens, temperature, np.random.default_rng(seed)):
             yield tokenizer.decode([token])
+    elif not prompt:
+        raise UserError(f"{folder} holds a model that answers: give it something with --prompt.", code=2)
     elif hasattr(model, "decode"):
-        if not prompt:
-            raise UserError(f"{folder} holds a model that answers: give it something with --prompt.", code=2)
         yield from answer(model, tokenizer, [prompt], min(tokens, model.longest))
+    elif getattr(model.config, "labels", ()):
+        (shares,) = classify(model, tokenizer, [prompt])
+        yield ", ".join(f"{model.config.labels[place]} {shares[place]:.1%}" for place in shares.argsort()[::-1][:3])
     else:
         raise UserError(f"{folder} holds a model of the kind {type(model).__name__}, which writes no text.")

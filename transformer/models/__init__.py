@@ -11,6 +11,7 @@ from .config import (
     RecurrentEncoderDecoderConfig,
 )
 from .encoder_decoder import EncoderDecoder
+from .recurrent import RecurrentEncoderDecoder
 from .stacks import Decoder, Encoder, LanguageModel
 
 MODELS = {  # by the name that a config.json gives: the model, and what it is built from
@@ -18,5 +19,6 @@ MODELS = {  # by the name that a config.json gives: the model, and what it is bu
     "Encoder": (Encoder, EncoderConfig),
     "Decoder": (Decoder, DecoderConfig),
     "EncoderDecoder": (EncoderDecoder, EncoderDecoderConfig),
+    "RecurrentEncoderDecoder": (RecurrentEncoderDecoder, RecurrentEncoderDecoderConfig),
     "Classifier": (Classifier, ClassifierConfig),
 }

@@ -1,7 +1,5 @@
 """From one sequence to another: the encoder reads, the decoder writes and looks back at what was read."""
 
-import numpy as np
-
 import minigrad as mg
 from minigrad.errors import ShapeError, received
 
@@ -18,6 +16,7 @@ class EncoderDecoder(mg.Layer):
     Learnable: those of `Encoder` and `Decoder`. Non-learnable: 0.
     ``return_attention_scores`` gives what every block of the decoder looks at in the source too, a list of (B, h, T, S).
 
+    >>> import numpy as np
     >>> model = EncoderDecoder(EncoderDecoderConfig(40, 15, layers=1, width=8, heads=2))
     >>> model(np.array([[5, 7, 0]]), np.array([[1, 4]])).shape
     (1, 2, 15)
