@@ -39,7 +39,7 @@ class RecurrentEncoderDecoder(mg.Layer):
             self.answer = Dense(E, "tanh") if config.attention else None
             self.dropout = Dropout(config.dropout)
             self.head = Dense(config.target_vocab)
-            for layer, width in ((self.encoder, E), (self.decoder, E), (self.answer, 2 * E), (self.head, E)):
+            for layer, width in ((self.encoder, E), (self.decoder, E), (self.attention, E), (self.answer, 2 * E), (self.head, E)):
                 if layer is not None:
                     layer.ensure_built((None, None, width))
 
