@@ -270,8 +270,8 @@ class Bidirectional(mg.Layer):
 
     def __init__(self, layer, merge_mode="concat", *, backward_layer=None, **keras):
         super().__init__(**keras)
-        for given in (layer, backward_layer):
-            if not isinstance(given, _Recurrent | None):
+        for given in (layer,) if backward_layer is None else (layer, backward_layer):
+            if not isinstance(given, _Recurrent):
                 raise TypeError(f"Bidirectional: takes a SimpleRNN, LSTM or GRU. Received: {given!r:.60}.")
         if merge_mode not in _MERGES:
             raise ValueError(f"Bidirectional: merge_mode is one of {', '.join(map(repr, _MERGES))}. Received: {merge_mode!r}.")
