@@ -4,7 +4,7 @@ import functools
 
 from . import ops
 from .initializers import get_initializer
-from .layer import Layer, Parameter, check_size
+from .layer import Layer, Parameter, check_size, width_of
 
 
 def linear(x):
@@ -21,8 +21,10 @@ ACTIVATIONS = {
     None: linear, "linear": linear, "relu": ops.relu, "tanh": ops.tanh, "sigmoid": ops.sigmoid,
     "gelu": ops.gelu, "gelu_tanh": functools.partial(ops.gelu, approximate="tanh"), "silu": ops.silu, "swish": ops.silu,
     "softmax": ops.softmax, "log_softmax": ops.log_softmax, "softplus": ops.softplus, "softsign": ops.softsign, "elu": ops.elu,
-    "selu": ops.selu, "celu": ops.celu, "mish": ops.mish, "leaky_relu": ops.leaky_relu, "relu6": ops.relu6, "exponential": ops.exp,
-    "hard_sigmoid": ops.hardsigmoid, "hard_tanh": ops.hardtanh, "log_sigmoid": ops.logsigmoid, "tanh_shrink": ops.tanhshrink,
+    "selu": ops.selu, "celu": ops.celu, "mish": ops.mish, "relu6": ops.relu6, "exponential": ops.exp,
+    "leaky_relu": functools.partial(ops.leaky_relu, negative_slope=0.2),  # Keras's slope; that of the function is PyTorch's
+    "hard_sigmoid": ops.hardsigmoid, "hard_tanh": ops.hardtanh, "hard_silu": ops.hardswish, "hard_swish": ops.hardswish,
+    "hard_shrink": ops.hardshrink, "soft_shrink": ops.softshrink, "log_sigmoid": ops.logsigmoid, "tanh_shrink": ops.tanhshrink,
 }  # fmt: skip
 
 
@@ -34,7 +36,7 @@ def get_activation(name, who, what="activation"):
     """
     if callable(name):
         return name
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str | None) or name not in ACTIVATIONS:
         raise ValueError(f"{who}: {what} is a function or one of {', '.join(map(str, ACTIVATIONS))}. Received: {name!r}.")
     return ACTIVATIONS[name]
 
@@ -57,7 +59,7 @@ class Dense(Layer):
         self.bias_initializer = get_initializer(bias_initializer, "Dense", "bias_initializer")
 
     def build(self, input_shape):
-        self.kernel = Parameter(self.kernel_initializer((input_shape[-1], self.units)))  # (E, units)
+        self.kernel = Parameter(self.kernel_initializer((width_of("Dense", input_shape), self.units)))  # (E, units)
         self.bias = Parameter(self.bias_initializer((self.units,))) if self.use_bias else None
 
     def call(self, x):

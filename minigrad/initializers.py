@@ -4,11 +4,14 @@ Random ones draw from the current generator (`random.using`) and come in the def
 axis counts what goes in and the last what comes out; a kernel with more axes is drawn as the matrix that it stands for.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from . import random, settings
+from .core import values
+from .errors import ShapeError, received
 
 
 def _numbers(array):
@@ -148,13 +151,23 @@ INITIALIZERS = {
 
 
 def get_initializer(name, who, what):
-    """The initializer of a name, or ``name`` itself where it is a function; ValueError with the list otherwise.
+    """The initializer of a name, or of a function of one's own, whose numbers become the default dtype.
+
+    Raises ValueError with the list for what is neither, and ShapeError where the function gives another shape than it was asked for.
 
     >>> get_initializer("zeros", "Dense", "bias_initializer")((2,)).tolist()
     [0.0, 0.0]
     """
     if callable(name):
-        return name
+        return functools.partial(_drawn, name, who, what)
     if isinstance(name, str) and name in INITIALIZERS:
         return INITIALIZERS[name]
     raise ValueError(f"{who}: {what} is a function of a shape or one of {', '.join(INITIALIZERS)}. Received: {name!r}.")
+
+
+def _drawn(function, who, what, shape):
+    """What a function of one's own gives for a shape, checked."""
+    numbers = np.asarray(values(function(shape)))
+    if numbers.shape != tuple(shape):
+        raise ShapeError(f"{who}: {what} must give what it is asked for, the shape {tuple(shape)}. " + received(numbers=numbers))
+    return _numbers(numbers)

@@ -93,6 +93,9 @@ _NOT_OFFERED = {
     "stateful": "take return_state=True and hand the state in as initial_state",
     "lora": "freeze() the layer and add two Dense layers of your own",
     "quantization": "weights are float32 or float64",
+    "gptq": "weights are float32 or float64",
+    "autocast": "nothing is cast; floats promote as in NumPy, minigrad.use_default_dtype says what weights are",
+    "input_": "the shape is known at the first call, or from ensure_built(input_shape)",
 }
 
 
@@ -127,7 +130,7 @@ class Layer:
             what = next((what for what in _NOT_OFFERED if what in option), None)
             if what is None:
                 raise TypeError(f"{type(self).__name__}: no argument called {option!r}. It takes {inspect.signature(type(self))}.")
-            if value not in (None, option == "trainable"):  # what is the rule in Keras too
+            if value not in (None, option in ("trainable", "autocast")):  # what is the rule in Keras too
                 raise LayerError(f"{type(self).__name__}: {option} is not offered; {_NOT_OFFERED[what]}. " + received(**{option: value}))
 
     def __init_subclass__(cls, **kwargs):
@@ -188,11 +191,11 @@ class Layer:
         return out
 
     def _shapes_to_build(self, inputs, named):
-        """The shapes that `build` takes: of the arguments it names, or of the first one."""
+        """The shapes that `build` takes: of the arguments it names, or of the first one that `call` names."""
+        given = inspect.signature(self.call).bind_partial(*inputs, **named).arguments
         if len(self._build_takes) > 1:
-            given = inspect.signature(self.call).bind_partial(*inputs, **named).arguments
             return [_shape_of(given.get(name.removesuffix("_shape"))) for name in self._build_takes]
-        shape = _shape_of(next(iter((*inputs, *named.values())), None))
+        shape = _shape_of(next(iter((*inputs, *given.values())), None))
         if not shape:
             raise ShapeError(f"{type(self).__name__}: the first call needs an input with axes. " + received(inputs=inputs))
         return [shape]
@@ -275,18 +278,24 @@ class Layer:
 
     @property
     def weights(self):
-        """Everything, as Keras orders it: what is trainable, then what is not."""
-        return self.trainable_weights + self.non_trainable_weights
+        """Everything, as Keras orders it: layer by layer, in each the parameters, then the buffers; freezing changes nothing."""
+        layers = list(self.named_layers())  # a layer stands before those inside it
+
+        def place(path):
+            return max(number for number, layer in enumerate(layers) if not layer or path.startswith(layer + "."))
+
+        tensors = self.named_tensors()
+        return [tensors[path] for path in sorted(tensors, key=lambda path: (place(path), isinstance(tensors[path], Buffer)))]
 
     @property
     def trainable_weights(self):
         """Keras's word for parameters that are not frozen."""
-        return [p for p in self.parameters() if not p.frozen]
+        return [t for t in self.weights if isinstance(t, Parameter) and not t.frozen]
 
     @property
     def non_trainable_weights(self):
         """Keras's word for frozen parameters and buffers."""
-        return [t for t in self.named_tensors().values() if isinstance(t, Buffer) or t.frozen]
+        return [t for t in self.weights if isinstance(t, Buffer) or t.frozen]
 
     def count_params(self):
         """How many numbers, learnable and not."""
@@ -357,14 +366,15 @@ class Layer:
 
     def set_weights(self, arrays):
         """Take all arrays in Keras's order; raises LayerError on another number or shape."""
-        weights = self.weights
-        if len(arrays) != len(weights):  # Keras's Normalization has one integer more, a count that it does not use
-            arrays = [a for a in arrays if np.ndim(a) or np.asarray(a).dtype.kind != "i"]
+        weights, given, who = self.weights, len(arrays), type(self).__name__
+        arrays = [as_array(array) for array in arrays]  # what is no array raises before anything has changed
+        if given != len(weights):  # Keras's Normalization has one integer more, a count that it does not use
+            arrays = [a for a in arrays if a.ndim or a.dtype.kind != "i"]
         if len(arrays) != len(weights):
-            raise LayerError(f"set_weights: {type(self).__name__} has {len(weights)} arrays. Received: {len(arrays)}.")
+            raise LayerError(f"set_weights: {who} has {len(weights)} arrays. Received: {given}.")
         for number, (tensor, array) in enumerate(zip(weights, arrays)):
-            if tensor.shape != np.shape(array):
-                raise ShapeError(f"set_weights: array {number} must have shape {tensor.shape}. Received: {np.shape(array)}.")
+            if tensor.shape != array.shape:
+                raise ShapeError(f"set_weights: array {number} of {who} must have shape {tensor.shape}. Received: {array.shape}.")
         for tensor, array in zip(weights, arrays):
             tensor.assign(array)
 
@@ -408,7 +418,10 @@ def _shape_of(value):
         return shape
     if isinstance(value, list | tuple) and any(hasattr(item, "shape") for item in value):
         return [_shape_of(item) for item in value]
-    return np.shape(value)
+    try:
+        return np.shape(value)
+    except ValueError:  # several inputs as nested lists, each of a shape of its own
+        return [_shape_of(item) for item in value]
 
 
 def _output_shape(out):
@@ -419,11 +432,14 @@ def _output_shape(out):
 
 
 def _locate(error, layer):
-    """Add to an error's message where in a model it arose: each layer on its way out knows a longer path."""
+    """Add to an error's message where it arose: in which layer, or where in a model, as each on its way out knows a longer path."""
     if len(error.args) != 1 or not isinstance(error.args[0], str):
         return
     inner, message = error.__dict__.setdefault("arose", (layer, error.args[0]))
-    if inner is not layer:
+    if inner is layer:
+        if isinstance(error, MinigradError) and type(layer).__name__ not in message:
+            error.args = (f"{message} In {type(layer).__name__}.",)
+    else:
         path = next((path for path, part in layer.named_layers().items() if part is inner), "")
         where = f"{path}, a {type(inner).__name__} of" if path else f"a {type(inner).__name__} that is called by"
         error.args = (f"{message} In {where} {type(layer).__name__}.",)
@@ -439,6 +455,38 @@ def check_size(who, **size):
     if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
         raise ValueError(f"{who}: {name} is a whole number from 1. Received: {number!r}.")
     return int(number)
+
+
+def check_axis(who, axis, several=True):
+    """``axis`` where it is a whole number or, if ``several`` are possible, a list of them; else ValueError.
+
+    >>> check_axis("Softmax", (-2, -1))
+    (-2, -1)
+    """
+    axes = axis if several and isinstance(axis, list | tuple) else [axis]
+    if not axes or not all(isinstance(a, int | np.integer) and not isinstance(a, bool) for a in axes):
+        raise ValueError(f"{who}: axis is a whole number{', or a list of them' if several else ''}. Received: {axis!r}.")
+    return axis
+
+
+def width_of(who, shape):
+    """The length of the last axis, which parameters have; ShapeError where there is none, or it is not known.
+
+    >>> width_of("Dense", (None, 3))
+    3
+    """
+    if not shape or shape[-1] is None:
+        raise ShapeError(f"{who}: the last axis of the input needs a length. " + received(input_shape=shape))
+    return shape[-1]
+
+
+def as_input(x):
+    """``x`` as it is, nested lists as an array.
+
+    >>> as_input([[1, 2]]).shape
+    (1, 2)
+    """
+    return x if hasattr(x, "shape") else as_array(x)
 
 
 def constant(x):

@@ -245,7 +245,7 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
 def test_weights_in_kerass_order():
     layer = model()
     shapes = [w.shape for w in layer.get_weights()]
-    assert shapes == [(3, 4), (4,), (4,), (4,), (4, 2), (1,)]  # learnable first, then what is not
+    assert shapes == [(3, 4), (4,), (4,), (4,), (1,), (4, 2)]  # layer by layer, in each first what is learnable
     layer.set_weights([np.full(s, i, float) for i, s in enumerate(shapes)])
     assert [np.unique(w).tolist() for w in layer.get_weights()] == [[i] for i in range(6)]
     assert all(w.dtype == np.float32 for w in layer.get_weights())
@@ -253,6 +253,33 @@ def test_weights_in_kerass_order():
         layer.set_weights(layer.get_weights()[:-1])
     with pytest.raises(ShapeError, match="array 1"):
         layer.set_weights([np.zeros(s) for s in shapes[:1] + shapes[:1] + shapes[2:]])
+    with pytest.raises(DtypeError, match="elements must be numbers"):
+        layer.set_weights([*layer.get_weights()[:-1], np.full(shapes[-1], "1")])
+    assert [np.unique(w).tolist() for w in layer.get_weights()] == [[i] for i in range(6)]
+
+
+def test_freezing_leaves_the_order_of_weights_alone():
+    """Weights of equal shapes would otherwise come back in each other's place, and nobody would notice."""
+    model = mg.Sequential([mg.Dense(3), mg.Dense(3)])
+    model(X)
+    before = model.get_weights()
+    model.layers[0].freeze()
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+    assert model.trainable_weights == model.layers[1].weights and model.non_trainable_weights == model.layers[0].weights
+
+
+def test_a_layer_is_built_on_its_first_argument_whatever_comes_first():
+    class Masked(mg.Layer):
+        def build(self, input_shape):
+            self.width = input_shape[-1]
+
+        def call(self, x, mask=None):
+            return x
+
+    for arguments in ({"mask": None, "x": X}, {"mask": np.ones(5, bool), "x": X}):
+        layer = Masked()
+        layer(**arguments)
+        assert layer.width == 3
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["deepcopy", "pickle"])
@@ -482,5 +509,8 @@ def test_orthogonal_rows_or_columns(shape):
 def test_initializers_by_name_or_function():
     layer = mg.Dense(2, kernel_initializer="ones", bias_initializer=lambda shape: np.full(shape, 3.0)).ensure_built((None, 2))
     assert layer.kernel.tolist() == [[1, 1], [1, 1]] and layer.bias.tolist() == [3, 3]
+    assert layer.bias.dtype == np.float32, "NumPy's float64 would have made the whole model that"
+    with pytest.raises(ShapeError, match=r"Dense: bias_initializer .* shape \(2,\)\. Received: numbers \(3,\)"):
+        mg.Dense(2, bias_initializer=lambda shape: np.zeros(3)).ensure_built((None, 2))
     with pytest.raises(ValueError, match="Dense: kernel_initializer is a function of a shape or one of.*glorot_uniform.*'glorot'"):
         mg.Dense(2, kernel_initializer="glorot")

@@ -27,12 +27,26 @@ def config(tied=True, dropout=0.0):
     return LanguageModelConfig(V, L, layers=2, heads=h, width=E, feed_forward=F, dropout=dropout, tied=tied)
 
 
-def adapted():
-    layer = layers.Normalization()
+def adapted(**options):
+    layer = layers.Normalization(**options)
     layer.adapt(normal(9, F))
     return layer
 
 
+def trained(**options):
+    """A BatchNormalization that has seen a batch; without one it warns in inference."""
+    layer = layers.BatchNormalization(**options)
+    layer(normal(B, T, F), training=True)
+    return layer
+
+
+MASKS = {
+    "query_mask": np.array([[True, True, True], [True, True, False]]),
+    "value_mask": np.array([[True, True, True, False], [True, False, True, True]]),
+    "key_mask": np.array([[True, True, True, True], [True, True, True, False]]),
+    "attention_mask": np.random.default_rng(6).random((B, h, T, S)) < 0.8,
+    "use_causal_mask": True,
+}
 ATTENTION = h * (2 * E * dq + 2 * E * dv) + h * (2 * dq + dv) + E
 BLOCK = (4 * E * E + 4 * E) + (2 * E * F + F + E) + 4 * E
 
@@ -48,14 +62,41 @@ class Case:
     fixed: int = 0
     options: dict = dataclasses.field(default_factory=dict)
     takes_training: bool = False
+    names: tuple = ()  # of the inputs, where they are given by name
 
 
 CASES = {
     "Dense": Case(lambda: layers.Dense(F, "tanh"), (normal(B, T, E),), (B, T, F), E * F + F),
     "Dense without bias": Case(lambda: layers.Dense(F, use_bias=False), (normal(B, E),), (B, F), E * F),
+    "EinsumDense": Case(
+        lambda: layers.EinsumDense("bte,ehd->bthd", (None, h, dq), "tanh", "hd"), (normal(B, T, E),), (B, T, h, dq), E * h * dq + h * dq
+    ),
+    "Softmax": Case(layers.Softmax, (normal(B, T, E),), (B, T, E), 0),
+    "Softmax over two axes, masked": Case(
+        lambda: layers.Softmax(axis=(1, 2)), (normal(B, T, E),), (B, T, E), 0,
+        options={"mask": np.random.default_rng(7).random((T, E)) < 0.7},
+    ),
     "Embedding": Case(lambda: layers.Embedding(V, E), (IDS,), (B, T, E), V * E),
     "PositionalEmbedding": Case(lambda: layers.PositionalEmbedding(L), (normal(B, T, E),), (B, T, E), L * E),
+    "SinusoidalPositions": Case(layers.SinusoidalPositions, (normal(B, T, E),), (B, T, E), 0),
     "Dropout": Case(lambda: layers.Dropout(0.5), (normal(B, T, E),), (B, T, E), 0, takes_training=True),
+    "Dropout with noise_shape": Case(
+        lambda: layers.Dropout(0.5, noise_shape=(None, 1, E)), (normal(B, T, E),), (B, T, E), 0, takes_training=True
+    ),
+    "Attention": Case(
+        layers.Attention, (normal(B, T, dq), normal(B, S, dv), normal(B, S, dq)), (B, T, dv), 0, names=("query", "value", "key")
+    ),
+    "Attention scaled": Case(
+        lambda: layers.Attention(use_scale=True, dropout=0.5), (normal(B, T, dq), normal(B, S, dv), normal(B, S, dq)), (B, T, dv), 1,
+        options={"use_causal_mask": True}, takes_training=True, names=("query", "value", "key"),
+    ),
+    "Attention by sums": Case(
+        lambda: layers.Attention(True, "concat", 0.5), (normal(B, T, dq), normal(B, S, dv), normal(B, S, dq)), (B, T, dv), 2,
+        options={"mask": [MASKS["query_mask"], MASKS["value_mask"]]}, takes_training=True, names=("query", "value", "key"),
+    ),
+    "AdditiveAttention": Case(
+        layers.AdditiveAttention, (normal(B, T, dq), normal(B, S, dv), normal(B, S, dq)), (B, T, dv), dq, names=("query", "value", "key")
+    ),
     "MultiHeadAttention": Case(
         lambda: layers.MultiHeadAttention(h, dq, dv), (normal(B, T, E), normal(B, S, E)), (B, T, E), ATTENTION
     ),
@@ -67,9 +108,33 @@ CASES = {
         lambda: layers.MultiHeadAttention(h, dq, dv), (normal(B, T, E), normal(B, T, E)), (B, T, E), ATTENTION,
         options={"use_causal_mask": True},
     ),
+    "MultiHeadAttention as a sum": Case(
+        lambda: layers.MultiHeadAttention(h, dq, dv, 0.5, combine="sum"), (normal(B, T, E), normal(B, S, E)), (B, T, E), ATTENTION,
+        takes_training=True,
+    ),
+    "MultiHeadAttention with every mask": Case(
+        lambda: layers.MultiHeadAttention(h, dq, dv, sliding_window=2), (normal(B, T, E), normal(B, S, E)), (B, T, E), ATTENTION,
+        options=MASKS,
+    ),
+    "MultiHeadAttention to another shape": Case(
+        lambda: layers.MultiHeadAttention(h, dq, dv, output_shape=(F, 2)), (normal(B, T, E), normal(B, S, E)), (B, T, F, 2),
+        h * (2 * E * dq + E * dv) + h * (2 * dq + dv) + h * dv * F * 2 + F * 2,
+    ),
+    "GroupQueryAttention": Case(
+        lambda: layers.GroupQueryAttention(dq, 3 * h, h), (normal(B, T, E), normal(B, S, E)), (B, T, E),
+        2 * E * dq * (3 * h + h) + dq * (3 * h + 2 * h) + E,
+    ),
     "Normalization": Case(adapted, (normal(B, F),), (B, F), 0, 2 * F),
-    "BatchNormalization": Case(layers.BatchNormalization, (normal(B, T, F),), (B, T, F), 2 * F, 2 * F, takes_training=True),
+    "Normalization inverted": Case(lambda: adapted(invert=True), (normal(B, F),), (B, F), 0, 2 * F),
+    "BatchNormalization": Case(trained, (normal(B, T, F),), (B, T, F), 2 * F, 2 * F, takes_training=True),
+    "BatchNormalization masked": Case(
+        lambda: trained(center=False), (normal(B, T, F),), (B, T, F), F, 2 * F, options={"mask": MASKS["query_mask"]}, takes_training=True
+    ),
     "LayerNormalization": Case(layers.LayerNormalization, (normal(B, T, E),), (B, T, E), 2 * E),
+    "LayerNormalization over two axes": Case(
+        lambda: layers.LayerNormalization(axis=(1, 2)), (normal(B, T, E),), (B, T, E), 2 * T * E
+    ),
+    "RMSNormalization": Case(layers.RMSNormalization, (normal(B, T, E),), (B, T, E), E),
     "AddNorm pre": Case(
         lambda: blocks.AddNorm("pre"), (normal(B, T, E), mg.tanh), (B, T, E), 2 * E
     ),
@@ -95,7 +160,9 @@ every = pytest.mark.parametrize("name", CASES)
 
 
 def call(case, layer, inputs=None, **options):
-    out = layer(*(case.inputs if inputs is None else inputs), **case.options, **options)
+    inputs = case.inputs if inputs is None else inputs
+    by_place, by_name = ((), dict(zip(case.names, inputs))) if case.names else (inputs, {})
+    out = layer(*by_place, **by_name, **case.options, **options)
     return out if isinstance(out, Tensor) else Tensor(out)  # a layer without parameters is an op: arrays in, array out
 
 
@@ -138,7 +205,7 @@ def test_gradient_of_every_parameter_and_input(name, training):
         pytest.skip("has one mode")
     inputs = [x if x is mg.tanh or x.dtype.kind != "f" else Tensor(x, requires_grad=True) for x in case.inputs]
     leaves = {**layer.named_parameters(), **{f"input {i}": x for i, x in enumerate(inputs) if isinstance(x, Tensor)}}
-    generators = {id(g): g for g in _generators(layer)}.values()
+    generators = layer.generators()
     states = [g.state() for g in generators]
     buffers = {path: b.numpy() for path, b in layer.named_buffers().items()}
 
@@ -168,18 +235,6 @@ def test_gradient_of_every_parameter_and_input(name, training):
             leaf.assign(middle)
             numeric = (4 * quotients[1] - quotients[0]) / 3
             assert_close((gradients[path].numpy() * direction).sum(), numeric, 1e-8, path)
-
-
-def _generators(item):
-    """Every Generator inside a layer."""
-    if isinstance(item, mg.Generator):
-        yield item
-    elif isinstance(item, mg.Layer):
-        for value in vars(item).values():
-            yield from _generators(value)
-    elif isinstance(item, list | tuple):
-        for value in item:
-            yield from _generators(value)
 
 
 @every

@@ -6,12 +6,13 @@ what one question takes adds up to 1. The masks of a call become one before anyt
 """
 
 import math
+import numbers
 
 import minigrad as mg
 from minigrad import random
 from minigrad.errors import ShapeError, received
 from minigrad.initializers import get_initializer, glorot_uniform
-from minigrad.layer import check_size, constant
+from minigrad.layer import as_input, check_size, width_of
 
 from .dropout import check_rate
 from .masks import causal_mask, combined_mask, window_mask
@@ -70,7 +71,7 @@ class Attention(mg.Layer):
     [[2.0], [3.0]]
     """
 
-    masks_steps = False  # ``mask`` is a list of two
+    masks_steps = False  # ``mask`` is a list of two or three
 
     def __init__(self, use_scale=None, score_mode="dot", dropout=0.0, seed=None, **keras):
         super().__init__(**keras)
@@ -125,7 +126,7 @@ class Attention(mg.Layer):
         if query is None or value is None:
             raise TypeError(f"{who}: needs a query and a value. " + received(query=query, value=value, key=key))
         key = value if key is None else key
-        query, value, key = [x if hasattr(x, "ndim") else constant(x) for x in (query, value, key)]
+        query, value, key = as_input(query), as_input(value), as_input(key)
         _check_inputs(who, query, value, key, ("(B, T, dq)", "(B, S, dv)", "(B, S, dq)"), ranks=(2, 3))
         if query.shape[-1] != key.shape[-1]:
             raise ShapeError(f"{who}: questions and keys must have the same width dq. " + received(query=query, value=value, key=key))
@@ -139,6 +140,10 @@ class Attention(mg.Layer):
             raise TypeError(f"{type(self).__name__}: mask is a list [query mask (B, T), value mask (B, S)]. " + received(mask=mask))
         return (*mask, None)[:3]
 
+    def compute_mask(self, inputs, mask=None):
+        """Which steps of the result are real: those of the query, the first in Keras's list of masks."""
+        return self._masks(mask)[0] if isinstance(mask, list | tuple) else mask
+
 
 class AdditiveAttention(Attention):
     """softmax(sum(scale * tanh(Q + K))) V: attention whose scores are sums, the first that was called so (Bahdanau et al. 2015).
@@ -151,12 +156,13 @@ class AdditiveAttention(Attention):
     (2, 3, 5)
     """
 
-    def __init__(self, use_scale=True, dropout=0.0, seed=None, **keras):
+    def __init__(self, use_scale=True, dropout=0.0, *, seed=None, **keras):
         super().__init__(use_scale, "concat", dropout, seed, **keras)
 
     def build(self, input_shape):
         query_shape = input_shape[0] if isinstance(input_shape[0], tuple | list) else input_shape
-        self.scale = mg.Parameter(glorot_uniform(query_shape[-1:])) if self.use_scale else None
+        dq = width_of("AdditiveAttention", query_shape)
+        self.scale = mg.Parameter(glorot_uniform((dq,))) if self.use_scale else None
 
     def _scores(self, q, k):
         """(B, 1, T, 1, dq), (B, 1, 1, S, dq) -> (B, 1, T, S)"""
@@ -189,8 +195,8 @@ class MultiHeadAttention(mg.Layer):
     (2, 3, 8)
     """
 
-    def __init__(self, num_heads, key_dim, value_dim=None, dropout=0.0, use_bias=True, output_shape=None, sliding_window=None,
-                 kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, *, combine="concat", scale=None,
+    def __init__(self, num_heads, key_dim, value_dim=None, dropout=0.0, use_bias=True, output_shape=None, *, sliding_window=None,
+                 kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, combine="concat", scale=None,
                  output_initializer=None, **keras):  # fmt: skip
         super().__init__(**keras)
         who = type(self).__name__
@@ -204,6 +210,8 @@ class MultiHeadAttention(mg.Layer):
             sizes = output_shape if isinstance(output_shape, list | tuple) else (output_shape,)
             self.output_shape = tuple(check_size(who, output_shape=n) for n in sizes)
         self.sliding_window = None if sliding_window is None else check_size(who, sliding_window=sliding_window)
+        if scale is not None and not isinstance(scale, numbers.Real):
+            raise ValueError(f"{who}: scale is a number that multiplies the scores, by default 1 / sqrt(key_dim). Received: {scale!r}.")
         self.dropout, self.generator = check_rate(who, "dropout", dropout), random.own_or_current(seed)
         self.use_bias, self.combine, self.scale = use_bias, combine, scale
         self.kernel_initializer = get_initializer(kernel_initializer, who, "kernel_initializer")
@@ -216,10 +224,10 @@ class MultiHeadAttention(mg.Layer):
         key_shape = key_shape or value_shape
         # Keras's order: query, key, value, output; a kernel, then its bias
         for name, shape, heads, width in (("query", query_shape, h, dq), ("key", key_shape, r, dq), ("value", value_shape, r, dv)):
-            E = shape[-1]
+            E = width_of(type(self).__name__, shape)
             setattr(self, f"{name}_kernel", mg.Parameter(self.kernel_initializer((E, heads * width)).reshape(E, heads, width)))
             setattr(self, f"{name}_bias", mg.Parameter(self.bias_initializer((heads, width))) if self.use_bias else None)
-        out = self.output_shape or tuple(query_shape[-1:])
+        out = self.output_shape or (query_shape[-1],)
         self.output_kernel = mg.Parameter(self.output_initializer((h * dv, math.prod(out))).reshape(h, dv, *out))
         self.output_bias = mg.Parameter(self.bias_initializer(out)) if self.use_bias else None
 
@@ -239,7 +247,7 @@ class MultiHeadAttention(mg.Layer):
         """Query, value and key, which is the value where it is not given."""
         if value is None:
             raise TypeError(f"{type(self).__name__}: needs query and value; self-attention is layer(x, x).")
-        key = value if key is None else key
+        query, value, key = as_input(query), as_input(value), as_input(value if key is None else key)
         _check_inputs(type(self).__name__, query, value, key, ("(B, T, E)", "(B, S, E)", "(B, S, E)"))
         return query, value, key
 
@@ -289,8 +297,8 @@ class GroupQueryAttention(MultiHeadAttention):
     (2, 3, 8)
     """
 
-    def __init__(self, head_dim, num_query_heads, num_key_value_heads, dropout=0.0, use_bias=True, sliding_window=None,
-                 kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, *, combine="concat", scale=None,
+    def __init__(self, head_dim, num_query_heads, num_key_value_heads, dropout=0.0, use_bias=True, sliding_window=None, *,
+                 kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, combine="concat", scale=None,
                  output_initializer=None, **keras):  # fmt: skip
         who = type(self).__name__
         check_size(who, head_dim=head_dim), check_size(who, num_query_heads=num_query_heads)
@@ -298,6 +306,7 @@ class GroupQueryAttention(MultiHeadAttention):
             raise ValueError(
                 f"{who}: num_query_heads must be a multiple of num_key_value_heads. Received: {num_query_heads} and {num_key_value_heads}."
             )
-        super().__init__(num_query_heads, head_dim, None, dropout, use_bias, None, sliding_window, kernel_initializer, bias_initializer,
-                         seed, combine=combine, scale=scale, output_initializer=output_initializer, **keras)  # fmt: skip
+        super().__init__(num_query_heads, head_dim, None, dropout, use_bias, sliding_window=sliding_window,
+                         kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, seed=seed, combine=combine,
+                         scale=scale, output_initializer=output_initializer, **keras)  # fmt: skip
         self.num_key_value_heads = num_key_value_heads

@@ -1,13 +1,16 @@
 """From numbers to vectors: what a token is, and where it stands."""
 
 import functools
+import numbers
 
 import numpy as np
 
 import minigrad as mg
+from minigrad import settings
 from minigrad.errors import ShapeError, received
 from minigrad.initializers import get_initializer
-from minigrad.layer import check_size
+from minigrad.layer import as_input, check_size, width_of
+from minigrad.ops.elementwise import floating
 
 from .masks import padding_mask
 
@@ -24,17 +27,17 @@ class Embedding(mg.Layer):
     ((1, 3, 8), [[True, True, False]])
     """
 
-    def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", mask_zero=False, weights=None, **keras):
+    def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", *, mask_zero=False, weights=None, **keras):
         super().__init__(**keras)
         self.input_dim, self.output_dim = check_size("Embedding", input_dim=input_dim), check_size("Embedding", output_dim=output_dim)
         self.mask_zero, shape = mask_zero, (self.input_dim, self.output_dim)
         if weights is None:
             rows = get_initializer(embeddings_initializer, "Embedding", "embeddings_initializer")(shape)
         else:
-            rows = weights[0] if isinstance(weights, list | tuple) and len(weights) == 1 else weights  # Keras takes a list of one
+            rows = weights[0] if np.shape(weights) == (1, *shape) else weights  # Keras takes a list of one
             if np.shape(rows) != shape:
                 raise ShapeError(f"Embedding: weights have one row for each id, {shape}. " + received(weights=rows))
-        self.embeddings = mg.Parameter(rows)  # (V, E)
+        self.embeddings = mg.Parameter(rows, settings.default_dtype())  # (V, E)
 
     def call(self, ids):
         return mg.embedding(ids, self.embeddings)  # (B, T), (V, E) -> (B, T, E)
@@ -59,9 +62,13 @@ class PositionalEmbedding(mg.Layer):
         self.initializer = get_initializer(initializer, "PositionalEmbedding", "initializer")
 
     def build(self, input_shape):
-        self.position_embeddings = mg.Parameter(self.initializer((self.sequence_length, input_shape[-1])))  # (L, E)
+        E = width_of("PositionalEmbedding", input_shape)
+        self.position_embeddings = mg.Parameter(self.initializer((self.sequence_length, E)))  # (L, E)
 
     def call(self, x):
+        x, E = as_input(x), self.position_embeddings.shape[1]
+        if x.ndim < 2 or x.shape[-1] != E:  # an axis of 1 would broadcast, and nobody would notice
+            raise ShapeError(f"PositionalEmbedding: x needs the axes (B, T, E) with E = {E}. " + received(x=x))
         T = x.shape[-2]
         if self.sequence_length < T:
             raise ShapeError(
@@ -83,11 +90,12 @@ class SinusoidalPositions(mg.Layer):
 
     def __init__(self, max_wavelength=10_000, **keras):
         super().__init__(**keras)
-        if not max_wavelength > 0:
-            raise ValueError(f"SinusoidalPositions: max_wavelength is positive. Received: {max_wavelength!r}.")
+        if not isinstance(max_wavelength, numbers.Real) or not max_wavelength > 0:
+            raise ValueError(f"SinusoidalPositions: max_wavelength is a positive number. Received: {max_wavelength!r}.")
         self.max_wavelength = max_wavelength
 
     def call(self, x):
+        x = floating(as_input(x))
         if x.ndim < 2:
             raise ShapeError("SinusoidalPositions: x needs the axes (B, T, E). " + received(x=x))
         return mg.add(x, _waves(*x.shape[-2:], self.max_wavelength, str(x.dtype)))  # (B, T, E) + (T, E) -> (B, T, E)

@@ -1,6 +1,7 @@
 """Normalizations, and what in them is learnable: the three answers of the notes, and a fourth layer that came after them."""
 
 import math
+import numbers
 import warnings
 
 import numpy as np
@@ -9,20 +10,28 @@ import minigrad as mg
 from minigrad import settings
 from minigrad.errors import LayerError, ShapeError, received
 from minigrad.initializers import get_initializer
-from minigrad.layer import constant
+from minigrad.layer import as_input, check_axis, constant
+from minigrad.ops.axes import axes_of
+from minigrad.ops.elementwise import floating
 
 from .masks import check_mask
 
 
 def _axes(who, axis, shape):
     """The axes that are meant, from the front and in their order, and their lengths; ShapeError for one that is not there."""
-    axes = () if axis is None else axis if isinstance(axis, list | tuple) else (axis,)
-    for a in axes:
-        if not -len(shape) <= a < len(shape) or shape[a] is None:
-            problem = "has no known length" if -len(shape) <= a < len(shape) else "is out of range"
-            raise ShapeError(f"{who}: axis {a} {problem}. " + received(x_shape=tuple(shape), axis=axis))
-    axes = tuple(sorted({a % len(shape) for a in axes}))
-    return axes, tuple(shape[a] for a in axes)
+    shape = tuple(shape)
+    axes = sorted(axes_of(who, shape, () if axis is None else axis, len(shape)))
+    lengths = tuple(shape[a] for a in axes)
+    if None in lengths:
+        raise ShapeError(f"{who}: axis {axes[lengths.index(None)]} has no known length. " + received(x_shape=shape, axis=axis))
+    return tuple(axes), lengths
+
+
+def _check_number(who, name, number, most=math.inf):
+    """``number`` where it is one from 0 to ``most``; else ValueError."""
+    if isinstance(number, bool) or not isinstance(number, numbers.Real) or not 0 <= number <= most:
+        raise ValueError(f"{who}: {name} is a number from 0{'' if most == math.inf else f' to {most}'}. Received: {number!r}.")
+    return float(number)
 
 
 class Normalization(mg.Layer):
@@ -46,10 +55,14 @@ class Normalization(mg.Layer):
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **keras):
         super().__init__(**keras)
-        given = [None if x is None else np.asarray(constant(x)) for x in (mean, variance)]
-        if np.shape(given[0]) != np.shape(given[1]) or (mean is None) != (variance is None):
+        self.axis, self.invert, self.given = None if axis is None else check_axis("Normalization", axis), invert, None
+        if (mean is None) != (variance is None) or np.shape(mean) != np.shape(variance):
             raise ValueError("Normalization: mean and variance go together, in one shape. " + received(mean=mean, variance=variance))
-        self.axis, self.invert, self.given = axis, invert, None if mean is None else given
+        if mean is not None:
+            self.given = [np.asarray(constant(x)) for x in (mean, variance)]
+            if not all(np.isfinite(x).all() for x in self.given) or (self.given[1] < 0).any():
+                raise ValueError("Normalization: mean and variance are finite, and no variance is negative. "
+                                 + received(mean=mean, variance=variance))  # fmt: skip
 
     def build(self, input_shape):
         axes, lengths = _axes("Normalization", self.axis, input_shape)
@@ -76,54 +89,66 @@ class Normalization(mg.Layer):
         Raises ShapeError for no rows and other lengths of F, LayerError for NaN and infinity, naming the place.
         """
         count, mean, squares = 0, 0.0, 0.0  # rows so far; their mean; the sum of their squared distances from it
+        low, high = np.inf, -np.inf  # equal where a column never varies; of its squares rounding leaves something
         for x, rest in self._batches(data):
             # two sets as one (Chan et al. 1979): the means weighed by their rows, and what lies between them
             new = math.prod(x.shape[i] for i in rest)
             apart, total = x.mean(axis=rest) - mean, count + new
             squares = squares + x.var(axis=rest) * new + apart**2 * (count * new / total)
             mean, count = mean + apart * (new / total), total
+            low, high = np.minimum(low, x.min(axis=rest)), np.maximum(high, x.max(axis=rest))
         if count == 0:
             raise ShapeError("Normalization.adapt: needs at least one row. " + received(data=data))
-        self.mean.assign(mean)
-        self.variance.assign(squares / count)
+        self.ensure_built(x.shape)
+        self.mean.assign(np.where(low == high, low, mean))
+        self.variance.assign(np.where(low == high, 0, squares / count))
 
     def _batches(self, data):
         """Every batch of the data that has rows, in float64, and the axes along which its rows lie."""
         if self.given is not None:
             raise LayerError("Normalization.adapt: mean and variance were given when the layer was made.")
-        whole = hasattr(data, "shape") or not hasattr(_first(data), "shape") and not hasattr(data, "__next__")
-        for number, batch in enumerate([data] if whole else data):
-            x = np.asarray(constant(batch[0] if isinstance(batch, tuple) and not whole else batch))
-            where = "data" if whole else f"batch {number}"
+        F = self.mean.shape if self.built else None
+        for where, x in _named(data):
             if x.ndim == 0:
                 raise ShapeError(f"Normalization.adapt: needs at least one row. {received(**{where: x})}")
-            self.ensure_built(x.shape)
             axes, lengths = _axes("Normalization.adapt", self.axis, x.shape)
-            if lengths != self.mean.shape:
-                raise ShapeError(
-                    f"Normalization.adapt: {where} needs the lengths {self.mean.shape} along the axes {axes}. " + received(data=x)
-                )
+            F = lengths if F is None else F
+            if lengths != F:
+                raise ShapeError(f"Normalization.adapt: {where} needs the lengths {F} along the axes {axes}. " + received(data=x))
             if not np.isfinite(x).all():
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
                 raise LayerError(f"Normalization.adapt: {where}{list(place)} is {x[place]}; statistics of it would be useless.")
             rest = tuple(i for i in range(x.ndim) if i not in axes)
-            if all(x.shape[i] for i in rest):
+            if x.size:
                 yield x.astype(np.float64), rest
 
     def call(self, x):
         if not self.adapted:
             raise LayerError("Normalization: mean and variance are unknown; call adapt(data) with the training data first.")
-        axes, _ = _axes("Normalization", self.axis, x.shape)
-        along = [n if i in axes else 1 for i, n in enumerate(np.shape(x))]  # F -> (1, .., F)
+        x = as_input(x)
+        axes, lengths = _axes("Normalization", self.axis, x.shape)
+        if lengths != self.mean.shape:
+            raise ShapeError(f"Normalization: x needs the lengths {self.mean.shape} along the axes {axes}. " + received(x=x))
+        along = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))  # F -> (1, .., F)
         sigma = np.sqrt(np.where(self.variance.numpy() == 0, 1, self.variance.numpy())).reshape(along)
-        mean = mg.reshape(self.mean, tuple(along))
+        mean = mg.reshape(self.mean, along)
         return mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma)
 
 
+def _named(data):
+    """(name, array) of what there is to adapt to: an array or nested lists of numbers are one, all else is a stream of batches."""
+    nested = isinstance(data, list | tuple) and not np.ndim(_first(data))
+    if nested or hasattr(data, "shape") or isinstance(data, str) or not hasattr(data, "__iter__"):
+        yield "data", np.asarray(constant(data))
+    else:
+        for number, batch in enumerate(data):
+            yield f"batch {number}", np.asarray(constant(batch[0] if isinstance(batch, tuple) else batch))
+
+
 def _first(data):
-    """The first number or array in nested lists."""
-    while isinstance(data, list | tuple) and data:
-        data = data[0]
+    """The first number or array in nested lists, None in empty ones."""
+    while isinstance(data, list | tuple):
+        data = data[0] if data else None
     return data
 
 
@@ -133,7 +158,7 @@ class _Affine(mg.Layer):
     def __init__(self, axis, epsilon, center, scale, beta_initializer, gamma_initializer, keras):
         super().__init__(**keras)
         who = type(self).__name__
-        self.axis, self.epsilon, self.center, self.scale = axis, epsilon, center, scale
+        self.axis, self.epsilon, self.center, self.scale = axis, _check_number(who, "epsilon", epsilon), center, scale
         self.beta_initializer = get_initializer(beta_initializer, who, "beta_initializer")
         self.gamma_initializer = get_initializer(gamma_initializer, who, "gamma_initializer")
 
@@ -153,6 +178,7 @@ class BatchNormalization(_Affine):
     the variance is biased. ``axis`` is that of the features. A ``mask`` (the axes of x without F) says which rows count for the
     statistics. `freeze` leaves gamma and beta alone, and nothing else: the mode is the argument ``training`` (in Keras a frozen layer
     is in inference). Warns once in inference whose statistics no batch has ever updated.
+    Raises ShapeError for another F and for a mask of another shape, LayerError where a mask leaves no row; the averages stay then.
 
     >>> layer = BatchNormalization()
     >>> layer(np.array([[1.0], [3.0]]), training=True).numpy().round(2).tolist()
@@ -163,8 +189,9 @@ class BatchNormalization(_Affine):
 
     def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros", gamma_initializer="ones",
                  moving_mean_initializer="zeros", moving_variance_initializer="ones", **keras):  # fmt: skip
+        check_axis("BatchNormalization", axis, several=False)
         super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, keras)
-        self.momentum, self.fresh = momentum, True  # fresh: for all this layer knows, its statistics are those it began with
+        self.momentum = _check_number("BatchNormalization", "momentum", momentum, 1)
         self.moving_mean_initializer = get_initializer(moving_mean_initializer, "BatchNormalization", "moving_mean_initializer")
         self.moving_variance_initializer = get_initializer(moving_variance_initializer, "BatchNormalization", "moving_variance_initializer")
 
@@ -173,27 +200,35 @@ class BatchNormalization(_Affine):
         _, F = _axes("BatchNormalization", self.axis, input_shape)
         self.moving_mean = mg.Buffer(self.moving_mean_initializer(F))
         self.moving_variance = mg.Buffer(self.moving_variance_initializer(F))
+        self._start = self.moving_mean.numpy(), self.moving_variance.numpy()  # what inference before all training would use
 
     def call(self, x, mask=None, training=False):
-        if training:
-            mean, variance = self._moments(x, mask)
+        x, mask, place = self._checked(x, mask)
+        if not training:
+            self._warn_if_fresh()
+        mean, variance = self._moments(x, mask, place) if training else (self.moving_mean, self.moving_variance)
+        out = mg.batch_norm(x, mean, variance, self.gamma, self.beta, eps=self.epsilon, axis=place)
+        if training:  # last, so that nothing is remembered of a batch that could not be used
             self._remember(self.moving_mean, mean)
             self._remember(self.moving_variance, variance)
-        else:
-            mean, variance = self.moving_mean, self.moving_variance
-            self._warn_if_fresh()
-        return mg.batch_norm(x, mean, variance, self.gamma, self.beta, eps=self.epsilon, axis=self.axis)
+        return out
 
-    def _moments(self, x, mask):
+    def _checked(self, x, mask):
+        """x in floating numbers, the mask of its rows, and which of its axes is that of the features."""
+        x = floating(as_input(x))
+        (place,), F = _axes("BatchNormalization", self.axis, x.shape)
+        if F != self.moving_mean.shape:
+            raise ShapeError(f"BatchNormalization: x needs {len(self.moving_mean)} features along axis {self.axis}. " + received(x=x))
+        return x, check_mask("BatchNormalization", mask, "of x without the features,", (*x.shape[:place], *x.shape[place + 1 :])), place
+
+    def _moments(self, x, mask, place):
         """Mean and variance of every feature over the rows that count, added up in float64.   (..., F) -> (F), (F)"""
-        (place,), _ = _axes("BatchNormalization", self.axis, x.shape)
         axes = tuple(i for i in range(x.ndim) if i != place)
         wide = mg.astype(x, np.float64)
         if mask is None:
             moments = mg.mean(wide, axes), mg.var(wide, axes)
         else:
-            rows = tuple(x.shape[i] for i in axes)
-            mask = np.expand_dims(check_mask("BatchNormalization", mask, "of x without the features,", rows), place)
+            mask = np.expand_dims(mask, place)
             count = int(mask.sum())
             if count == 0:
                 raise LayerError("BatchNormalization: the mask leaves no row to take mean and variance of. " + received(x=x, mask=mask))
@@ -206,15 +241,14 @@ class BatchNormalization(_Affine):
         moving.assign(self.momentum * moving.numpy() + (1 - self.momentum) * constant(batch))
 
     def _warn_if_fresh(self):
-        if self.fresh:
-            start = self.moving_mean_initializer(self.moving_mean.shape), self.moving_variance_initializer(self.moving_variance.shape)
-            if all(np.array_equal(now, then) for now, then in zip((self.moving_mean, self.moving_variance), start)):
-                warnings.warn(
-                    "BatchNormalization: in inference with the statistics it was made with, which no batch has updated yet; "
-                    "call it with training=True while training.",
-                    stacklevel=4,
-                )
-            self.fresh = False
+        now = self.moving_mean.numpy(), self.moving_variance.numpy()
+        start, self._start = self._start, None
+        if start is not None and all(np.array_equal(a, b) for a, b in zip(now, start)):
+            warnings.warn(
+                "BatchNormalization: in inference with the statistics it was made with, which no batch has updated yet; "
+                "call it with training=True while training.",
+                stacklevel=4,
+            )
 
 
 class LayerNormalization(_Affine):
@@ -228,10 +262,10 @@ class LayerNormalization(_Affine):
     """
 
     def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros", gamma_initializer="ones", **keras):
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, keras)
+        super().__init__(check_axis("LayerNormalization", axis), epsilon, center, scale, beta_initializer, gamma_initializer, keras)
 
     def call(self, x):
-        axis = -1 if self.axis == -1 else _axes("LayerNormalization", self.axis, x.shape)[0]
+        axis = -1 if self.axis == -1 else _axes("LayerNormalization", self.axis, np.shape(x))[0]
         return mg.layer_norm(x, self.gamma, self.beta, eps=self.epsilon, axis=axis)
 
 
@@ -247,12 +281,12 @@ class RMSNormalization(mg.Layer):
 
     def __init__(self, axis=-1, epsilon=1e-6, **keras):
         super().__init__(**keras)
-        self.axis, self.epsilon = axis, epsilon
+        self.axis, self.epsilon = check_axis("RMSNormalization", axis), _check_number("RMSNormalization", "epsilon", epsilon)
 
     def build(self, input_shape):
         _, lengths = _axes("RMSNormalization", self.axis, input_shape)
         self.scale = self.add_weight(lengths, "ones")
 
     def call(self, x):
-        axis = -1 if self.axis == -1 else _axes("RMSNormalization", self.axis, x.shape)[0]
+        axis = -1 if self.axis == -1 else _axes("RMSNormalization", self.axis, np.shape(x))[0]
         return mg.rms_norm(x, self.scale, eps=self.epsilon, axis=axis)
