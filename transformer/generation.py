@@ -33,29 +33,32 @@ def temperature_probabilities(logits: np.ndarray, temperature: float) -> np.ndar
     >>> temperature_probabilities(np.log([0.1, 0.3, 0.6]), temperature=0.0).tolist()
     [0.0, 0.0, 1.0]
     """
-    if not temperature >= 0:
-        raise ValueError(
-            "temperature_probabilities: a temperature is 0 (the likeliest token) or positive. "
-            f"Received: temperature {temperature}."
-        )
     logits = np.asarray(logits, dtype=np.float64)
-    largest = float(logits.max())
-    if not math.isfinite(largest):
-        raise ValueError(
-            "temperature_probabilities: without a finite largest logit nothing adds up to 1. "
-            f"Received: largest logit {largest}."
-        )
+    largest = _checked_largest(logits, temperature)
     if temperature == 0:
-        probabilities = np.zeros_like(logits)
-        probabilities[logits.argmax()] = 1.0
-        return probabilities
-
+        return (np.arange(len(logits)) == logits.argmax()).astype(np.float64)
     with np.errstate(over="ignore"):  # with a temperature near 0 it may become -inf, whose exponent is 0, as it should
         rescaled = (logits - largest) / temperature  # the largest becomes 0, so that no exponent overflows
     exponents = np.exp(rescaled)
     probabilities = exponents / exponents.sum()
     assert math.isclose(probabilities.sum(), 1.0), "the probabilities of the next token must add up to 1"
     return probabilities
+
+
+def _checked_largest(logits: np.ndarray, temperature: float) -> float:
+    """The largest logit, where probabilities can be made of these numbers."""
+    if not temperature >= 0:
+        raise ValueError(
+            "temperature_probabilities: a temperature is 0 (the likeliest token) or positive. "
+            f"Received: temperature {temperature}."
+        )
+    largest = float(logits.max())
+    if not math.isfinite(largest):
+        raise ValueError(
+            "temperature_probabilities: without a finite largest logit nothing adds up to 1. "
+            f"Received: largest logit {largest}."
+        )
+    return largest
 
 
 def sample(
