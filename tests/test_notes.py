@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 NOTES = ROOT / "docs" / "notes.md"
 PAGE = NOTES.read_text(encoding="utf-8")
 HEAD, *SECTIONS = re.split(r"^## ", PAGE, flags=re.MULTILINE)
-LETTERS = {"V": 11, "L": 13, "E": 6, "h": 4, "r": 2, "dq": 3, "dv": 5, "F": 7}
-V, L, E, h, r, dq, dv, F = LETTERS.values()
+LETTERS = {"V": 11, "L": 13, "E": 6, "h": 4, "r": 2, "dq": 3, "dv": 5, "F": 7, "u": 8}
+V, L, E, h, r, dq, dv, F, u = LETTERS.values()
 
 _spec = importlib.util.spec_from_file_location("include", ROOT / "docs" / "include.py")
 include = importlib.util.module_from_spec(_spec)
@@ -127,6 +127,10 @@ MADE = {
     "BatchNormalization": lambda: layers.BatchNormalization().ensure_built((None, F)),
     "LayerNormalization": lambda: layers.LayerNormalization().ensure_built((None, E)),
     "RMSNormalization": lambda: layers.RMSNormalization().ensure_built((None, E)),
+    "SimpleRNN": lambda: layers.SimpleRNN(u).ensure_built((None, None, E)),
+    "LSTM": lambda: layers.LSTM(u).ensure_built((None, None, E)),
+    "GRU": lambda: layers.GRU(u).ensure_built((None, None, E)),
+    "Bidirectional": lambda: layers.Bidirectional(layers.SimpleRNN(u)).ensure_built((None, None, E)),
     "AddNorm": lambda: blocks.AddNorm().ensure_built((None, None, E)),
     "FeedForward": lambda: blocks.FeedForward(F).ensure_built((None, None, E)),
     "EncoderBlock": lambda: blocks.EncoderBlock(h, dq, F).ensure_built((None, None, E)),
@@ -136,8 +140,8 @@ COUNTS = table("Which numbers")
 
 
 def number(formula):
-    """The value of a formula in the shape letters, in which factors stand beside each other: "2 E (h + r)"."""
-    return eval(re.sub(r"(?<=[\w)]) (?=[\w(])", "*", formula), {}, LETTERS)
+    """The value of a formula in the shape letters, in which factors stand beside each other: "2 E (h + r^2)"."""
+    return eval(re.sub(r"(?<=[\w)]) (?=[\w(])", "*", formula).replace("^", "**"), {}, LETTERS)
 
 
 @pytest.mark.parametrize("name, learnable, fixed, changed_by", COUNTS, ids=[row[0] for row in COUNTS])
