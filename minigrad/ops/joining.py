@@ -141,11 +141,11 @@ def _bounds(x, n, axis, chunks_of):
     """The axis from 0, and where its parts begin and end: [0, .., length]."""
     axis = one_axis("split", x, axis)
     length = x.shape[axis]
-    facts = received(x=x, axis=axis) if chunks_of is None else received(x=x, axis=axis, chunks_of=chunks_of)
+    facts = lambda: received(x=x, axis=axis) if chunks_of is None else received(x=x, axis=axis, chunks_of=chunks_of)
     if (n is None) == (chunks_of is None):
         raise ShapeError(
             "split: takes either n, the number of equal parts or cut points, or chunks_of, the length of a part. "
-            + facts
+            + facts()
         )
     if chunks_of is not None:
         if isinstance(chunks_of, tuple | list):
@@ -153,11 +153,11 @@ def _bounds(x, n, axis, chunks_of):
             if bounds[-1] != length or min(chunks_of, default=0) < 0:
                 raise ShapeError(
                     f"split: the lengths of the parts add up to {bounds[-1]}, but axis {axis} has length {length}. "
-                    + facts
+                    + facts()
                 )
             return axis, bounds
         if chunks_of < 1:
-            raise ShapeError("split: a part has a length of at least 1. " + facts)
+            raise ShapeError("split: a part has a length of at least 1. " + facts())
         return axis, [*range(0, max(length, 1), chunks_of), length]
     if not isinstance(n, int | np.integer):
         bounds = [0, *[slice(int(cut)).indices(length)[1] for cut in n], length]
@@ -167,7 +167,7 @@ def _bounds(x, n, axis, chunks_of):
     if n < 1 or length % n:
         raise ShapeError(
             f"split: axis {axis} has length {length}, which is not {n} equal parts; array_split makes nearly equal ones, "
-            "chunks_of= parts of one length. " + facts
+            "chunks_of= parts of one length. " + facts()
         )
     return axis, list(range(0, length + 1, length // n)) if length else [0] * (n + 1)
 

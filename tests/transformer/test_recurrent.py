@@ -351,6 +351,29 @@ def test_gates_share_a_mask_unless_the_state_is_dropped_too():
 
 
 @each
+def test_one_step_with_both_dropouts(cell):
+    """First the masks of the inputs are drawn, one for each gate, then those of the state."""
+    make, _, states, _ = CELLS[cell]
+    layer, x = built(make(u, dropout=0.4, recurrent_dropout=0.3, seed=5)), X[:, 0]
+    W, U, bias = layer.get_weights()
+    gates, generator = W.shape[1] // u, mg.Generator(5)
+    kept = [[mg.dropout(np.ones((B, n)), rate, generator=generator) for _ in range(gates)] for n, rate in ((E, 0.4), (u, 0.3))]
+    U, b = np.split(U, gates, 1), np.split(bias.reshape(-1, gates * u), gates, 1)
+    a = [(x * k) @ W_k + b_k[0] for k, W_k, b_k in zip(kept[0], np.split(W, gates, 1), b)]
+    h = [(H * k) @ U_k + b_k[1:].sum(0) for k, U_k, b_k in zip(kept[1], U, b)]
+    if cell == "SimpleRNN":
+        expected = np.tanh(a[0] + h[0])
+    elif cell == "LSTM":
+        i, f, g, o = (a_k + h_k for a_k, h_k in zip(a, h))
+        expected = sigmoid(o) * np.tanh(sigmoid(f) * C + sigmoid(i) * np.tanh(g))
+    else:
+        z, r = sigmoid(a[0] + h[0]), sigmoid(a[1] + h[1])
+        g = np.tanh(a[2] + (r * h[2] if cell == "GRU" else (r * H * kept[1][2]) @ U[2]))
+        expected = z * H + (1 - z) * g
+    assert_close(layer(X[:, :1], initial_state=states, training=True).numpy(), expected, 1e-13)
+
+
+@each
 def test_a_seed_decides_what_is_dropped(cell):
     make = CELLS[cell][0]
     outs = []
@@ -454,6 +477,15 @@ def test_sequences_of_other_axes_are_refused(cell, x, words):
     layer = built(CELLS[cell][0](u))
     with pytest.raises(ShapeError, match=type(layer).__name__ + ".*" + words):
         layer(x)
+
+
+@each
+def test_a_first_call_of_another_rank_builds_nothing(cell):
+    layer = CELLS[cell][0](u)
+    for x in (np.ones((B, E)), np.ones((B, T, E, 1))):
+        with pytest.raises(ShapeError, match=rf"{type(layer).__name__}: sequences need the axes \(B, T, E\).*\({B}, "):
+            layer(x)
+    assert not layer.built and layer(X).shape == (B, u)
 
 
 @pytest.mark.parametrize("make", [LSTM, lambda n: Bidirectional(LSTM(n))], ids=["LSTM", "Bidirectional"])

@@ -41,7 +41,10 @@ class _Recurrent(mg.Layer):
         self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
 
     def build(self, input_shape):
-        E, u, width = width_of(type(self).__name__, input_shape), self.units, self._gates * self.units
+        who = type(self).__name__
+        if len(input_shape) != 3:
+            raise ShapeError(f"{who}: sequences need the axes (B, T, E). " + received(sequences_shape=input_shape))
+        E, u, width = width_of(who, input_shape), self.units, self._gates * self.units
         self.kernel = mg.Parameter(self.kernel_initializer((E, width)))  # (E, G u)
         self.recurrent_kernel = mg.Parameter(self.recurrent_initializer((u, width)))  # (u, G u)
         self.bias = mg.Parameter(self._first_bias()) if self.use_bias else None
