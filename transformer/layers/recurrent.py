@@ -22,7 +22,7 @@ from .masks import check_mask
 
 
 class _Recurrent(mg.Layer):
-    """What the recurrent layers share: arguments, states, masks, and the walk over time."""
+    """What the recurrent layers share: arguments, states, masks, and the walk over time. G is the number of gates."""
 
     _gates = 1  # how many blocks of u columns the kernels have
     _states: tuple[str, ...] = ("h",)  # what is carried on; the first is the output
@@ -204,10 +204,11 @@ class GRU(_Recurrent):
 
     (B, T, E) -> (B, u); (B, T, u) with return_sequences
 
-        z, r = recurrent_activation(x W + h U + b)        each with its own u columns of W, U and b
-        g = activation(x W + b + r (h U + b'))            or, without reset_after, activation(x W + (r h) U + b) as in the paper
+        z, r = recurrent_activation(x W + b + h U + b')        each with its own u columns of W, U, b and b'
+        g = activation(x W + b + r (h U + b'))
         h = z h + (1 - z) g
 
+    Without ``reset_after`` g = activation(x W + b + (r h) U), as in the paper, and there is no b'.
     Learnable: 3 (E u + u^2 + 2 u); without ``reset_after`` 3 (E u + u^2 + u), without bias 3 (E u + u^2). Non-learnable: 0. Weights as
     in Keras, in the order z, r, g: kernel W (E, 3 u), recurrent_kernel U (u, 3 u), bias (2, 3 u), those of the inputs and those of
     the state, or (3 u) without ``reset_after``. Called as `SimpleRNN` is.
@@ -238,12 +239,10 @@ class GRU(_Recurrent):
         x_z, x_r, x_g = mg.split(x, 3, -1)  # (B, 3 u) -> 3 times (B, u)
         if self.reset_after:
             h_z, h_r, h_g = mg.split(_product(h, U, self.bias[1] if self.use_bias else None, kept), 3, -1)
-            z, r = self.recurrent_activation(x_z + h_z), self.recurrent_activation(x_r + h_r)
-            g = self.activation(x_g + r * h_g)
         else:
             h_z, h_r = mg.split(_product(h, U[:, : 2 * u], None, kept[:2]), 2, -1)  # (B, 2 u) -> 2 times (B, u)
-            z, r = self.recurrent_activation(x_z + h_z), self.recurrent_activation(x_r + h_r)
-            g = self.activation(x_g + _product(r * h, U[:, 2 * u :], None, kept[2:]))
+        z, r = self.recurrent_activation(x_z + h_z), self.recurrent_activation(x_r + h_r)
+        g = self.activation(x_g + (r * h_g if self.reset_after else _product(r * h, U[:, 2 * u :], None, kept[2:])))
         return (z * h + (1 - z) * g,)
 
 
@@ -262,8 +261,9 @@ class Bidirectional(mg.Layer):
     (B, T, E) -> (B, 2 u); (B, T, 2 u) with return_sequences. Learnable: those of both layers, twice those of ``layer``.
     Non-learnable: 0. Weights as in Keras, those of ``layer`` first.
 
-    The backward layer is one of the same configuration, or ``backward_layer``. ``merge_mode`` "sum", "mul" and "ave" give (.., u), None
-    gives both results apart. The results of one step stand together, zeros where ``mask`` says that it is not real.
+    ``layer`` itself reads forwards (in Keras a copy of it does), backwards one of the same configuration, or ``backward_layer``.
+    ``merge_mode`` "sum", "mul" and "ave" give (.., u), None both results apart. The results of one step stand together, zeros where
+    ``mask`` says that it is not real.
     ``initial_state`` and what ``return_state`` gives, (output, \\*states), are the forward layer's states, then the backward one's.
     Raises TypeError for what is not recurrent, ValueError for two layers that do not go together, and what they raise.
 
