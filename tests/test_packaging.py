@@ -36,7 +36,7 @@ def test_extras(distribution):
 
 @pytest.mark.parametrize("extra, names", [
     ("train", {"safetensors", "rich", "matplotlib", "tokenizers"}),
-    ("oracle", {"torch==2.13.0", "jax", "keras", "transformers"}),
+    ("oracle", {"torch==2.13.0", "jax", "keras", "transformers", "sacrebleu"}),
 ])
 def test_what_an_extra_brings(extra, names):
     lines = config()["options.extras_require"][extra].split("\n")

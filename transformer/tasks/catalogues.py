@@ -21,7 +21,8 @@ from transformer.tasks.pairs import one_in
 
 ENGLISH = "en"  # what messages are written in
 LANGUAGES = (ENGLISH, "nl", "de", "fr", "es", "it", "pt", "pl", "sv", "tr")
-SHORTEST_SENTENCE = 20  # characters; "Total" and "Status" are words of many languages
+SHORTEST_SENTENCE = 20  # characters; nobody can be judged on "Total" and "Status", which are words of many languages
+SHORTEST_TEXT = 4
 
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[\d.]*[a-zA-Z]|\{\w*\}")  # %s, %(name)s, %2d, {name}
 _WORD = re.compile(r"[^\W\d_]{2,}")  # two letters or more, of any alphabet
@@ -105,6 +106,15 @@ def speaks(message: str, translation: str) -> bool:
     return len(_WORD.findall(bare)) > places and _WORD.search(_PLACEHOLDER.sub(" ", translation)) is not None
 
 
+def bare(text: str) -> str:
+    """A message without its placeholders, whose names are English in every language.
+
+    >>> bare("%(count)d van de %(total)d geselecteerd")
+    'van de geselecteerd'
+    """
+    return " ".join(_PLACEHOLDER.sub(" ", text).split())
+
+
 def _no_such_language(package: str, language: str, known: list[str]) -> str:
     if not known:
         return (
@@ -182,12 +192,12 @@ def sentences_by_language(
             for message, translation in _translations(package, language, catalogues):
                 if message != translation:
                     held = one_in(5, message)
-                    said.setdefault(translation, set()).add((language, held))
+                    said.setdefault(bare(translation), set()).add((language, held))
                     if ENGLISH in languages:
-                        said.setdefault(message, set()).add((ENGLISH, held))
+                        said.setdefault(bare(message), set()).add((ENGLISH, held))
     sides: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     for text in sorted(said):
         ((language, held), *others) = said[text]
-        if len(text) >= shortest and not others:
+        if len(text) >= (shortest if held else SHORTEST_TEXT) and not others:
             sides[held].append((text, language))
     return Sentences(f"messages of {', '.join(packages)}", tuple(languages), *sides)

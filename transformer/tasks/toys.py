@@ -34,11 +34,12 @@ def sort_pairs(seed: int = 1, count: int = 20_000, held_out: int = 1000, lengths
 def add_pairs(seed: int = 1, count: int = 20_000, held_out: int = 1000, lengths: tuple[int, int] = (1, 3)) -> Pairs:
     """Sums of two numbers, the answer written from the lowest digit up; ``lengths`` are how many digits a number has.
 
-    "58+67" -> "521": 125 read from behind. So a digit of the answer depends on the digits at its place and on the carry
-    from the one written just before it; from the highest down, the first digit would depend on all the others.
+    "058+067" -> "521": 125 read from behind. So a digit of the answer depends on the digits at its place and on the carry from the
+    one written just before it; from the highest down, the first digit would depend on all the others. Zeros in front make the
+    numbers equally long, so that where a digit stands says what it is worth.
 
     >>> add_pairs(count=3, held_out=1).training
-    [('9+4', '31'), ('7+70', '77'), ('488+1', '984')]
+    [('009+004', '31'), ('007+070', '77'), ('488+001', '984')]
     """
     shortest, longest = _checked("add", lengths)
 
@@ -48,7 +49,7 @@ def add_pairs(seed: int = 1, count: int = 20_000, held_out: int = 1000, lengths:
 
     def draw(rng: random.Random) -> Drawn:
         a, b = number(rng), number(rng)
-        return _drawn(f"{a}+{b}", str(a + b)[::-1])
+        return _drawn(f"{a:0{longest}}+{b:0{longest}}", str(a + b)[::-1])
 
     return collect("add", draw, seed, count, held_out)
 
