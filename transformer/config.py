@@ -147,10 +147,14 @@ class ClassifyConfig(StackConfig):
 
     task: str = option("classify", "what to learn", choices=TASKS, group="the run")
     layers: int = option(2, "blocks on top of each other", at_least=1, group="the model")
-    width: int = option(64, "numbers per character, E; a multiple of the heads", at_least=1)
-    steps: int = option(1000, "steps of gradient descent", at_least=1, group="training", resumable=True)
+    width: int = option(64, "numbers per token, E; a multiple of the heads", at_least=1)
+    dropout: float = option(0.3, "share of numbers dropped while training", at_least=0, below=1)
+    steps: int = option(900, "steps of gradient descent", at_least=1, group="training", resumable=True)
+    learning_rate: float = option(2e-3, "at its highest", above=0)
 
-    block: int = option(80, "characters of a sentence that are read", at_least=1, group="the sentences")
+    block: int = option(64, "pieces of words of a sentence that are read", at_least=1, group="the sentences")
+    subwords: int = option(2000, "different pieces of words, at most", at_least=10)
+    token_dropout: float = option(0.2, "share of pieces left out while training", at_least=0, below=1)
 
 
 @dataclass(frozen=True)

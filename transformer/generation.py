@@ -154,7 +154,7 @@ def classify(model: Any, tokenizer: Any, texts: list[str], batch: int = 256) -> 
     """The probabilities (N, C) that an encoder with classes gives each text, of which it reads as much as it can."""
     found = []
     for first in range(0, len(texts), batch):
-        ids = tokenizer.batch([text[: model.config.block_size] for text in texts[first : first + batch]])  # (B, T)
+        ids = tokenizer.batch(texts[first : first + batch], longest=model.config.block_size)  # (B, T)
         with minigrad.no_grad():
             found.append(minigrad.softmax(model(ids)).numpy())
     return np.concatenate(found)

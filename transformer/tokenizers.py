@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,25 @@ class CharTokenizer:
 PAD, START, END, UNKNOWN = SIGNS = ("<pad>", "<s>", "</s>", "<unk>")  # ids 0, 1, 2, 3
 
 
-class Vocabulary:
+class SequenceTokenizer:
+    """What tokenizers for sequences share: four signs, padding 0, start 1, end 2, unknown 3, and batches of padded ids."""
+
+    pad, start, end, unknown = range(4)
+
+    def encode(self, text: str, start: bool = False, end: bool = False) -> list[int]:
+        """The ids of a text, with the signs of start and end where they are asked for."""
+        raise NotImplementedError
+
+    def batch(self, texts: Sequence[str], start: bool = False, end: bool = False, longest: int | None = None) -> np.ndarray:
+        """The ids of texts (N, T), cut off behind ``longest``, the shorter ones padded."""
+        rows = [self.encode(text, start, end)[:longest] for text in texts]
+        ids = np.full((len(rows), max(map(len, rows), default=0)), self.pad, dtype=np.int64)
+        for row, encoded in zip(ids, rows):
+            row[: len(encoded)] = encoded
+        return ids
+
+
+class Vocabulary(SequenceTokenizer):
     """Ids for the tokens of sequences, characters or words, after four signs: padding 0, start 1, end 2, unknown 3.
 
     A token that is not in the vocabulary raises `UserError`, naming it; with ``lenient`` it becomes the unknown sign.
@@ -90,8 +109,6 @@ class Vocabulary:
     array([[4, 5, 2],
            [5, 2, 0]])
     """
-
-    pad, start, end, unknown = range(4)
 
     def __init__(self, tokens: Iterable[str], words: bool = False, lenient: bool = False) -> None:
         self.tokens, self.words, self.lenient = [*SIGNS, *tokens], words, lenient
@@ -123,14 +140,6 @@ class Vocabulary:
                     )
         return [self.start] * start + [self.ids.get(token, self.unknown) for token in tokens] + [self.end] * end
 
-    def batch(self, texts: Sequence[str], start: bool = False, end: bool = False) -> np.ndarray:
-        """The ids of texts (N, T), the shorter ones padded to the longest."""
-        rows = [self.encode(text, start, end) for text in texts]
-        ids = np.full((len(rows), max(map(len, rows), default=0)), self.pad, dtype=np.int64)
-        for row, encoded in zip(ids, rows):
-            row[: len(encoded)] = encoded
-        return ids
-
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """The text of ids up to the sign of the end, without the signs of padding and start."""
         tokens = []
@@ -157,7 +166,49 @@ class Vocabulary:
         return tokenizer.to_str(pretty=True)
 
 
-def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary:
+class Subwords(SequenceTokenizer):
+    """Ids for pieces of words in lower case, which are learned from text by byte pair encoding (Sennrich et al. 2016).
+
+    >>> subwords = Subwords.learn(["lopen en kopen", "lopen of kopen"] * 9, 30)
+    >>> subwords.decode(subwords.encode("Lopen en kopen")), len(subwords.encode("lopen"))
+    ('lopen en kopen', 1)
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def learn(cls, texts: Sequence[str], vocab_size: int) -> Subwords:
+        """Pieces, at most so many with the signs, that put texts together; more frequent ones are longer."""
+        with extra("train"):
+            from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+        tokenizer.normalizer = normalizers.Lowercase()
+        tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+        trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=[*SIGNS], show_progress=False)
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls(tokenizer)
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids with the signs, V."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def encode(self, text: str, start: bool = False, end: bool = False) -> list[int]:
+        """The ids of a text, with the signs of start and end where they are asked for."""
+        return [self.start] * start + list(self._tokenizer.encode(text).ids) + [self.end] * end
+
+    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+        """The text of ids, without the signs."""
+        return str(self._tokenizer.decode([int(number) for number in ids]))
+
+    def to_json(self) -> str:
+        """The content of a `tokenizer.json`."""
+        return str(self._tokenizer.to_str(pretty=True))
+
+
+def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords:
     """The tokenizer of a `tokenizer.json` that one of these wrote, or of the folder it lies in.
 
     Raises `UserError` for a file that is missing, damaged, or holds another kind of tokenizer.
@@ -166,6 +217,10 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary:
     try:
         content = json.loads(path.read_bytes())
         vocabulary, kind = content["model"]["vocab"], content["pre_tokenizer"]["type"]
+        if content["model"]["type"] == "BPE" and [vocabulary.get(sign) for sign in SIGNS] == [*range(len(SIGNS))]:
+            with extra("train"):
+                from tokenizers import Tokenizer
+            return Subwords(Tokenizer.from_str(json.dumps(content)))
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         if content["model"]["type"] != "WordLevel" or sorted(vocabulary.values()) != list(range(len(tokens))):
             raise ValueError

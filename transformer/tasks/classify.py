@@ -1,7 +1,8 @@
-"""In which language is this? An encoder that reads the characters of a sentence, padding masked, and votes once for all of it."""
+"""In which language is this? An encoder that reads the pieces of words of a sentence, padding masked, and says one thing of it all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,37 @@ from transformer.models import Encoder, EncoderConfig
 from transformer.runs import Run
 from transformer.tasks.base import Member, Task
 from transformer.tasks.catalogues import sentences_by_language
-from transformer.tokenizers import Vocabulary
+from transformer.tokenizers import Subwords
 from transformer.training import Training
 
 LEARNING, CONFUSION = "learning.png", "confusion.png"
+
+
+class SentenceBatches(Batches):
+    """Batches of ids in which, as with dropout, a share of the tokens is unknown: no sentence can be learned by heart."""
+
+    def __init__(self, arrays: Sequence[np.ndarray], batch_size: int, seed: int, tokenizer: Subwords, rate: float) -> None:
+        super().__init__(arrays, batch_size, seed, tokenizer.pad)
+        self.unknown, self.rate = tokenizer.unknown, rate
+
+    def next(self) -> tuple[np.ndarray, ...]:
+        """The next batch: ids (B, T) and labels (B); what is left out depends on seed and position alone."""
+        ids, labels = super().next()
+        dropped = np.random.default_rng((self.seed, self.position)).random(ids.shape) < self.rate
+        return np.where(dropped & (ids != self.pad_id), self.unknown, ids), labels
 
 
 class ClassifyTask(Task):
     """Tell the language of a sentence."""
 
     config: ClassifyConfig
-    tokenizer: Vocabulary
+    tokenizer: Subwords
 
     def __init__(self, config: ClassifyConfig, report: Report) -> None:
         super().__init__(config, report)
         with report.busy("Reading the catalogues"):
             self.sentences = sentences_by_language()
-        self.tokenizer = Vocabulary(self.sentences.alphabet, lenient=True)
+            self.tokenizer = Subwords.learn([text for text, _ in self.sentences.training], config.subwords)
         self.members = [self.member()]
 
     def member(self, ablate: tuple[str, ...] = ()) -> Member:
@@ -46,9 +61,9 @@ class ClassifyTask(Task):
             config.seed,
         )  # fmt: skip
         texts, labels = zip(*self.sentences.training)
-        ids = self.tokenizer.batch([text[: config.block] for text in texts])  # (N, T)
+        ids = self.tokenizer.batch(texts, longest=config.block)  # (N, T)
         classes = np.array([languages.index(label) for label in labels])  # (N)
-        stream = Batches((ids, classes), config.batch, config.seed, self.tokenizer.pad)
+        stream = SentenceBatches((ids, classes), config.batch, config.seed, self.tokenizer, config.token_dropout)
         return Member("", model, stream, minigrad.cross_entropy, self._look, "encoder", units=(config.batch, "sentences"))
 
     def record(self) -> dict[str, Any]:
