@@ -66,16 +66,19 @@ class PositionalEmbedding(mg.Layer):
         self.position_embeddings = mg.Parameter(self.initializer((self.sequence_length, E)))  # (L, E)
 
     def call(self, x):
-        x, E = as_input(x), self.position_embeddings.shape[1]
+        x = self._checked(x)
+        return mg.add(x, self.position_embeddings[: x.shape[-2]])  # (B, T, E) + (T, E) -> (B, T, E)
+
+    def _checked(self, x):
+        x, (L, E) = as_input(x), self.position_embeddings.shape
         if x.ndim < 2 or x.shape[-1] != E:  # an axis of 1 would broadcast, and nobody would notice
             raise ShapeError(f"PositionalEmbedding: x needs the axes (B, T, E) with E = {E}. " + received(x=x))
-        T = x.shape[-2]
-        if self.sequence_length < T:
+        if L < x.shape[-2]:
             raise ShapeError(
-                f"PositionalEmbedding: {T} positions, but only {self.sequence_length} were learned; shorten the text to its last "
-                f"{self.sequence_length} tokens. " + received(x=x)
+                f"PositionalEmbedding: {x.shape[-2]} positions, but only {L} were learned; shorten the text to its last {L} tokens. "
+                + received(x=x)
             )
-        return mg.add(x, self.position_embeddings[:T])  # (B, T, E) + (T, E) -> (B, T, E)
+        return x
 
 
 class SinusoidalPositions(mg.Layer):

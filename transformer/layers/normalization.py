@@ -123,16 +123,20 @@ class Normalization(mg.Layer):
                 yield x.astype(np.float64), rest
 
     def call(self, x):
+        x, along = self._checked(x)
+        sigma = np.sqrt(np.where(self.variance.numpy() == 0, 1, self.variance.numpy())).reshape(along)
+        mean = mg.reshape(self.mean, along)
+        return mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma)
+
+    def _checked(self, x):
+        """x, and the shape in which mean and variance broadcast to it: F -> (1, .., F)."""
         if not self.adapted:
             raise LayerError("Normalization: mean and variance are unknown; call adapt(data) with the training data first.")
         x = as_input(x)
         axes, lengths = _axes("Normalization", self.axis, x.shape)
         if lengths != self.mean.shape:
             raise ShapeError(f"Normalization: x needs the lengths {self.mean.shape} along the axes {axes}. " + received(x=x))
-        along = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))  # F -> (1, .., F)
-        sigma = np.sqrt(np.where(self.variance.numpy() == 0, 1, self.variance.numpy())).reshape(along)
-        mean = mg.reshape(self.mean, along)
-        return mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma)
+        return x, tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
 
 
 def _named(data):
