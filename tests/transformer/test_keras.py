@@ -1,7 +1,10 @@
 """Every layer beside Keras's: the same weights in both, then values, gradients, orders and counts; and where they differ, that they do."""
 
+import fnmatch
 import inspect
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -466,7 +469,7 @@ def test_a_stack_has_kerass_order_of_weights(keras):
 # One test for each row of the first table of docs/keras.md.
 
 
-def test_difference_attention_divides_by_the_root_of_dq(keras):
+def test_difference_divides_by_the_root_of_dq(keras):
     inputs = [normal(B, T, dq), normal(B, S, dq)]
     scaled = [inputs[0] / dq**0.5, inputs[1]]
     plain = keras.layers.Attention(dtype="float64")
@@ -476,7 +479,7 @@ def test_difference_attention_divides_by_the_root_of_dq(keras):
 
 
 @pytest.mark.parametrize("name", ["Attention", "AdditiveAttention"])
-def test_difference_no_key_left_gives_zeros_and_in_keras_what_it_were_without_a_mask(keras, name):
+def test_difference_no_key_left(keras, name):
     inputs, masks = [normal(B, T, dq), normal(B, S, dq)], [None, np.zeros((B, S), bool)]
     out, weights = getattr(layers, name)(use_scale=False)(inputs, mask=masks, return_attention_scores=True)
     assert not np.any(out) and not np.any(weights)
@@ -500,7 +503,7 @@ def test_difference_no_key_left_for_a_head(keras):
     assert not np.allclose(fused.detach().numpy()[:, 1], bias)
 
 
-def test_difference_large_scores_do_not_climb_over_the_mask(keras):
+def test_difference_large_scores(keras):
     """-1e9 is a number among numbers: scores of that size make a forbidden key the favourite."""
     query, value = np.array([[[1e5]]]), np.array([[[1e5], [-1e5]]])
     masks = [None, np.array([[False, True]])]
@@ -510,7 +513,7 @@ def test_difference_large_scores_do_not_climb_over_the_mask(keras):
     assert theirs.tolist() == [[[1e5]]]
 
 
-def test_difference_the_weights_of_a_masked_question_are_zeros(keras):
+def test_difference_weights_of_a_masked_question(keras):
     inputs, masks = [normal(B, T, dq), normal(B, S, dq)], [QUERY_MASK, None]
     out, weights = layers.Attention(use_scale=False)(inputs, mask=masks, return_attention_scores=True)
     their_out, theirs = keras.layers.Attention(dtype="float64")(
@@ -521,7 +524,7 @@ def test_difference_the_weights_of_a_masked_question_are_zeros(keras):
     assert_close(theirs.numpy().sum(-1), np.ones((B, T)), 1e-13)
 
 
-def test_difference_the_third_mask_of_a_list_is_that_of_the_key(keras):
+def test_difference_third_mask(keras):
     inputs, masks = [normal(B, T, dq), normal(B, S, dq), normal(B, S, dq)], [None, VALUE_MASK, KEY_MASK]
     out = layers.Attention(use_scale=False)(inputs, mask=masks)
     assert np.array_equal(out, layers.Attention(use_scale=False)(inputs, mask=[None, VALUE_MASK & KEY_MASK]))
@@ -530,7 +533,7 @@ def test_difference_the_third_mask_of_a_list_is_that_of_the_key(keras):
     assert np.array_equal(*theirs) and not np.allclose(out, theirs[0])
 
 
-def test_difference_a_query_mask_by_name_counts(keras):
+def test_difference_query_mask_by_name(keras):
     x = normal(B, T, E)
     ours, theirs = layers.MultiHeadAttention(h, dq), keras.layers.MultiHeadAttention(h, dq, dtype="float64")
     masked = ours(x, x, query_mask=QUERY_MASK).numpy()
@@ -554,11 +557,14 @@ def test_difference_inputs_by_place(keras):
     assert np.array_equal(layers.Attention()(query=x, key=x, value=2 * x), layers.Attention()([x, 2 * x, x]))
 
 
-def test_difference_heads_have_three_axes(keras):
+def test_difference_three_axes(keras):
     x = normal(B, T, S, E)
     assert keras.layers.MultiHeadAttention(h, dq)(x, x).shape == x.shape
     with pytest.raises(mg.errors.ShapeError, match=r"query needs the axes \(B, T, E\)"):
         layers.MultiHeadAttention(h, dq)(x, x)
+    assert keras.layers.Attention()([x, x]).shape == x.shape
+    with pytest.raises(mg.errors.ShapeError, match=r"query needs the axes \(B, T, dq\), with or without B"):
+        layers.Attention()([x, x])
 
 
 def test_difference_un_adapted(keras):
@@ -567,7 +573,17 @@ def test_difference_un_adapted(keras):
         layers.Normalization()(X[2])
 
 
-def test_difference_a_column_that_never_varies(keras):
+def test_difference_nan_in_adapt(keras):
+    data = np.array([[1.0, 2.0], [np.nan, 4.0]])
+    ours, theirs = layers.Normalization(), keras.layers.Normalization(dtype="float64")
+    theirs.adapt(data)
+    assert np.isnan(theirs.get_weights()[0][0])
+    with pytest.raises(LayerError, match=r"data\[1, 0\] is nan"):
+        ours.adapt(data)
+    assert not ours.built
+
+
+def test_difference_never_varies(keras):
     data, other = np.full((7, 1), 0.1), np.array([[0.1], [0.6]])
     ours, theirs = layers.Normalization(), keras.layers.Normalization(dtype="float64")
     ours.adapt(data), theirs.adapt(data)
@@ -585,7 +601,7 @@ def test_difference_one_count_more(keras):
     assert len(ours.get_weights()) == 2 and len(theirs.get_weights()) == 3
 
 
-def test_difference_freezing_leaves_the_mode_of_batch_normalization(keras):
+def test_difference_freezing_leaves_the_mode(keras):
     ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization(dtype="float64")
     ours(X[2], training=True), theirs(X[2], training=True)
     share_weights(ours, theirs)
@@ -599,7 +615,18 @@ def test_difference_freezing_leaves_the_mode_of_batch_normalization(keras):
     assert not np.array_equal(ours.moving_mean.numpy(), moving)
 
 
-def test_difference_a_mask_along_any_axis_and_one_that_leaves_nothing(keras):
+def test_difference_never_trained(keras):
+    assert_close(keras.layers.BatchNormalization(epsilon=0.0, dtype="float64")(X[2]).detach().numpy(), X[2], 1e-15)
+    layer = layers.BatchNormalization(epsilon=0.0)
+    with pytest.warns(UserWarning, match="BatchNormalization: in inference .* training=True while training"):
+        assert_close(layer(X[2]).numpy(), X[2], 1e-15)
+    layer(X[2])  # once is enough
+    trained = layers.BatchNormalization(moving_mean_initializer="normal")
+    trained(X[2], training=True)
+    trained(X[2])
+
+
+def test_difference_mask_along_any_axis(keras):
     mask = np.random.default_rng(1).random((4, 5)) < 0.6  # the axes of x without axis 1
     ours = layers.BatchNormalization(axis=1)
     ours(X[3], mask=mask, training=True)
@@ -614,7 +641,7 @@ def test_difference_a_mask_along_any_axis_and_one_that_leaves_nothing(keras):
     assert not np.any(theirs.moving_mean.numpy())
 
 
-def test_difference_the_mean_with_a_mask_is_that_of_its_rows(keras):
+def test_difference_mean_with_a_mask(keras):
     """Keras adds 1e-7 to the number of rows."""
     x, mask = np.full((2, 3, 2), 1e3), np.array([[True, False, False], [False, False, False]])
     ours, theirs = layers.BatchNormalization(momentum=0.0), keras.layers.BatchNormalization(momentum=0.0, dtype="float64")
@@ -623,7 +650,7 @@ def test_difference_the_mean_with_a_mask_is_that_of_its_rows(keras):
     assert 1e-5 < 1e3 - theirs.moving_mean.numpy()[0] < 1e-3
 
 
-def test_difference_ids_are_whole_numbers_and_in_the_table(keras):
+def test_difference_whole_numbers(keras):
     theirs = keras.layers.Embedding(F, E)
     assert np.array_equal(theirs(np.array([[1.9]])).detach().numpy(), theirs(np.array([[1]])).detach().numpy())
     with pytest.raises(DtypeError, match="ids must be integers"):
@@ -633,13 +660,13 @@ def test_difference_ids_are_whole_numbers_and_in_the_table(keras):
         layers.Embedding(F, E)(np.array([[-1]]))
 
 
-def test_difference_a_rate_of_one(keras):
+def test_difference_rate_of_one(keras):
     assert not keras.layers.Dropout(1.0)(np.ones(3), training=True).numpy().any()
     with pytest.raises(ValueError, match="Dropout: rate must be at least 0 and below 1"):
         layers.Dropout(1.0)
 
 
-def test_difference_masks_are_handed_on_by_sequential_alone(keras):
+def test_difference_handed_on(keras):
     ids = np.array([[3, 1, 0]])
     embedded = keras.layers.Embedding(F, E, mask_zero=True)(ids)
     assert np.array_equal(embedded._keras_mask.numpy(), [[True, True, False]])
@@ -650,36 +677,67 @@ def test_difference_masks_are_handed_on_by_sequential_alone(keras):
     assert_close(stack.layers[1].moving_mean.numpy(), ours.embeddings.numpy()[[3, 1]].mean(0), 1e-14)
 
 
+def test_difference_random_numbers(keras):
+    x = np.ones((20, 30))
+    first, second, theirs = (np.asarray(layer(x, training=True)) for layer in (
+        layers.Dropout(0.5, seed=3), layers.Dropout(0.5, seed=3), keras.layers.Dropout(0.5, seed=3)
+    ))  # fmt: skip
+    assert np.array_equal(first, second) and not np.array_equal(first, theirs)
+    layer = layers.Dropout(0.5)
+    assert layer.generator is mg.random.current() and layers.Dropout(0.5, seed=3).generator is not mg.random.current()
+
+
+def test_difference_mode(keras):
+    """A layer that keeps ``training`` to itself."""
+
+    def keeps(base, dropout):
+        class Keeps(base):
+            def __init__(self):
+                super().__init__()
+                self.inner = dropout(0.5)
+
+            def call(self, x, training=False):
+                return self.inner(x)
+
+        return Keeps()
+
+    x = np.ones((20, 30))
+    assert np.asarray(keeps(keras.layers.Layer, keras.layers.Dropout)(x, training=True)).max() == 2
+    assert np.array_equal(keeps(mg.Layer, layers.Dropout)(x, training=True), x)
+
+
+def test_difference_inputs_are_not_cast(keras):
+    x = normal(B, E)
+    with mg.use_default_dtype("float32"):
+        ours = mg.Dense(F)
+        assert ours(x).dtype == np.float64 and ours(x.astype(np.float32)).dtype == np.float32 == ours.kernel.dtype
+    assert keras.layers.Dense(F)(x).detach().numpy().dtype == np.float32
+
+
 # ------------------------------------------------------------------------------------------------------------- signatures
 
 REQUIRED = {
     "Dense": (3,), "EinsumDense": ("ab,bc->ac", 3), "Embedding": (5, 3), "Dropout": (0.5,), "Softmax": (), "Attention": (),
     "AdditiveAttention": (), "MultiHeadAttention": (2, 3), "GroupQueryAttention": (3, 4, 2), "Normalization": (), "BatchNormalization": (),
-    "LayerNormalization": (), "RMSNormalization": (),
+    "LayerNormalization": (), "RMSNormalization": (), "SimpleRNN": (3,), "LSTM": (3,), "GRU": (3,),
 }  # fmt: skip
 ON_PURPOSE = {("Attention", "use_scale"): (None, False)}  # ours, Keras's
 layer_of_both = pytest.mark.parametrize("name", REQUIRED)
+not_recurrent = pytest.mark.parametrize("name", [name for name in REQUIRED if name not in ("SimpleRNN", "LSTM", "GRU")])
 
 
-def arguments(cls):
-    """Every constructor argument by name, also those that a class hands on to the one below."""
+def arguments(keras, name):
+    """Every constructor argument of Keras's layer, its own and those of all layers."""
     found = {}
-    for base in cls.__mro__:
-        if "__init__" in vars(base) and base is not object and base.__name__ != "Operation":
-            for name, parameter in list(inspect.signature(vars(base)["__init__"]).parameters.items())[1:]:
-                if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                    found.setdefault(name, parameter)
-        if base.__name__ == "Layer":
-            break
-    return found
+    for cls in (getattr(keras.layers, name), keras.layers.Layer):
+        found |= inspect.signature(cls.__init__).parameters
+    return {name: parameter for name, parameter in found.items() if name != "self" and parameter.kind is not parameter.VAR_KEYWORD}
 
 
 @layer_of_both
 def test_every_argument_is_taken_with_the_same_default_or_refused_with_advice(keras, name):
     cls, refused = getattr(layers, name), []
-    ours, theirs = inspect.signature(cls).parameters, arguments(getattr(keras.layers, name))
-    if name == "AdditiveAttention":
-        del theirs["score_mode"]  # handed on by Keras, and of no effect there
+    ours, theirs = inspect.signature(cls).parameters, arguments(keras, name)
     for argument, parameter in theirs.items():
         if argument in ours:
             expected = ON_PURPOSE.get((name, argument), (parameter.default,) * 2)
@@ -688,7 +746,7 @@ def test_every_argument_is_taken_with_the_same_default_or_refused_with_advice(ke
             refused.append(argument)
             with pytest.raises(LayerError, match=rf"^{name}: {argument} is not offered; .*\. Received: {argument} 'some'\.$"):
                 cls(*REQUIRED[name], **{argument: "some"})
-    plain = {a: theirs[a].default for a in refused if theirs[a].default in (None, False, True)}
+    plain = {a: theirs[a].default for a in refused if theirs[a].default in (None, False, True)}  # Keras's default runs
     assert cls(*REQUIRED[name], **plain, name="word").name == "word"
     assert set(refused) - set(plain) <= {"renorm_momentum"}
 
@@ -702,7 +760,7 @@ def test_arguments_by_place_mean_the_same(keras, name):
     assert ours == theirs[: len(ours)]
 
 
-@layer_of_both
+@not_recurrent
 def test_a_call_takes_what_keras_takes(keras, name):
     """All but the names of the one input and of ``training``, which the base takes for every layer."""
     ours, theirs = (list(inspect.signature(getattr(module, name).call).parameters)[1:] for module in (layers, keras.layers))
@@ -711,7 +769,32 @@ def test_a_call_takes_what_keras_takes(keras, name):
         assert ours[:7] == theirs[:7]
 
 
-@layer_of_both
+@not_recurrent
 def test_build_takes_what_keras_takes(keras, name):
     ours, theirs = (list(inspect.signature(getattr(module, name).build).parameters)[1:] for module in (layers, keras.layers))
     assert ours == theirs
+
+
+# --------------------------------------------------------------------------------------------------------------- the page
+
+PAGE = (Path(__file__).parents[2] / "docs" / "keras.md").read_text(encoding="utf-8")
+
+
+def test_every_difference_on_the_page_has_its_test_and_every_test_its_row():
+    proven = [name.removeprefix("test_difference_") for name in globals() if name.startswith("test_difference_")]
+    assert sorted(re.findall(r"\[(\w+)\]\(\.\./tests/transformer/test_keras\.py\) \|\n", PAGE)) == sorted(proven)
+
+
+def test_the_page_names_every_argument_that_is_not_offered_and_its_layers(keras):
+    refused = {}
+    for name in REQUIRED:
+        for argument in {*arguments(keras, name), "input_shape", "input_dim"} - {"name"}:
+            if argument not in inspect.signature(getattr(layers, name)).parameters:
+                refused.setdefault(argument, set()).add(name)
+    rows = [row.split(" | ") for row in re.findall(r"^\| (`.+) \|$", PAGE.partition("## Arguments")[2], re.MULTILINE)]
+    for patterns, of, _ in rows:
+        found = [argument for pattern in re.findall("`(.+?)`", patterns) for argument in fnmatch.filter(refused, pattern)]
+        everywhere = set(REQUIRED) - ({"Embedding"} if "input_dim" in found else set())
+        has = set().union(*(refused.pop(argument) for argument in found))
+        assert has and (has >= everywhere if of == "all" else has == set(re.findall("`(.+?)`", of))), patterns
+    assert not refused, "not on the page"
