@@ -1,4 +1,4 @@
-"""The command line: `transformer train`, `transformer sample`, `transformer summary`; `python -m transformer` is the same."""
+"""The command line: `transformer train | sample | summary | ablate`; `python -m transformer` is the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from transformer.config import SampleConfig, SummaryConfig, nearest, parse
+from transformer.config import AblateConfig, SampleConfig, SummaryConfig, nearest, parse
 from transformer.errors import UserError
 
 
@@ -45,7 +45,16 @@ def summary(words: Sequence[str]) -> None:
     reporter().say(summary(model, config.arrays))
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "sample": sample, "summary": summary}
+def ablate(words: Sequence[str]) -> None:
+    """train small models without their mask, scale, positions, skip or norm, and compare"""
+    config, _ = parse(AblateConfig, "ablate", words)
+    from transformer.ablation import ablate
+    from transformer.console import Report
+
+    ablate(config, Report())
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "sample": sample, "summary": summary, "ablate": ablate}
 
 
 def usage() -> str:

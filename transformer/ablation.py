@@ -46,10 +46,12 @@ def ablate(config: AblateConfig, report: Report) -> Run:
         lines[f"without {part}"] = (history["step"], plots.smooth([loss / NATS for loss in losses]))
         report.quote(_sample(text, member.model, config.seed) if why is None else why)
     report.table(
-        ["a language model without", "training bits", "bits from the past alone", "largest weight at first"],
+        ["a text without", "training bits", "from the past", "largest weight"],
         [[part, *(f"{figure:.2f}" for figure in found.values())] for part, found in results.items()],
         bold=WHOLE,
     )
+    report.say("Bits per character: in training, and for a character of which only the past is known. The weight is what a word takes of")
+    report.say("the one it looks at most, before anything is learned.")
     if "positions" in parts:
         results |= _reversing(config, report)
     runs.write(run.folder / PICTURE, plots.curves(lines, "What each part is for", "training bits per character"))
@@ -68,7 +70,7 @@ def _text_config(config: AblateConfig) -> TextConfig:
 
 def _trained(task: Task, member: Member, what: str, report: Report) -> tuple[Any, str | None]:
     """The history of a member, and why it ended early, if it did: without a part that may be."""
-    training = task.training(member)
+    training = task.training(dataclasses.replace(member, callbacks=()))
     steps = task.config.steps
 
     def said(training: Training) -> str:

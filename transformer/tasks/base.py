@@ -55,7 +55,7 @@ class Task:
 
     def introduce(self) -> None:
         """Show which numbers are to be learned, and say from what."""
-        self.report.say(str(summary(self.members[0].model)))
+        self.report.say(summary(self.members[0].model))
 
     def optimizer(self, model: Layer) -> Any:
         """AdamW whose weight decay spares what must not be pulled towards zero: biases, gamma and beta."""

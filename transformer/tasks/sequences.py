@@ -65,8 +65,13 @@ class SequenceTask(Task):
     def member(self, ablate: tuple[str, ...] = ()) -> Member:
         """A transformer, whole or without some of its parts, on batches of the pairs."""
         config, V = self.config, self.tokenizer.vocab_size
-        shape = {"layers": config.layers, "heads": config.heads, "width": config.width, "dropout": config.dropout, "ablate": ablate}
-        return self._member("", "transformer", EncoderDecoder(EncoderDecoderConfig(V, V, self.S, self.T, **shape), config.seed))
+        model = EncoderDecoder(
+            EncoderDecoderConfig(
+                V, V, self.S, self.T, layers=config.layers, heads=config.heads, width=config.width, dropout=config.dropout, ablate=ablate
+            ),
+            config.seed,
+        )
+        return self._member("", "transformer", model)
 
     def _member(self, name: str, title: str, model: Any) -> Member:
         """A model on batches of sources (B, S), targets so far (B, T) and targets (B, T), the same for every member."""

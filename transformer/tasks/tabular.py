@@ -101,7 +101,7 @@ class TabularTask(Task):
             )
         for member in self.members[: len(INPUTS)]:
             self.report.say(f"\n{member.title}")
-            self.report.say(str(summary(member.model)))
+            self.report.say(summary(member.model))
 
     def finish(self, run: Run, trainings: list[Training]) -> dict[str, Any]:
         """The mean over several splits of what every network knows of rows it has not seen."""
