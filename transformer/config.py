@@ -132,7 +132,7 @@ class SequenceConfig(StackConfig):
     layers: int = option(2, "blocks on top of each other, in the encoder and in the decoder", at_least=1, group="the model")
     width: int = option(64, "numbers per token, E; a multiple of the heads", dates=128, translate=128, at_least=1)
     steps: int = option(
-        600, "steps of gradient descent", dates=1500, translate=2500, at_least=1, group="training", resumable=True
+        600, "steps of gradient descent", dates=1000, translate=2000, add=1200, at_least=1, group="training", resumable=True
     )
 
     examples: int = option(20_000, "pairs to learn from", at_least=1, group="the pairs")

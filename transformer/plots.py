@@ -89,7 +89,6 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title:
 class Panel:
     """A table of numbers to be drawn as shades: values (R, C) with the names of its rows and columns."""
 
-    title: str
     values: np.ndarray
     rows: Sequence[str]
     columns: Sequence[str]
@@ -102,17 +101,18 @@ def shades(panels: Sequence[Panel], title: str, rows: str, columns: str, highest
     """
     across = min(across, len(panels))
     down, cell = -(-len(panels) // across), 0.24  # inches
-    wide = max(max(len(panel.columns) for panel in panels) * cell, 2.4) + 0.7
-    high = max(max(len(panel.rows) for panel in panels) * cell, 1.2) + max(len(word) for p in panels for word in p.columns) * 0.07 + 0.7
+    upright = 0.07 * max(len(word) for panel in panels for word in panel.columns)
+    level = 0.07 * max(len(word) for panel in panels for word in panel.rows)
+    wide = max(max(len(panel.columns) for panel in panels) * cell, 1.6) + level + 0.5
+    high = max(max(len(panel.rows) for panel in panels) * cell, 1.2) + upright + 0.5
     figure = _figure(across * wide, down * high + 0.5, layout="constrained")
     figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
     places = list(figure.subplots(down, across, squeeze=False).flat)
     for axes, panel in zip(places, panels):
         axes.imshow(panel.values, cmap="Blues", vmin=0, vmax=highest)
-        upright = 90 if max(map(len, panel.columns)) > 2 else 0
-        axes.set_xticks(range(len(panel.columns)), panel.columns, fontsize=8, rotation=upright, parse_math=False)
+        turned = 90 if max(map(len, panel.columns)) > 2 else 0
+        axes.set_xticks(range(len(panel.columns)), panel.columns, fontsize=8, rotation=turned, parse_math=False)
         axes.set_yticks(range(len(panel.rows)), panel.rows, fontsize=8, parse_math=False)
-        axes.set_title(panel.title, fontsize=9, color=INK, loc="left", parse_math=False)
         axes.set_xlabel(columns, color=GREY, fontsize=8)
         axes.set_ylabel(rows, color=GREY, fontsize=8)
         axes.tick_params(colors=INK, length=0)

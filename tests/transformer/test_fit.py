@@ -9,7 +9,14 @@ import pytest
 
 import minigrad as mg
 from tests.helpers import assert_close
-from transformer import BatchNormalization, Dropout, EncoderDecoder, EncoderDecoderConfig, LanguageModel, LanguageModelConfig
+from transformer import (
+    BatchNormalization,
+    Dropout,
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    LanguageModel,
+    LanguageModelConfig,
+)
 from transformer.data import Batches
 from transformer.errors import UserError
 from transformer.history import History
@@ -232,7 +239,8 @@ def test_wrong_options(options, words):
 
 
 @pytest.mark.parametrize("data, error, words", [
-    (X, TypeError, r"data is \(x, y\)"), ((X, Y[:-1]), ValueError, r"equally many rows.*\[60, 59\]"), ((X[:0], Y[:0]), ValueError, "at least one"),
+    (X, TypeError, r"data is \(x, y\)"), ((X, Y[:-1]), ValueError, r"equally many rows.*\[60, 59\]"),
+    ((X[:0], Y[:0]), ValueError, "at least one"),
 ])  # fmt: skip
 def test_wrong_data(data, error, words):
     with pytest.raises(error, match=words):

@@ -137,7 +137,8 @@ class Attention(mg.Layer):
         if mask is None:
             return None, None, None
         if not isinstance(mask, list | tuple) or len(mask) not in (2, 3):
-            raise TypeError(f"{type(self).__name__}: mask is a list [query mask (B, T), value mask (B, S)]. " + received(mask=mask))
+            given = f"Received: a list of {len(mask)}." if isinstance(mask, list | tuple) else received(mask=mask)
+            raise TypeError(f"{type(self).__name__}: mask is a list [query mask (B, T), value mask (B, S)]. {given}")
         return (*mask, None)[:3]
 
     def compute_mask(self, inputs, mask=None):

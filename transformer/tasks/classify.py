@@ -105,7 +105,7 @@ class ClassifyTask(Task):
         for text, label, answer in wrong[:4]:
             self.report.say(f"  {text}  ->  {answer}   (right: {label})")
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        panel = plots.Panel("share of the sentences of a language", shares, languages, languages)
+        panel = plots.Panel(shares, languages, languages)
         runs.write(run.folder / CONFUSION, plots.shades([panel], "Which languages are taken for which", "right", "said"))
         series = {"held out": training.history.series("accuracy")}
         runs.write(run.folder / LEARNING, plots.curves(series, "Sentences whose language is told", "right", percent=True))

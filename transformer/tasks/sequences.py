@@ -118,7 +118,8 @@ class SequenceTask(Task):
                 shares = [f"{value:.1%}" if "exact" in name else f"{value:.1f}" for name, value in found.items()]
                 table.append([member.title, f"{count(member.model.parameters()):,}", clock(training.seconds), *shares])
         self._show_answers()
-        self.report.table(["model", "parameters", "time", *[name.replace("_", " ") for name in found]], table, bold="transformer")
+        shown = [name.replace("exact_match", "exact").replace("_combinations", "").replace("_", " ") for name in found]
+        self.report.table(["model", "parameters", "time", *shown], table, bold="transformer")
         self._draw(run, trainings)
         self.report.say(f"Saved in {run.folder}: the models, their history, {LEARNING} and {ATTENTION}.")
         self.report.say("Ask it:")
@@ -147,13 +148,13 @@ class SequenceTask(Task):
                 self._draw_attention(member, run)
 
     def _draw_attention(self, member: Member, run: Run) -> None:
-        """What the decoder looks at in the source while it writes: one panel for an example."""
+        """What the decoder looks at in the source while it writes: a panel for an example, the longer ones of the first."""
         panels = []
-        for source, _ in [pairs[place] for pairs in self.pairs.held_out.values() for place in range(4 // len(self.pairs.held_out))]:
-            wrote = self._answers(member.model, [(source, "")])[0]
-            weights = cross_attention(member.model, self.tokenizer, source, wrote)  # (T, S)
-            ends = [[*self.tokenizer.split(text), "∎"] for text in (wrote, source)]
-            panels.append(plots.Panel(source, weights, *ends))
+        for pairs in self.pairs.held_out.values():
+            for source, _ in sorted(pairs[:12], key=lambda pair: len(self.pairs.split(pair[0])))[-4 // len(self.pairs.held_out) :]:
+                wrote = self._answers(member.model, [(source, "")])[0]
+                weights = cross_attention(member.model, self.tokenizer, source, wrote)  # (T, S)
+                panels.append(plots.Panel(weights, *([*self.tokenizer.split(text), "∎"] for text in (wrote, source))))
         title = f"Where the {member.title} looks while it writes"
         runs.write(run.folder / member.name / ATTENTION, plots.shades(panels, title, "written", "read"))
 
