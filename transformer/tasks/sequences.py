@@ -17,7 +17,7 @@ from transformer import plots, runs
 from transformer.config import SequenceConfig
 from transformer.console import Report, clock, command
 from transformer.data import Batches
-from transformer.generation import answer
+from transformer.generation import answer, greedy
 from transformer.models import (
     EncoderDecoder,
     EncoderDecoderConfig,
@@ -40,6 +40,7 @@ PAIRS: dict[str, Callable[..., Pairs]] = {
 }  # fmt: skip
 LOOKED_AT = 300  # pairs of each held-out set in a look; the end counts all
 LEARNING, ATTENTION = "learning.png", "attention.png"
+END_SHOWN = "∎"  # the sign of the end, in a picture
 
 
 class SequenceTask(Task):
@@ -152,9 +153,8 @@ class SequenceTask(Task):
         panels = []
         for pairs in self.pairs.held_out.values():
             for source, _ in sorted(pairs[:12], key=lambda pair: len(self.pairs.split(pair[0])))[-4 // len(self.pairs.held_out) :]:
-                wrote = self._answers(member.model, [(source, "")])[0]
-                weights = cross_attention(member.model, self.tokenizer, source, wrote)  # (T, S)
-                panels.append(plots.Panel(weights, *([*self.tokenizer.split(text), "∎"] for text in (wrote, source))))
+                wrote, weights = looking(member.model, self.tokenizer, source)
+                panels.append(plots.Panel(weights, wrote, [*self.tokenizer.split(source), END_SHOWN]))
         title = f"Where the {member.title} looks while it writes"
         runs.write(run.folder / member.name / ATTENTION, plots.shades(panels, title, "written", "read"))
 
@@ -164,10 +164,12 @@ def _column(name: str, what: str = "exact_match") -> str:
     return what if name == "held out" else f"{what}_{name.replace(' ', '_')}"
 
 
-def cross_attention(model: Any, tokenizer: Vocabulary, source: str, written: str) -> np.ndarray:
-    """What the last block of a decoder looks at in the source for every token it writes, the mean over its heads.   -> (T, S)"""
+def looking(model: Any, tokenizer: Vocabulary, source: str) -> tuple[list[str], np.ndarray]:
+    """The tokens that a model writes for a source, and where its last block looks for each, the mean over its heads.   -> (T, S)"""
+    read = tokenizer.batch([source], end=True)  # (1, S)
+    (row,) = greedy(model, read, tokenizer.start, tokenizer.end, model.longest)  # (T)
     with minigrad.no_grad():
-        memory = model.encode(tokenizer.batch([source], end=True))
-        target = tokenizer.batch([written], start=True)  # (1, T): the token before each that is written
-        _, weights = model.decode(target, memory, return_attention_scores=True)
-    return weights[-1].numpy()[0].mean(axis=0)  # (1, h, T, S) -> (T, S)
+        target = np.append(tokenizer.start, row[:-1])[None]  # (1, T): the token before each that is written
+        _, weights = model.decode(target, model.encode(read), return_attention_scores=True)
+    tokens = [END_SHOWN if number == tokenizer.end else tokenizer.tokens[number] for number in row]
+    return tokens, weights[-1].numpy()[0].mean(axis=0)  # (1, h, T, S) -> (T, S)
