@@ -122,7 +122,8 @@ def test_the_task_of_a_run_is_found_in_its_folder(dates):
 
 @pytest.mark.parametrize("words, message", [
     (["--task", "date"], "'date' is not known, did you mean dates?"), (["--task", "dates", "--text", "x"], "no option --text"),
-    (["--task", "copy", "--examples", "0"], "--examples: 0 is not at least 1"), (["--task", "tabular", "--width", "3"], "no option --width"),
+    (["--task", "copy", "--examples", "0"], "--examples: 0 is not at least 1"),
+    (["--task", "tabular", "--width", "3"], "no option --width"),
     (["--task", "add", "--heads", "3"], "--width 64 cannot be shared out among --heads 3"),
 ])  # fmt: skip
 def test_mistakes(words, message, capsys, tmp_path, monkeypatch):
