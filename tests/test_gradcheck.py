@@ -614,7 +614,7 @@ def test_finite_difference_of_an_array_is_the_jacobian():
 def net():
     layers = [LayerNormalization(), mg.Dense(3, "gelu"), BatchNormalization(), Dropout(0.3), mg.Dense(2)]
     net = mg.Sequential(layers)
-    net(np.ones((2, 4), np.float32))
+    net(np.ones((2, 4), np.float32), training=True)  # inference before all training warns
     layers[1].freeze()
     return net
 

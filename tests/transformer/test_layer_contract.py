@@ -329,6 +329,27 @@ def test_the_docstring_states_the_counts(name):
     assert "Learnable" in doc and "on-learnable" in doc and "->" in doc and ">>>" in doc
 
 
+# ------------------------------------------------------------------------------------------------------- how layers start
+
+
+def test_a_kernel_with_several_axes_is_drawn_as_the_matrix_that_it_stands_for():
+    """Rows for what is summed over, columns for what the result has: only so are the columns of an orthogonal kernel orthogonal."""
+    x = normal(B, T, E)
+    for equation, shape, rows in (
+        ("bte,ehd->bthd", (None, h, dv), "ehd->ehd"), ("bte,hed->bthd", (None, h, dv), "hed->ehd"),
+        ("bte,hde->bthd", (None, h, dv), "hde->ehd"),
+    ):  # fmt: skip
+        layer = layers.EinsumDense(equation, shape, kernel_initializer="orthogonal")
+        layer(x)
+        matrix = np.einsum(rows, layer.kernel.numpy()).reshape(E, h * dv).astype(float)
+        assert_close(matrix @ matrix.T, np.eye(E), 1e-6, equation)
+    layer = layers.MultiHeadAttention(h, dq, dv, kernel_initializer="orthogonal")
+    layer(x, x)
+    for kernel, width in ((layer.query_kernel, h * dq), (layer.value_kernel, h * dv)):
+        matrix = kernel.numpy().reshape(E, width).astype(float)
+        assert_close(matrix @ matrix.T, np.eye(E), 1e-6)
+
+
 # ---------------------------------------------------------------------------------------------------- the model's own
 
 
