@@ -263,9 +263,17 @@ def test_activations_at_their_corners():
     assert slope(mg.softshrink, [-0.5, 0.0, 0.5, 0.6]) == slope(mg.hardshrink, [-0.5, 0.0, 0.5, 0.6]) == [[0, 0, 0, 1]]
 
 
+def test_a_question_without_keys_takes_nothing_and_passes_nothing_back():
+    q, k = (Tensor(np.random.default_rng(i).standard_normal((2, 3)), requires_grad=True) for i in (1, 2))
+    weights = mg.attention_weights(q, k, np.array([[False, False], [True, True]]))
+    assert weights.numpy()[0].tolist() == [0, 0] and abs(weights.numpy()[1].sum() - 1) < 1e-15
+    (weights * np.array([[1.0, 2.0], [3.0, 5.0]])).sum().backward()
+    assert q.grad.numpy()[0].tolist() == [0, 0, 0] and q.grad.numpy()[1].all() and np.isfinite(k.grad.numpy()).all()
+
+
 def test_every_kink_is_tested_here_or_above():
     tested = {"relu", "abs", "sign", "maximum", "minimum", "max", "min", "power", "softmax", "scaled_dot_product_attention"}
-    tested |= {"log_softmax", "headed_attention", "l1_loss", "smooth_l1_loss", "kl_div"}
+    tested |= {"log_softmax", "headed_attention", "attention_weights", "l1_loss", "smooth_l1_loss", "kl_div"}
     tested |= {"normalize", "cosine_similarity", "pairwise_distance"}
     tested |= {"median", "std", "logsumexp", "logcumsumexp", "unique", "norm"}
     tested |= set("floor ceil trunc round floor_divide remainder fmod hypot arctan2 logaddexp logit fmax fmin clip".split())

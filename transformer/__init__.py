@@ -1,5 +1,6 @@
 """transformer: the boxes of the course notes on attention, built on minigrad."""
 
+from minigrad import Sequential
 from minigrad.summary import count, summary
 
 from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward
