@@ -42,8 +42,8 @@ def test_the_page_of_differences_is_true():
     assert found.attempted > 10 and found.failed == 0
 
 
-def test_both_examples_are_found():
-    assert len(EXAMPLES) == README.count("```python") == 2
+def test_all_examples_are_found():
+    assert len(EXAMPLES) == README.count("```python") == 3
 
 
 def test_every_file_it_names_is_there():

@@ -36,7 +36,7 @@ def ablate(config: AblateConfig, report: Report) -> Run:
     for part in parts:
         member = text.member(() if part == WHOLE else (part,))
         start = largest_weight(member.model, text.held_out)
-        history, why = _trained(text, member, f"A language model without {part}", report)
+        history, why = _trained(text, member, _named("language model", part), report)
         losses = history["train_loss"]
         results[part] = {
             "training_bits": float(np.mean(losses[-50:])) / NATS,
@@ -66,6 +66,10 @@ def _text_config(config: AblateConfig) -> TextConfig:
     """A language model that learns something worth comparing in seconds."""
     own = {f.name for f in dataclasses.fields(config)} - {"part", "out"}
     return TextConfig(**preset(TextConfig, "tiny") | {name: getattr(config, name) for name in own})
+
+
+def _named(what: str, part: str) -> str:
+    return f"A whole {what}" if part == WHOLE else f"The same without {part}"
 
 
 def _trained(task: Task, member: Member, what: str, report: Report) -> tuple[Any, str | None]:
@@ -111,7 +115,7 @@ def _reversing(config: AblateConfig, report: Report) -> dict[str, dict[str, floa
     for part in (WHOLE, "positions"):
         task = SequenceTask(SequenceConfig(**preset(SequenceConfig, "reverse") | {"seed": config.seed}), report)
         member = task.member(() if part == WHOLE else (part,))
-        _trained(task, member, f"An encoder-decoder that reverses, without {part}", report)
+        _trained(task, member, _named("encoder-decoder that reverses", part), report)
         found[f"reverse, {part}"] = task.judged(member.model)
     rows = [[part.removeprefix("reverse, "), f"{shares['exact_match']:.1%}"] for part, shares in found.items()]
     report.table(["reversing without", "right to the last"], rows, bold=WHOLE)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from transformer.errors import UserError, extra
 
@@ -31,9 +32,7 @@ class Report:
     """Where a command's tables, lines and progress go: standard output."""
 
     def __init__(self) -> None:
-        with extra("train"):
-            from rich.console import Console
-        self.console = Console(highlight=False, markup=False, emoji=False)
+        self.console = _console()
 
     def say(self, text: object = "", style: str | None = None) -> None:
         """One line, or several; what rich can draw, as the parameter table, is drawn on a terminal only."""
@@ -42,6 +41,7 @@ class Report:
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], bold: str) -> None:
         """A table of names and, to the right of them, numbers; the row called `bold` stands out."""
         from rich import box
+        from rich.measure import Measurement
         from rich.table import Table
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -49,7 +49,8 @@ class Report:
             table.add_column(column, justify="right" if number else "left")
         for row in rows:
             table.add_row(*row, style="bold" if row[0] == bold else None)
-        self.console.print(table)
+        wide = Measurement.get(self.console, self.console.options.update(width=200), table).maximum
+        _console(width=max(wide, self.console.width)).print(table)  # no name is cut off
 
     def busy(self, what: str) -> contextlib.AbstractContextManager[object]:
         """Says on a terminal what is done inside, for as long as it lasts; nothing without a terminal."""
@@ -80,6 +81,13 @@ class Report:
             task = bar.add_task("", total=total, completed=done, figures="")
 
             yield lambda step, figures: bar.update(task, completed=step, figures=figures)
+
+
+def _console(**options: Any) -> Any:
+    with extra("train"):
+        from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, **options)
 
 
 class Quiet:

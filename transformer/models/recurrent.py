@@ -57,29 +57,25 @@ class RecurrentEncoderDecoder(mg.Layer):
     def decode(self, target, memory, return_attention_scores=False, training=False):
         """The logits behind every token of the target so far.   (B, T), what `encode` gave -> (B, T, V)"""
         states, mask, last = memory
-        target = self._checked(target)
-        if len(target) != len(states):
-            raise ShapeError(
-                "RecurrentEncoderDecoder: source and target must agree in the batch B. " + received(source=states, target=target)
-            )
+        target = self._checked(target, len(states))
         x = self.dropout(self.target_embedding(target), training=training)  # (B, T) -> (B, T, E)
         y, *_ = self.decoder(x, initial_state=last, training=training)  # (B, T, E)
-        scores = []
+        weights = []
         if self.attention is not None:
             masks = None if mask is None else [None, mask]
-            if return_attention_scores:
-                taken, weights = self.attention(query=y, value=states, mask=masks, return_attention_scores=True)
-                scores.append(mg.expand_dims(weights, 1))  # (B, T, S) -> (B, 1, T, S)
-            else:
-                taken = self.attention(query=y, value=states, mask=masks)
+            taken, scores = self.attention(query=y, value=states, mask=masks, return_attention_scores=True)
+            weights.append(mg.expand_dims(scores, 1))  # (B, T, S) -> (B, 1, T, S)
             y = self.answer(mg.concatenate([taken, y], -1))  # (B, T, E), (B, T, E) -> (B, T, 2E) -> (B, T, E)
         logits = self.head(self.dropout(y, training=training))  # (B, T, E) -> (B, T, V)
-        return (logits, scores) if return_attention_scores else logits
+        return (logits, weights) if return_attention_scores else logits
 
-    def _checked(self, ids):
+    def _checked(self, ids, batch=None):
+        """``ids`` as an array (B, T)."""
         ids = np.asarray(values(ids))
         if ids.ndim != 2:
             raise ShapeError("RecurrentEncoderDecoder: ids need the axes (B, T). " + received(ids=ids))
+        if batch not in (None, len(ids)):
+            raise ShapeError(f"RecurrentEncoderDecoder: source and target must agree in the batch B = {batch}. " + received(target=ids))
         return ids
 
     @property
