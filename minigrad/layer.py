@@ -14,6 +14,7 @@ from . import random
 from .core import as_array
 from .errors import GradientError, LayerError, MinigradError, ShapeError, received
 from .initializers import get_initializer
+from .summary import show, summary
 from .tensor import Tensor
 
 
@@ -216,6 +217,10 @@ class Layer:
 
     # -------------------------------------------------------------------------------------------- what belongs to it
 
+    def _parts(self):
+        """Every layer, array and generator inside with its path, from the layer itself on; several times where it has several paths."""
+        return _walk(self, "")
+
     def named_tensors(self):
         """Every Parameter and Buffer by its path, in the order of definition; tied ones once, under their first path.
 
@@ -232,7 +237,7 @@ class Layer:
 
     def _paths(self):
         """Every path to a Parameter or Buffer, also several to one."""
-        for path, part in _walk(self, ""):
+        for path, part in self._parts():
             if isinstance(part, Tensor):
                 yield path, part
             elif isinstance(part, Layer) and not part.built:
@@ -251,14 +256,14 @@ class Layer:
         ['', 'parts.0', 'parts.1']
         """
         paths = {}
-        for path, part in _walk(self, ""):
+        for path, part in self._parts():
             if isinstance(part, Layer):
                 paths.setdefault(id(part), (path, part))
         return dict(paths.values())
 
     def generators(self):
         """The random generators that layers inside draw from, each once: with the arrays, all that a training step depends on."""
-        return list({id(part): part for _, part in _walk(self, "") if isinstance(part, random.Generator)}.values())
+        return list({id(part): part for _, part in self._parts() if isinstance(part, random.Generator)}.values())
 
     def named_parameters(self):
         """The learnable arrays by path; freezing does not change this."""
@@ -303,8 +308,6 @@ class Layer:
 
     def summary(self, arrays=False, inputs=None):
         """Print the parameter table that `minigrad.summary` makes; in colours on a terminal where rich is installed."""
-        from .summary import show, summary
-
         show(summary(self, arrays, inputs))
 
     def tied(self):

@@ -7,7 +7,6 @@ import warnings
 
 from . import journal, random, settings
 from .errors import received
-from .layer import Buffer, Layer, _walk
 from .tensor import Tensor
 
 _SIDES = ("left", "left", "right", "left")  # where the text of a column stands
@@ -85,14 +84,14 @@ def summary(model, arrays=False, inputs=None):
     Non-trainable params: 9 (36.00 B)
     learnable 13 (of which frozen 9), non-learnable 0
     """
-    if not isinstance(model, Layer):
+    if isinstance(model, type) or not hasattr(model, "_parts"):
         raise TypeError("summary: takes a Layer. " + received(model=model))
     if inputs is not None:
         _call(model, inputs if isinstance(inputs, tuple) else (inputs,))
     elif hasattr(type(model), "example") and "_output_shape" not in vars(model):
         _call(model, model.example())
     tensors = list(model.named_tensors().values())
-    frozen = [t for t in tensors if not isinstance(t, Buffer) and t.frozen]
+    frozen = [t for t in tensors if _learnable(t) and t.frozen]
     learnable, fixed = count(model.parameters()), count(model.buffers())
     totals = (
         _total("Total", tensors),
@@ -143,10 +142,10 @@ def _entries(model, arrays):
     A row is (paths, kind, shape, size, updated by): the paths are several where arrays are tied or a layer is shared.
     """
     found = {}  # every layer and array once, with all its paths
-    for path, part in _walk(model, ""):
+    for path, part in model._parts():
         if not isinstance(part, random.Generator):
             found.setdefault(id(part), (part, []))[1].append(path)
-    layers = {path: part for part, paths in found.values() if isinstance(part, Layer) for path in paths}
+    layers = {path: part for part, paths in found.values() if not isinstance(part, Tensor) for path in paths}
 
     def owner(path):
         """The path of the layer around something."""
@@ -170,8 +169,13 @@ def _entries(model, arrays):
     return rows, {owner(path) for path in layers if path}
 
 
+def _learnable(tensor):
+    """Whether an array of a layer is a Parameter: only those can be frozen."""
+    return hasattr(tensor, "frozen")
+
+
 def _updated_by(tensor, owner):
-    if isinstance(tensor, Buffer):
+    if not _learnable(tensor):
         return owner.buffers_updated_by
     return "frozen" if tensor.frozen else "gradient descent"
 

@@ -28,7 +28,8 @@ MINIGRAD = """
     derivatives
     autograd linalg draw einops differences
     initializers
-    layer summary
+    summary
+    layer
     dense
     optim storage gradcheck
     checks stubs
