@@ -288,6 +288,10 @@ class Adam(Optimizer):
         self.global_clipnorm = None if global_clipnorm is None else _limit("optimiser: global_clipnorm", global_clipnorm)
         self.grad_norm = None
 
+    def __repr__(self):
+        clipped = "" if self.global_clipnorm is None else f"; global_clipnorm={self.global_clipnorm}"
+        return f"{super().__repr__()[:-1]}{clipped}>"
+
     def update(self, p, g, state, lr, betas, eps, amsgrad):
         """See the class."""
         (b1, b2), t = betas, state["step"]
@@ -455,7 +459,7 @@ def clip_grad_norm_(parameters, max_norm, error_if_nonfinite=False):
     (10.0, 1.0)
     """
     max_norm = _limit("clip_grad_norm_: max_norm", max_norm)
-    with_gradient = [p for p in _tensors(parameters) if p.grad is not None]
+    with_gradient = [p for p in _tensors(parameters) if p.grad is not None and p.requires_grad]  # a frozen one takes no part in the step
     norm = kernels.grad_norm([p.grad._data for p in with_gradient])
     if error_if_nonfinite and not math.isfinite(norm):
         bad = next((p for p in with_gradient if not np.isfinite(p.grad._data).all()), None)

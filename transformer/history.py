@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,14 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows, step after step."""
+        return iter(self.rows)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether some row holds a number of this name."""
+        return name in self.names()
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{name} {self.last(name):.4g}" for name in self.names()[1:] if self.last(name) is not None)
@@ -52,6 +60,8 @@ class History:
 
     def best(self, name: str, mode: str = "min") -> tuple[int, float]:
         """The step and the number where it was least, or with ``mode="max"`` largest; ValueError where it never was a number."""
+        if mode not in ("min", "max"):
+            raise ValueError(f'History: mode is "min" or "max". Received: {mode!r}.')
         known = [(row["step"], row[name]) for row in self.rows if row.get(name) is not None and not math.isnan(row[name])]
         if not known:
             raise ValueError(f"History: nobody looked at {name!r}; there are {', '.join(self.names()) or 'no rows'}.")
@@ -72,7 +82,9 @@ class History:
         def number(name: str, word: str) -> int | float | None:
             return None if word == "" else int(word) if name == "step" else float(word)
 
-        rows = csv.DictReader(io.StringIO(content.decode()))
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        if any(None in row or None in row.values() for row in rows):  # a line that is longer or shorter than the first
+            raise ValueError("History: every line holds as many numbers as the first has names.")
         return cls({name: number(name, word) for name, word in row.items()} for row in rows)
 
     def save(self, path: str | Path) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 import minigrad
 from minigrad import storage
 from minigrad.errors import LayerError
-from minigrad.layer import Layer, constant
+from minigrad.layer import Layer, check_size, constant
 from transformer import pretrained
 from transformer.console import Quiet, Report, clock, reporter
 from transformer.data import Batches
@@ -54,7 +54,11 @@ class Interrupted(UserError):
 
 
 class Training:
-    """A model in training: one `advance` per step, and a state from which it goes on bit for bit."""
+    """A model in training: one `advance` per step, and a state from which it goes on bit for bit.
+
+    A callback is called after every step. One that has ``begin(training)`` starts afresh here, one that has ``end(training)`` is asked
+    once more when the last step is done, and the ``state_dict()`` of one that has it is part of every checkpoint.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,11 @@ class Training:
     ) -> None:
         self.model, self.stream, self.loss, self.optimizer, self.schedule = model, stream, loss, optimizer, schedule
         self.callbacks, self.history, self.seconds = list(callbacks), History(), 0.0  # seconds spent in steps
+        self.looked = False  # whether the last step was one after which somebody looks
+        if schedule is not None:
+            optimizer.lr = schedule(0)
+        self._begun = self._settings()
+        self._tell("begin")
 
     @property
     def step(self) -> int:
@@ -82,30 +91,54 @@ class Training:
         """Make this step the last one: what a callback calls."""
         self.history.stopped = why
 
+    def end(self) -> None:
+        """Let the callbacks do what they do when the last step is done, as putting the best weights back."""
+        self._tell("end")
+
+    def _tell(self, what: str) -> None:
+        for callback in self.callbacks:
+            if hasattr(callback, what):
+                getattr(callback, what)(self)
+
+    def _frozen(self) -> list[str]:
+        return sorted(path for path, parameter in self.model.named_parameters().items() if parameter.frozen)
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same when a training goes on, in words that can be shown."""
+        return {
+            "optimizer": repr(self.optimizer),
+            "callbacks": [type(callback).__name__ for callback in self.callbacks],
+            "batches": getattr(self.stream, "settings", None),
+            "frozen": self._frozen(),
+        }
+
     def advance(self) -> Row:
         """Make one step of gradient descent and return its row of the history.
 
-        Raises `Diverged` where the loss or the gradient is no finite number.
+        Raises `Diverged` where the loss or the gradient is no finite number; the weights are then those of the step before.
         """
         began = time.perf_counter()
         if self.schedule is not None:
             self.optimizer.lr = self.schedule(self.step)
-        *inputs, targets = self.stream.next()
+        try:
+            *inputs, targets = self.stream.next()
+        except StopIteration as error:
+            raise UserError(f"The stream of batches ended after step {self.step}: name as many steps as it lasts.") from error
         loss = self.loss(self.model(*inputs, training=True), targets)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        norm = getattr(self.optimizer, "grad_norm", None)
+        norm = minigrad.optim.clip_grad_norm_(self.optimizer.parameters(), math.inf)  # nothing is clipped here, only measured
         for name, value in (("loss", loss.item()), ("length of the gradient", norm)):
-            if value is not None and not math.isfinite(value):
+            if not math.isfinite(value):
                 raise Diverged(f"The {name} is {value} at step {self.step + 1}: training stops here.")
+        self.optimizer.step()
         row = {"step": self.step + 1, "learning_rate": self.optimizer.lr, "train_loss": loss.item(), "gradient_norm": norm}
         self.history.rows.append(row)
         self.seconds += time.perf_counter() - began
         return row
 
     def save(self, run: Run, keep: int = 2) -> None:
-        """Write a checkpoint: all that `restore` needs.
+        """Write a checkpoint: all that `restore` needs, also of what callbacks changed: the rates of the optimiser, what is frozen.
 
         Raises `Diverged` for weights that are no finite numbers: such a checkpoint would be worth nothing.
         """
@@ -118,7 +151,10 @@ class Training:
         state = {
             "step": self.step,
             "position": self.stream.position,
-            "generators": [g.state() for g in self.model.generators()],
+            "generators": [g.state() for g in self._generators()],
+            "begun": self._begun,
+            "settings": self._settings(),
+            "options": [{name: value for name, value in group.items() if name != "params"} for group in self.optimizer.groups],
             "optimizer": numbers,
             "arrays": sorted(optimizer),
             "callbacks": [numbers for _, numbers in others],
@@ -131,27 +167,44 @@ class Training:
     def restore(self, run: Run, step: int) -> None:
         """Go back to a checkpoint.
 
-        Raises `UserError`, naming the folder, for one that is damaged or belongs to another model.
+        Raises `UserError`, naming the folder, for one that is damaged, or was made by another model or in another way.
         """
         model, optimizer, others, state, history = run.load_checkpoint(step)
-        if len(state.get("callbacks", ())) != len(self.callbacks):
-            raise UserError(f"{run.checkpoint(step)} was made with {len(state.get('callbacks', ()))} callbacks, not {len(self.callbacks)}.")
+        where = run.checkpoint(step)
         try:
-            self.model.load_state_dict(model)
+            for what, own in self._begun.items():
+                if own not in (state["begun"][what], state["settings"][what]):  # a callback may have changed it since
+                    raise UserError(
+                        f"{where} was made with other {what}: {state['begun'][what]}. Received: {own}. "
+                        "Go on with the same, or begin a training of its own in another folder."
+                    )
+            if not len(history) == state["step"] == step or sorted(optimizer) != state["arrays"]:
+                raise UserError(f"{where} is damaged: its files are not of one step.{run.way_round(step)}")
             self.optimizer.load_state_dict(state["optimizer"] | optimizer)
-            for generator, saved in zip(self.model.generators(), state["generators"], strict=True):
-                generator.set_state(saved)
-            for number, (callback, numbers) in enumerate(zip(self.callbacks, state["callbacks"])):
+            for number, (callback, numbers) in enumerate(zip(self.callbacks, state["callbacks"], strict=True)):
                 if hasattr(callback, "load_state_dict"):
                     own = f"{number}:"
                     callback.load_state_dict(numbers | {k.removeprefix(own): v for k, v in others.items() if k.startswith(own)})
+            generators = list(zip(self._generators(), state["generators"], strict=True))
+            self.model.load_state_dict(model)
+            for generator, saved in generators:
+                generator.set_state(saved)
+            for group, options in zip(self.optimizer.groups, state["options"], strict=True):
+                group.update({name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+            for path, parameter in self.model.named_parameters().items():
+                parameter.frozen = path in state["settings"]["frozen"]
             self.stream.position, self.history, self.seconds = state["position"], history, state["seconds"]
-            self.history.stopped = state["stopped"]
-            if not self.step == state["step"] == step or sorted(optimizer) != state["arrays"]:
-                raise ValueError
+            self.history.stopped, self._begun = state["stopped"], state["begun"]
+        except UserError:
+            raise
         except (KeyError, ValueError, TypeError) as error:  # shapes and names that do not fit are ValueErrors too
-            message = f"{run.checkpoint(step)} does not belong to the model in {run.folder}."
-            raise UserError(message + run.way_round(step)) from error
+            raise UserError(
+                f"{where} does not belong to this model. Go on with the model that made it, or name another folder."
+            ) from error
+
+    def _generators(self) -> list[minigrad.Generator]:
+        """All that random numbers come from: what layers draw from, and what draws where nothing is named."""
+        return [minigrad.random.current(), *self.model.generators()]
 
 
 def _parted(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -172,12 +225,21 @@ class _Watching:
         self.monitor, self.mode = monitor, mode
         self.best = math.inf if mode == "min" else -math.inf
 
+    def begin(self, training: Training) -> None:
+        """Forget what another training brought."""
+        self.best = math.inf if self.mode == "min" else -math.inf
+
     def better(self, training: Training, by: float = 0.0) -> bool | None:
         """Whether the last step brought a better number; None where nobody looked."""
         value = training.row.get(self.monitor)
         if value is None:
+            if training.looked and self.monitor not in training.history:
+                raise ValueError(
+                    f"{type(self).__name__}: nothing is called {self.monitor!r} here; there are {', '.join(training.history.names())}. "
+                    "validation_data= or validate= of fit bring more."
+                )
             return None
-        better = value < self.best - by if self.mode == "min" else value > self.best + by
+        better: bool = value < self.best - by if self.mode == "min" else value > self.best + by
         self.best = value if better else self.best
         return better
 
@@ -191,7 +253,10 @@ class _Watching:
 
 
 class EarlyStopping(_Watching):
-    """Ends training when a number has not got better, by more than ``min_delta``, in ``patience`` looks; puts the best weights back.
+    """Ends training when a number has not got better, by more than ``min_delta``, in ``patience`` looks.
+
+    At the end of training, early or not, it puts the weights of the best look back, unless ``restore_best`` is False; after an error or
+    Ctrl-C they stay those of the last step. `fit` raises ValueError after the first look where nothing is called ``monitor``.
 
     >>> EarlyStopping("validation_accuracy", mode="max", patience=3).best
     -inf
@@ -201,8 +266,15 @@ class EarlyStopping(_Watching):
         self, monitor: str = "validation_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "min", restore_best: bool = True
     ) -> None:
         super().__init__(monitor, mode)
+        if not (patience >= 0 and min_delta >= 0):
+            raise ValueError(f"EarlyStopping: patience and min_delta are numbers from 0. Received: {patience}, {min_delta}.")
         self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
         self.waited, self.weights = 0, {}  # type: int, dict[str, np.ndarray]
+
+    def begin(self, training: Training) -> None:
+        """Forget what another training brought."""
+        super().begin(training)
+        self.waited, self.weights = 0, {}
 
     def __call__(self, training: Training) -> None:
         better = self.better(training, self.min_delta)
@@ -211,23 +283,30 @@ class EarlyStopping(_Watching):
         self.waited = 0 if better else self.waited + 1
         if better and self.restore_best:
             self.weights = training.model.state_dict()
-        if self.waited >= self.patience:
-            training.stop(f"{self.monitor} did not get better than {self.best:.4g} in {self.patience} looks")
-            if self.weights:
-                training.model.load_state_dict(self.weights)
+        if not better and self.waited >= self.patience:
+            training.stop(f"{self.monitor} did not get better than {self.best:.4g} in {self.waited} looks")
+
+    def end(self, training: Training) -> None:
+        """Put the best weights back."""
+        if self.weights:
+            training.model.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """How long it has waited, and the best weights."""
-        return super().state_dict() | {"waited": self.waited} | self.weights
+        return super().state_dict() | {"waited": self.waited} | {f"weights.{path}": array for path, array in self.weights.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
         super().load_state_dict(state)
-        self.waited, self.weights = state["waited"], _parted(state)[0]
+        self.waited = state["waited"]
+        self.weights = {path.removeprefix("weights."): array for path, array in _parted(state)[0].items()}
 
 
 class BestCheckpoint(_Watching):
-    """Writes the weights to a file, `.safetensors` or `.npz`, whenever a number got better; `minigrad.load(path, into=model)` reads it.
+    """Writes the weights to a file, `.safetensors` or `.npz`, whenever a number got better.
+
+    ``minigrad.load(path, into=model)`` reads it into a model that is built: called once, or trained. `fit` raises ValueError after the
+    first look where nothing is called ``monitor``.
 
     >>> BestCheckpoint("best.npz").monitor
     'validation_loss'
@@ -254,7 +333,7 @@ def fit(
     steps: int | None = None,
     batch_size: int = 32,
     optimizer: Any = None,
-    lr: float = 1e-3,
+    lr: float | None = None,
     schedule: Callable[[int], float] | None = None,
     validation_data: Any = None,
     validate: Look | None = None,
@@ -271,16 +350,22 @@ def fit(
 
     ``data`` is ``(x, y)``, where x may be a tuple of inputs, or a stream of batches with ``next()`` and ``position``; every epoch takes
     the rows in another order, which ``seed`` decides. ``loss`` is a function of (what the model gave, targets), or "cross_entropy",
-    "mse", "binary_cross_entropy"; by default the first for integer targets and the second for others. ``optimizer`` is AdamW at
-    ``lr`` where none is given; a ``schedule`` gives the rate of every step. It lasts ``steps`` steps or ``epochs`` epochs, by default one.
+    "mse", "binary_cross_entropy"; by default the first for integer targets and the second for others. Padding in targets counts like
+    any class unless the loss leaves it out: ``functools.partial(minigrad.cross_entropy, ignore_index=0)``. ``optimizer`` is
+    AdamW(model.parameters(), ``lr``), lr 1e-3, where none is given; a ``schedule`` gives the rate of every step. Training lasts
+    ``steps`` steps or ``epochs`` epochs, by default one.
 
-    Every ``validate_every`` steps, by default once an epoch, it looks at ``validation_data`` (`validation_loss`, and
-    `validation_accuracy` for classes) or at what your function ``validate(model)`` returns, a dict of numbers. After every step it calls
-    each of ``callbacks`` with the `Training`: `EarlyStopping`, `BestCheckpoint`, or a function of yours, which may call
-    ``training.stop("why")``. With a ``folder`` it saves a checkpoint every ``checkpoint_every`` steps and at the end the model; with
-    ``resume`` it goes on from the newest one there, bit for bit as if it had never stopped. Ctrl-C ends after the step, and saves.
+    Every ``validate_every`` steps, by default once an epoch, and after the last it looks at ``validation_data``: `validation_loss`, the
+    loss of all of it at once, and `validation_accuracy` where every row has one class; or at what your function ``validate(model)``
+    returns, a dict of numbers. After every step it calls each of ``callbacks`` with the `Training`: `EarlyStopping`, `BestCheckpoint`,
+    or a function of yours, which may call ``training.stop("why")``. With a ``folder`` it saves a checkpoint every ``checkpoint_every``
+    steps and at the end the model; with ``resume`` it goes on from the newest one there, bit for bit as if it had never stopped. (One
+    that is made longer has looked once more, at what was its end.) Ctrl-C ends after the step, and saves.
 
-    Raises `Diverged` where a loss is no finite number, `Interrupted` after Ctrl-C, `UserError` for a folder that cannot be used.
+    The history holds a row for every step; ``history.series("validation_loss")`` is what was looked at, ready for a plot.
+
+    Raises ValueError and TypeError for options that do not fit, `Diverged` where a loss or a gradient is no finite number, `Interrupted`
+    after Ctrl-C, `UserError` for a folder that cannot be used.
 
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(64, 2)).astype("float32")
@@ -289,9 +374,19 @@ def fit(
     >>> len(history), history.last("train_loss") < 0.2
     (60, True)
     """
-    stream = data if hasattr(data, "next") else Batches(_flat(data), batch_size, seed)
-    if epochs is not None and steps is not None:
-        raise ValueError("fit: give steps or epochs, not both.")
+    counts = {"steps": steps, "epochs": epochs, "validate_every": validate_every, "checkpoint_every": checkpoint_every, "keep": keep}
+    for name, number in counts.items():
+        if number is not None and not (name in ("steps", "epochs") and number == 0):
+            check_size("fit", **{name: number})
+    validations = {"validate": validate, "validation_data": validation_data}
+    for pair in {"steps": steps, "epochs": epochs}, validations, {"lr": lr, "optimizer": optimizer}:
+        if all(value is not None for value in pair.values()):
+            raise ValueError(f"fit: give {' or '.join(pair)}, not both.")
+    if resume and folder is None:
+        raise ValueError("fit: resume=True goes on with the training in a folder; name it with folder=.")
+    if callable(callbacks):
+        raise TypeError(f"fit: callbacks is a list of callbacks. Received: {callbacks!r:.60}; try callbacks=[...].")
+    stream = data if hasattr(data, "next") else Batches(_flat(data), check_size("fit", batch_size=batch_size), seed)
     per_epoch = getattr(stream, "per_epoch", None)
     if steps is None:
         if per_epoch is None:
@@ -299,12 +394,13 @@ def fit(
         steps = (1 if epochs is None else epochs) * per_epoch
     _ensure_built(model, stream)
     loss = loss_function(loss, stream)
-    if validation_data is not None and validate is None:
+    if validation_data is not None:
         validate = evaluation(_flat(validation_data), loss, batch_size)
-    optimizer = optimizer or minigrad.optim.AdamW(model.parameters(), lr=lr)
+    optimizer = minigrad.optim.AdamW(model.parameters(), lr=1e-3 if lr is None else lr) if optimizer is None else optimizer
+    _check_optimizer(optimizer, model, schedule)
     training = Training(model, stream, loss, optimizer, schedule, callbacks)
     report = reporter() if progress else Quiet()
-    every = validate_every or min(per_epoch or steps, steps)
+    every = validate_every or min(per_epoch or steps, steps) or 1
     if folder is None:
         run_steps(training, steps, look=validate, look_every=every, report=report)
         return training.history
@@ -328,6 +424,19 @@ def _flat(data: Any) -> tuple[np.ndarray, ...]:
     *inputs, targets = data
     inputs = [each for x in inputs for each in (x if isinstance(x, tuple) else (x,))]
     return tuple(constant(a) for a in (*inputs, targets))
+
+
+def _check_optimizer(optimizer: Any, model: Layer, schedule: Any) -> None:
+    """Raise for an optimiser that would not train this model, or not as it says."""
+    if not isinstance(optimizer, minigrad.optim.Optimizer):
+        raise TypeError(
+            f"fit: optimizer is one of minigrad.optim with the parameters it moves, as SGD(model.parameters(), lr=0.1). "
+            f"Received: {optimizer!r:.60}."
+        )
+    if not {id(p) for p in optimizer.parameters()} & {id(p) for p in model.parameters()}:
+        raise ValueError("fit: the optimizer moves no parameter of this model; make it from model.parameters().")
+    if schedule is not None and len({group["lr"] for group in optimizer.groups}) > 1:
+        raise ValueError("fit: a schedule sets one rate for all groups, and those of the optimizer differ; set them in a callback.")
 
 
 def _ensure_built(model: Layer, stream: Stream) -> None:
@@ -365,20 +474,34 @@ def loss_function(loss: str | Callable[[Any, Any], Any] | None, stream: Stream) 
 
 
 def evaluation(arrays: tuple[np.ndarray, ...], loss: Callable[[Any, Any], Any], batch_size: int) -> Look:
-    """A look at data that nobody trains on: `validation_loss`, and `validation_accuracy` where there is one class per row."""
-    classes = arrays[-1].ndim == 1 and arrays[-1].dtype.kind in "iu"
+    """A look at data that nobody trains on: `validation_loss`, and `validation_accuracy` where there is one class per row.
+
+    The loss sees all rows at once: a mean over those that count, as one with ``ignore_index`` takes, is no mean of the means of batches.
+    """
+    rows = Batches(arrays, batch_size).rows
+    targets = arrays[-1]
+    classes = targets.ndim == 1 and targets.dtype.kind in "iu"
 
     def look(model: Layer) -> dict[str, float]:
-        total, right, rows = 0.0, 0, len(arrays[-1])
-        for first in range(0, rows, batch_size):
-            *inputs, targets = (a[first : first + batch_size] for a in arrays)
-            with minigrad.no_grad():
-                out = model(*inputs)
-                total += loss(out, targets).item() * len(targets)
-            right += int((constant(out).argmax(-1) == targets).sum()) if classes else 0
-        return {"validation_loss": total / rows} | ({"validation_accuracy": right / rows} if classes else {})
+        with minigrad.no_grad():
+            out = _joined([model(*(a[first : first + batch_size] for a in arrays[:-1])) for first in range(0, rows, batch_size)])
+            found = {"validation_loss": loss(out, targets).item()}
+        if classes and loss is minigrad.binary_cross_entropy_with_logits:
+            found["validation_accuracy"] = float(((out.numpy() > 0) == targets).mean())
+        elif classes and isinstance(out, minigrad.Tensor) and out.ndim == 2:
+            known = (targets >= 0) & (targets < out.shape[1])  # a target that no class is, is one that the loss passes over
+            if known.any():
+                found["validation_accuracy"] = float((out.numpy().argmax(axis=1) == targets)[known].mean())
+        return found
 
     return look
+
+
+def _joined(parts: list[Any]) -> Any:
+    """What a model gave for some batches, as if they had been one."""
+    if isinstance(parts[0], tuple | list):
+        return tuple(_joined(list(each)) for each in zip(*parts))
+    return minigrad.tensor(np.concatenate([constant(part) for part in parts]))
 
 
 def run_steps(
@@ -409,9 +532,10 @@ def run_steps(
             seconds = statistics.median(recent)
             speed = f"{amount / seconds:,.0f}" if amount / seconds >= 10 else f"{amount / seconds:.1f}"
             update(step, f"loss {row['train_loss']:.3f} · {speed} {name}/s ·")
-            if step % look_every == 0 or last:
+            training.looked = step % look_every == 0 or last
+            if training.looked:
                 if look is not None:
-                    row.update(look(training.model))
+                    row.update(_found(look(training.model), row))
                 said = line(training) if line else _line(training, look_every)
                 if said:
                     report.say(f"step {step:>{len(str(steps))}}/{steps}  {said}  {speed} {name}/s  {clock((steps - step) * seconds)} left")
@@ -425,6 +549,17 @@ def run_steps(
                 raise Interrupted(f"Stopped after step {step}.", code=128 + signals[0])
         if training.history.stopped is not None:
             report.say(f"Training ended after step {training.step}: {training.history.stopped}.")
+    training.end()
+
+
+def _found(numbers: dict[str, Any], row: Row) -> dict[str, float]:
+    """What a look found as Python numbers, which a checkpoint brings back bit for bit; ValueError for what cannot stand in this row."""
+    if not isinstance(numbers, dict) or numbers.keys() & row.keys():
+        raise ValueError(f"A look returns a dict of numbers with names other than {', '.join(row)}. Received: {numbers!r:.80}.")
+    try:
+        return {name: float(number) for name, number in numbers.items()}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"A look returns a dict of single numbers. Received: {numbers!r:.80}.") from error
 
 
 def _line(training: Training, every: int) -> str:

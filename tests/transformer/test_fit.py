@@ -36,7 +36,8 @@ def model(seed=0):
 
 
 def learn(made, **options):
-    return fit(made, (X, Y), **{"steps": 12, "batch_size": 7, "lr": 0.01, "progress": False, **options})
+    rate = {} if "optimizer" in options else {"lr": 0.01}
+    return fit(made, (X, Y), **{"steps": 12, "batch_size": 7, "progress": False, **rate, **options})
 
 
 def state(made):
@@ -121,6 +122,48 @@ def test_epochs_are_steps():
     assert len(learn(model(), steps=None)) == 9 and len(learn(model(), steps=None, epochs=2)) == 18  # 60 rows by 7
 
 
+@pytest.mark.parametrize("batch_size", [7, N])
+@pytest.mark.parametrize("loss", [
+    mg.cross_entropy, functools.partial(mg.cross_entropy, reduction="sum"), functools.partial(mg.cross_entropy, ignore_index=-1),
+], ids=["mean", "sum", "ignored"])  # fmt: skip
+def test_a_look_is_the_loss_of_all_that_counts(loss, batch_size):
+    """Seven rows a batch: the last has four, and some have nothing but targets that are passed over."""
+    made, targets = model(), Y.copy()
+    if "ignore_index" in getattr(loss, "keywords", {}):
+        targets[:40] = -1
+    history = learn(made, steps=1, loss=loss, batch_size=batch_size, validation_data=(X, targets))
+    out, known = made(X), targets >= 0
+    assert_close(history.last("validation_loss"), loss(out, targets).item(), 1e-6)
+    assert history.last("validation_accuracy") == (out.numpy().argmax(1) == targets)[known].mean()
+
+
+def test_the_accuracy_of_yes_and_no():
+    class Flat(mg.Layer):
+        def call(self, x):
+            return x[:, 0]  # (B, 1) -> (B)
+
+    made = mg.Sequential(mg.Dense(1), Flat())
+    yes = (X[:, 0] > 0).astype(int)
+    history = fit(made, (X, yes), epochs=60, lr=0.05, loss="binary_cross_entropy", validation_data=(X, yes), progress=False)
+    assert history.last("validation_accuracy") == ((made(X).numpy() > 0) == yes).mean() > 0.9
+    history = fit(made, (X, yes), loss="mse", validation_data=(X, yes), progress=False)
+    assert "validation_accuracy" not in history, "a number for each row is no class"
+
+
+def test_a_look_at_a_model_that_gives_two_things():
+    class Two(mg.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = mg.Dense(C)
+
+        def call(self, x):
+            return self.dense(x), x.sum(-1)
+
+    made, loss = Two(), lambda out, targets: mg.cross_entropy(out[0], targets) + 0 * out[1].mean()
+    history = fit(made, (mg.tensor(X), Y), loss=loss, validation_data=(X, Y), progress=False)
+    assert_close(history.last("validation_loss"), mg.cross_entropy(made(X)[0], Y).item(), 1e-6)
+
+
 # ------------------------------------------------------------------------------------------------------------ callbacks
 
 
@@ -158,6 +201,75 @@ def test_early_stopping_upwards_and_by_a_least_step():
         EarlyStopping(mode="up")
 
 
+def looks(*numbers):
+    """A look that finds these, one after another."""
+    left = iter(numbers)
+    return {"validate": lambda _: next(left), "validate_every": 1, "steps": len(numbers)}
+
+
+def recorded(states):
+    return lambda training: states.append(state(training.model))
+
+
+def test_the_best_weights_come_back_at_the_end_too_and_after_all_callbacks(tmp_path):
+    made, states, best = model(), [], BestCheckpoint(tmp_path / "best.npz", "accuracy", "max")
+    found = [{"validation_loss": loss, "accuracy": accuracy} for loss, accuracy in ((1.0, 0.1), (2.0, 0.2), (2.0, 0.9))]
+    history = learn(made, callbacks=[EarlyStopping(patience=5), best, recorded(states)], **looks(*found))
+    assert history.stopped is None and state(made) == states[0]
+    stopped = model()
+    history = learn(stopped, callbacks=[EarlyStopping(patience=2), best], **looks(*found))
+    assert history.stopped and state(stopped) == states[0]
+    mg.load(best.path, into=made)
+    assert state(made) == states[2], "the third look was the best of the other number"
+
+
+def test_callbacks_begin_afresh_with_every_training(tmp_path):
+    stopping, best = EarlyStopping(patience=2), BestCheckpoint(tmp_path / "best.npz")
+    first, second, states = model(0), model(1), []
+    learn(first, callbacks=[stopping, best], **looks(*({"validation_loss": loss} for loss in (0.1, 0.2, 0.3))))
+    worse = ({"validation_loss": loss} for loss in (0.9, 0.8, 0.7))
+    assert len(learn(second, callbacks=[stopping, best, recorded(states)], **looks(*worse))) == 3
+    assert state(second) == states[2] and stopping.best == 0.7
+    mg.load(best.path, into=first)
+    assert state(first) == states[2]
+
+
+def test_no_patience_stops_at_the_first_look_that_is_no_better():
+    found = ({"validation_loss": loss} for loss in (3.0, 2.0, 2.5, 1.0))
+    assert len(learn(model(), callbacks=[EarlyStopping(patience=0)], **looks(*found))) == 3
+    with pytest.raises(ValueError, match="from 0. Received: -1, 0.0"):
+        EarlyStopping(patience=-1)
+
+
+@pytest.mark.parametrize("watching", [EarlyStopping("val_loss"), BestCheckpoint("never.npz", "val_loss")])
+@pytest.mark.parametrize("options", [{"validation_data": (X, Y)}, {}], ids=["looked", "nothing to look at"])
+def test_a_number_that_nobody_brings_is_named_at_the_first_look(watching, options):
+    with pytest.raises(ValueError, match="nothing is called 'val_loss' here; there are step, .*train_loss"):
+        learn(model(), callbacks=[watching], **options)
+
+
+def test_a_number_that_comes_late_or_that_every_step_has_can_be_watched():
+    found = [{"loss": 3.0}, {"loss": 2.0, "late": 1.0}, {"loss": 2.0}, {"late": 2.0}]
+    assert len(learn(model(), callbacks=[EarlyStopping("train_loss", patience=99)], steps=3)) == 3
+    with pytest.raises(ValueError, match="nothing is called 'late'"):
+        learn(model(), callbacks=[EarlyStopping("late", patience=1)], **looks(*found))
+    assert len(learn(model(), callbacks=[EarlyStopping("late", patience=1)], **looks(*found[1:]))) == 3
+
+
+@pytest.mark.parametrize("number", [np.float32(1.1), True, mg.tensor(1.1), 1])
+def test_what_a_look_finds_comes_back_from_a_file(number, tmp_path):
+    callbacks = [EarlyStopping("score", patience=9)]
+    history = learn(model(), steps=1, validate=lambda _: {"score": number}, callbacks=callbacks, folder=tmp_path / "run")
+    again = learn(model(), steps=1, validate=lambda _: {"score": number}, callbacks=callbacks, folder=tmp_path / "run", resume=True)
+    assert type(history.last("score")) is float and again.rows == history.rows
+
+
+@pytest.mark.parametrize("found", [{"step": 3}, {"train_loss": 1.0}, 1.0, {"score": "good"}, {"score": np.ones(2)}])
+def test_what_a_look_may_not_find(found):
+    with pytest.raises(ValueError, match="A look returns a dict of"):
+        learn(model(), validate=lambda _: found)
+
+
 def test_the_best_checkpoint_is_that_of_the_best_look(tmp_path):
     losses, states = iter([3.0, 1.0, 2.0]), []
 
@@ -189,6 +301,84 @@ def test_going_on_is_bit_for_bit_the_training_that_never_stopped(tmp_path):
     assert state(twin) == state(straight) and looked(rest) == looked(whole)
 
 
+class Change:
+    """Changes something at a step, and is cut off after another."""
+
+    def __init__(self, at, change, cut=None):
+        self.at, self.change, self.cut = at, change, cut
+
+    def __call__(self, training):
+        if training.step == self.at:
+            self.change(training)
+        if training.step == self.cut:
+            raise KeyboardInterrupt
+
+
+def freeze(training):
+    training.model.layers[0].freeze()
+
+
+def slow_down(training):
+    training.optimizer.lr = 0.001
+
+
+@pytest.mark.parametrize("change", [freeze, slow_down])
+def test_what_a_callback_changed_is_still_so_when_it_goes_on(change, tmp_path):
+    options = {"checkpoint_every": 4, "folder": tmp_path / "run", "seed": 5}
+    whole, halved, twin = model(), model(), model(3)
+    straight = learn(whole, callbacks=[Change(2, change)], seed=5)
+    with pytest.raises(KeyboardInterrupt):
+        learn(halved, callbacks=[Change(2, change, cut=6)], **options)
+    rest = learn(twin, callbacks=[Change(2, change)], resume=True, **options)
+    assert state(twin) == state(whole) and rest["learning_rate"] == straight["learning_rate"]
+    assert twin.layers[0].kernel.frozen == whole.layers[0].kernel.frozen == (change is freeze)
+
+
+def test_random_numbers_that_nobody_owns_go_on_too(tmp_path):
+    class Noise(mg.Layer):
+        def call(self, x, training=False):
+            return mg.dropout(x, 0.5) if training else x
+
+    def begun():
+        mg.manual_seed(11)
+        return mg.Sequential(mg.Dense(8), Noise(), mg.Dense(C))
+
+    whole, halved = begun(), None
+    straight = learn(whole, steps=8)
+    halved = begun()
+    learn(halved, steps=5, folder=tmp_path / "run")
+    mg.manual_seed(99)
+    assert learn(halved, steps=8, folder=tmp_path / "run", resume=True)["train_loss"] == straight["train_loss"]
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"optimizer": lambda m: mg.optim.SGD(m.parameters(), lr=0.01)}, "other optimizer: <AdamW.* Received: <SGD"),
+    ({"lr": 0.02}, "other optimizer: .*lr=0.01.*lr=0.02"), ({"seed": 4}, "other batches: .*'seed': 0.*'seed': 4"),
+    ({"batch_size": 9}, "other batches"), ({"callbacks": [EarlyStopping()]}, r"other callbacks: \[\]. Received: \['EarlyStopping'\]"),
+    ({"frozen": True}, r"other frozen: \[\]. Received: \['layers.0.bias"),
+])  # fmt: skip
+def test_a_training_goes_on_only_as_it_began(change, words, tmp_path):
+    learn(model(), folder=tmp_path / "run")
+    made = model(2)
+    before = state(made)
+    if change.pop("frozen", False):
+        made.layers[0].freeze()
+    if "optimizer" in change:
+        change = {"optimizer": change["optimizer"](made)}
+    with pytest.raises(UserError, match=words) as caught:
+        learn(made, folder=tmp_path / "run", resume=True, validation_data=(X, Y), **change)
+    assert state(made) == before and "Remove" not in str(caught.value), "nothing is damaged"
+
+
+def test_the_same_objects_go_on(tmp_path):
+    """In a notebook: the model is frozen in part, and the optimiser at another rate, by the time it goes on."""
+    made = model()
+    optimizer = mg.optim.SGD(made.parameters(), lr=0.1)
+    callbacks = [Change(2, freeze), Change(3, slow_down)]
+    learn(made, steps=5, optimizer=optimizer, callbacks=callbacks, folder=tmp_path / "run")
+    assert len(learn(made, steps=9, optimizer=optimizer, callbacks=callbacks, folder=tmp_path / "run", resume=True)) == 9
+
+
 def test_ctrl_c_saves_and_says_so(tmp_path):
     def press(training):
         if training.step == 5:
@@ -218,11 +408,10 @@ def test_a_folder_with_something_in_it_is_not_written_over(tmp_path):
     learn(model(), folder=tmp_path / "run")
     with pytest.raises(UserError, match="resume=True"):
         learn(model(), folder=tmp_path / "run")
-    with pytest.raises(UserError, match="made with 0 callbacks, not 1"):
-        learn(model(), folder=tmp_path / "run", resume=True, callbacks=[EarlyStopping()])
-    other = mg.Sequential(mg.Dense(9), mg.Dense(C))
-    with pytest.raises(UserError, match="does not belong"):
+    other = mg.Sequential(mg.Dense(9), mg.Dense(6), mg.Dense(C))
+    with pytest.raises(UserError, match="does not belong to this model") as caught:
         learn(other, folder=tmp_path / "run", resume=True)
+    assert "Remove" not in str(caught.value)
 
 
 def test_a_loss_that_is_no_number_stops_it():
@@ -230,12 +419,74 @@ def test_a_loss_that_is_no_number_stops_it():
         fit(mg.Sequential(mg.Dense(C)), (X * np.nan, Y), steps=3, progress=False)
 
 
+@pytest.mark.parametrize("loss, words", [
+    (lambda out, y: mg.cross_entropy(out, y) * (np.nan if (y == Y[:7]).all() else 1.0), "loss is nan at step 3"),
+    (lambda out, y: (out * out * 0.0).sum() ** 0.5, "length of the gradient is nan at step 1"),
+], ids=["loss", "gradient"])  # fmt: skip
+def test_numbers_that_are_none_leave_the_weights_alone(loss, words):
+    """The loss is nan in the third batch; the root's slope at 0 is infinite, though its value is a number."""
+    class Stream:
+        position, batches = 0, [(X[7:14], Y[7:14]), (X[14:21], Y[14:21]), (X[:7], Y[:7])]
+
+        def next(self):
+            return self.batches[self.position]
+
+    stream, made, states = Stream(), mg.Sequential(mg.Dense(C)), []
+    made(X)
+    states.append(state(made))
+
+    def forward(training):
+        stream.position += 1
+        states.append(state(made))
+
+    with np.errstate(all="ignore"), pytest.raises(Diverged, match=words):
+        fit(made, stream, loss=loss, steps=9, callbacks=[forward], progress=False)
+    assert state(made) == states[-1]
+
+
+def test_a_stream_that_ends_says_so():
+    class Stream:
+        position = 0
+
+        def next(self):
+            if self.position == 3:
+                raise StopIteration
+            self.position += 1
+            return X, Y
+
+    with pytest.raises(UserError, match="ended after step 3"):
+        fit(mg.Sequential(mg.Dense(C)), Stream(), loss="cross_entropy", steps=9, progress=False)
+
+
 @pytest.mark.parametrize("options, words", [
     ({"steps": 1, "epochs": 1}, "steps or epochs, not both"), ({"loss": "crossentropy"}, "one of cross_entropy, mse"),
+    ({"epochs": 2.5}, "epochs is a whole number"), ({"steps": -1}, "steps is a whole number"), ({"keep": 0}, "keep is a whole number"),
+    ({"validate_every": 0}, "validate_every is"), ({"checkpoint_every": 0}, "checkpoint_every is"), ({"batch_size": 0}, "batch_size is"),
+    ({"validate": lambda m: {}, "validation_data": (X, Y)}, "validate or validation_data"), ({"resume": True}, "name it with folder="),
+    ({"lr": 0.1, "optimizer": mg.optim.SGD([mg.Parameter([1.0])])}, "lr or optimizer"),
+    ({"optimizer": mg.optim.SGD([mg.Parameter([1.0])])}, "moves no parameter of this model"),
+    ({"validation_data": (X[:0], Y[:0])}, "at least one"),
 ])  # fmt: skip
 def test_wrong_options(options, words):
     with pytest.raises(ValueError, match=words):
         fit(mg.Sequential(mg.Dense(C)), (X, Y), **options)
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"optimizer": "sgd"}, "one of minigrad.optim .*'sgd'"), ({"optimizer": mg.optim.SGD}, "with the parameters it moves"),
+    ({"callbacks": EarlyStopping()}, r"callbacks=\[...\]"),
+])  # fmt: skip
+def test_options_of_the_wrong_kind(options, words):
+    with pytest.raises(TypeError, match=words):
+        fit(mg.Sequential(mg.Dense(C)), (X, Y), **options)
+
+
+def test_a_schedule_does_not_level_the_rates_of_groups():
+    made = model()
+    kernel, *rest = made.parameters()
+    optimizer = mg.optim.SGD([{"params": [kernel], "lr": 0.1}, {"params": rest, "lr": 0.2}])
+    with pytest.raises(ValueError, match="one rate for all groups"):
+        learn(made, optimizer=optimizer, schedule=lambda step: 0.1)
 
 
 @pytest.mark.parametrize("data, error, words", [
@@ -262,6 +513,12 @@ def test_history_reads_back_bit_for_bit():
     back = History.from_csv(History(rows).to_csv())
     assert back.rows == [{**row, "late": row.get("late")} for row in rows]
     assert back.best("loss") == (2, 1e-17) and back.best("loss", "max")[0] == 1 and back.series("seen") == ([2], [1.0])
+    assert "seen" in back and "accuracy" not in back and [row["step"] for row in back] == [1, 2]
+    with pytest.raises(ValueError, match='mode is "min" or "max"'):
+        back.best("loss", "maximum")
+    for damaged in (b"step,loss\n1,0.5\n2", b"step,loss\n1,0.5,3\n"):
+        with pytest.raises(ValueError, match="every line"):
+            History.from_csv(damaged)
     with pytest.raises(KeyError, match="'accuracy'; there are step, loss"):
         back["accuracy"]
     with pytest.raises(ValueError, match="nobody looked at 'accuracy'"):
