@@ -4,6 +4,7 @@ from minigrad import Sequential
 from minigrad.summary import count, summary
 
 from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward
+from .generation import answer
 from .layers import (
     GRU,
     LSTM,
@@ -40,5 +41,5 @@ from .models import (
     RecurrentEncoderDecoderConfig,
 )
 from .pretrained import from_pretrained, save_pretrained
-from .tokenizers import load_tokenizer
+from .tokenizers import Subwords, Vocabulary, load_tokenizer
 from .training import BestCheckpoint, EarlyStopping, fit

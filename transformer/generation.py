@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,22 +89,29 @@ def sample(
         context = np.append(context, token)[-block:]
 
 
-def greedy(model: Any, source: np.ndarray, start: int, end: int, length: int, pad: int = 0) -> np.ndarray:
+def greedy(
+    model: Any, source: np.ndarray, start: int, end: int, length: int, pad: int = 0, never: Sequence[int] = ()
+) -> np.ndarray:
     """What an encoder-decoder writes for a source (B, S), taking the likeliest token each time.   -> ids (B, T), T at most ``length``
 
-    A row ends with the id ``end``; after it stands ``pad``.
+    A row ends with the id ``end``; after it stands ``pad``. The ids ``never`` are not written.
+
+    Raises ValueError for a ``length`` that the model cannot write.
 
     >>> from transformer import EncoderDecoder, EncoderDecoderConfig
     >>> model = EncoderDecoder(EncoderDecoderConfig(9, 9, target_length=6, layers=1, heads=1, width=8))
     >>> greedy(model, np.array([[4, 5, 0]]), start=1, end=2, length=3).shape[0]
     1
     """
+    if length > model.longest:
+        raise ValueError(f"greedy: this model writes at most {model.longest} tokens. Received: length {length}.")
     with minigrad.no_grad():
         memory = model.encode(source)
         written = np.full((len(source), 1), start, dtype=np.int64)  # (B, 1)
         done = np.zeros(len(source), dtype=bool)
         for _ in range(length):
-            logits = model.decode(written, memory).numpy()[:, -1]  # (B, T, V) -> (B, V)
+            logits = np.array(model.decode(written, memory).numpy()[:, -1])  # (B, T, V) -> (B, V)
+            logits[:, list(never)] = -np.inf
             token = np.where(done, pad, logits.argmax(axis=-1))
             written = np.concatenate([written, token[:, None]], axis=1)  # (B, T), (B, 1) -> (B, T + 1)
             done |= token == end
@@ -141,13 +148,34 @@ def load_run(folder: str | Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def answer(model: Any, tokenizer: Any, texts: list[str], length: int, batch: int = 256) -> list[str]:
-    """What an encoder-decoder writes for each text, taking the likeliest token each time."""
+def answer(model: Any, tokenizer: Any, texts: Sequence[str], length: int, batch: int = 256, end: bool = True) -> list[str]:
+    """What an encoder-decoder writes for each text, taking the likeliest token each time, at most ``length`` of them.
+
+    The model is one that learned from sources, from targets so far and from targets as `examples/own_pairs.py` makes them, with one
+    tokenizer for both sides: ``batch(sources, end=True)``, ``batch(targets, start=True)``, ``batch(targets, end=True)``. ``end`` says
+    whether its sources ended with the sign of the end; a model that never saw one there answers wrongly where it stands.
+
+    Raises `UserError` for a text that is longer than the model reads, ValueError for a ``length`` that it cannot write.
+    """
     written = []
     for first in range(0, len(texts), batch):
-        source = tokenizer.batch(texts[first : first + batch], end=True)  # (B, S)
-        written += [tokenizer.decode(row) for row in greedy(model, source, tokenizer.start, tokenizer.end, length, tokenizer.pad)]
+        source = tokenizer.batch(texts[first : first + batch], end=end)  # (B, S)
+        _check_length(model, tokenizer, source.shape[1], end)
+        written += [tokenizer.decode(row) for row in answered(model, tokenizer, source, length)]
     return written
+
+
+def answered(model: Any, tokenizer: Any, source: np.ndarray, length: int) -> np.ndarray:
+    """The ids (B, T) that an encoder-decoder writes for a source (B, S): no signs but that of the end, and padding after it."""
+    signs = tokenizer.pad, tokenizer.start, tokenizer.unknown
+    return greedy(model, source, tokenizer.start, tokenizer.end, length, tokenizer.pad, never=signs)
+
+
+def _check_length(model: Any, tokenizer: Any, longest: int, end: bool) -> None:
+    """Refuse a source that is too long in the reader's words, who does not see the sign of the end."""
+    most = getattr(model.config, "source_length", longest)  # a recurrent model reads any length
+    if longest > most:
+        raise UserError(f"This model reads at most {most - end} {tokenizer.unit}. Received: a text of {longest - end}.")
 
 
 def classify(model: Any, tokenizer: Any, texts: list[str], batch: int = 256) -> np.ndarray:

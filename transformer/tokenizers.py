@@ -83,6 +83,7 @@ class SequenceTokenizer:
     """What tokenizers for sequences share: four signs, padding 0, start 1, end 2, unknown 3, and batches of padded ids."""
 
     pad, start, end, unknown = range(4)
+    unit = "pieces of words"  # what an id stands for
 
     def encode(self, text: str, start: bool = False, end: bool = False) -> list[int]:
         """The ids of a text, with the signs of start and end where they are asked for."""
@@ -113,6 +114,7 @@ class Vocabulary(SequenceTokenizer):
     def __init__(self, tokens: Iterable[str], words: bool = False, lenient: bool = False) -> None:
         self.tokens, self.words, self.lenient = [*SIGNS, *tokens], words, lenient
         self.ids = {token: number for number, token in enumerate(self.tokens)}
+        self.unit = "words" if words else "characters"
         wrong = [token for token in self.tokens[4:] if not token or (any(map(str.isspace, token)) if words else len(token) != 1)]
         if wrong or len(self.ids) != len(self.tokens):
             kind = "a word without spaces" if words else "one character"
@@ -135,8 +137,8 @@ class Vocabulary(SequenceTokenizer):
                 if token not in self.ids:
                     shown = repr(token) if self.words else _named(token)
                     raise UserError(
-                        f"The {'word' if self.words else 'character'} {shown} at position {place} is not among the "
-                        f"{self.vocab_size - len(SIGNS)} that this model knows."
+                        f"The {self.unit[:-1]} {shown} at position {place} is not among the {self.vocab_size - len(SIGNS)} {self.unit} "
+                        "that this model knows."
                     )
         return [self.start] * start + [self.ids.get(token, self.unknown) for token in tokens] + [self.end] * end
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minigrad
-from transformer import LanguageModel, LanguageModelConfig
-from transformer.generation import sample, temperature_probabilities
+from transformer import LanguageModel, LanguageModelConfig, Vocabulary
+from transformer.errors import UserError
+from transformer.generation import answer, greedy, sample, temperature_probabilities
 
 LOGITS = np.array([1.0, 3.0, 2.0, -1.0, 3.0])
 
@@ -115,3 +116,57 @@ def test_sampling_records_no_graph_and_leaves_the_model_alone():
     list(sample(model, np.array([2]), 5, 1.0, np.random.default_rng(0)))
     assert model.generator.state() == state
     assert all((model.state_dict()[k] == v).all() for k, v in before.items())
+
+
+# ------------------------------------------------------------------------------------------------------------------ answers
+
+LETTERS = Vocabulary("ab")  # the signs 0 to 3, a 4, b 5
+
+
+class Writer:
+    """Always writes the ids that it likes best in this order, whatever it read, which it remembers."""
+
+    longest = 3
+
+    def __init__(self, *best, source_length=4):
+        self.best, self.config, self.read = best, types.SimpleNamespace(source_length=source_length), []
+
+    def encode(self, source):
+        self.read.append(source.tolist())
+        return source
+
+    def decode(self, target, memory):
+        logits = np.zeros((*target.shape, LETTERS.vocab_size), np.float32)
+        for place, token in enumerate(self.best):
+            logits[..., token] = 9 - place
+        return minigrad.tensor(logits)
+
+
+@pytest.mark.parametrize("end, read", [(True, [[4, 5, 2], [5, 2, 0]]), (False, [[4, 5], [5, 0]])])
+def test_a_source_ends_as_the_model_learned_it(end, read):
+    model = Writer(4)
+    assert answer(model, LETTERS, ["ab", "b"], 2, end=end) == ["aa", "aa"]
+    assert model.read == [read]
+
+
+def test_signs_are_no_answer():
+    assert answer(Writer(LETTERS.pad, LETTERS.unknown, LETTERS.start, 5), LETTERS, ["a"], 3) == ["bbb"]
+    assert answer(Writer(LETTERS.pad, LETTERS.end, 5), LETTERS, ["a"], 3) == [""]
+
+
+@pytest.mark.parametrize("tokenizer, text, words", [
+    (LETTERS, "aaaa", "at most 3 characters. Received: a text of 4"),
+    (Vocabulary(["aa", "b"], words=True), "b b aa b", "at most 3 words. Received: a text of 4"),
+])  # fmt: skip
+def test_a_text_that_is_too_long_is_refused_in_words_of_the_reader(tokenizer, text, words):
+    with pytest.raises(UserError, match=words):
+        answer(Writer(4), tokenizer, ["b", text], 2)
+    assert answer(Writer(4), tokenizer, ["b"], 2)
+    with pytest.raises(UserError, match="at most 4"):
+        answer(Writer(4), tokenizer, [f"{text} b" if tokenizer.words else text + "b"], 2, end=False)
+
+
+@pytest.mark.parametrize("best", [4, LETTERS.end])
+def test_more_than_a_model_writes_is_refused_whatever_it_would_write(best):
+    with pytest.raises(ValueError, match="at most 3 tokens. Received: length 4"):
+        greedy(Writer(best), np.array([[4]]), 1, 2, 4)

@@ -59,7 +59,8 @@ def test_it_answers_when_it_is_asked(dates, capsys):
     assert capsys.readouterr().out.count("\n") == 1
     assert main(["sample", str(dates / "lstm-attention"), "--prompt", "22-11-2026"]) == 0
     capsys.readouterr()
-    for prompt, words in (("ß", "The character 'ß' (U+00DF) at position 0 is not among"), ("", "give it something with --prompt")):
+    for prompt, words in (("ß", "The character 'ß' (U+00DF) at position 0 is not among the"), ("", "give it something with --prompt"),
+                          ("1" * 99, "This model reads at most")):
         assert main(["sample", str(dates), "--prompt", prompt]) != 0
         assert words in capsys.readouterr().err
 

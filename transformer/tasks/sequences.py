@@ -17,7 +17,7 @@ from transformer import plots, runs
 from transformer.config import SequenceConfig
 from transformer.console import Report, clock, command
 from transformer.data import Batches
-from transformer.generation import answer, greedy
+from transformer.generation import answer, answered
 from transformer.models import (
     EncoderDecoder,
     EncoderDecoderConfig,
@@ -167,7 +167,7 @@ def _column(name: str, what: str = "exact_match") -> str:
 def looking(model: Any, tokenizer: Vocabulary, source: str) -> tuple[list[str], np.ndarray]:
     """The tokens that a model writes for a source, and where its last block looks for each, the mean over its heads.   -> (T, S)"""
     read = tokenizer.batch([source], end=True)  # (1, S)
-    (row,) = greedy(model, read, tokenizer.start, tokenizer.end, model.longest)  # (T)
+    (row,) = answered(model, tokenizer, read, model.longest)  # (T)
     with minigrad.no_grad():
         target = np.append(tokenizer.start, row[:-1])[None]  # (1, T): the token before each that is written
         _, weights = model.decode(target, model.encode(read), return_attention_scores=True)
