@@ -39,10 +39,9 @@ def summary(words: Sequence[str]) -> None:
     config, _ = parse(SummaryConfig, "summary", words)
     from minigrad.summary import summary
     from transformer.console import reporter
-    from transformer.generation import load_run
+    from transformer.generation import load_model
 
-    model, _ = load_run(config.run)
-    reporter().say(summary(model, config.arrays))
+    reporter().say(summary(load_model(config.run), config.arrays))
 
 
 def ablate(words: Sequence[str]) -> None:

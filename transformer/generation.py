@@ -120,12 +120,12 @@ def greedy(
     return written[:, 1:]
 
 
-def load_run(folder: str | Path) -> tuple[Any, Any]:
-    """The model and the tokenizer of a run folder; of its newest checkpoint where training is not complete yet.
+def load_model(folder: str | Path) -> Any:
+    """The model of a run folder; of its newest checkpoint where training is not complete yet.
 
-    Any folder that `save_pretrained` wrote is good too. The tokenizer is None for a model that reads no ids.
-    Raises `UserError` for a folder that is no run, or is damaged.
+    Any folder that `save_pretrained` wrote is good too. Raises `UserError` for a folder that is no run, or is damaged.
     """
+    pretrained.check_config(Path(folder))
     run = Run(folder) if (Path(folder) / runs.CONFIG).is_file() else Run.open(folder)
     if not (run.folder / runs.CONFIG).is_file():
         inside = sorted(path.parent.name for path in run.folder.glob(f"*/{runs.CONFIG}"))
@@ -139,12 +139,19 @@ def load_run(folder: str | Path) -> tuple[Any, Any]:
             raise UserError(f"{run.folder} holds no model yet: its training stopped before the first checkpoint.")
         weights = run.checkpoint(steps[-1]) / runs.MODEL
     pretrained.load_weights(model, weights)
+    return model
+
+
+def load_run(folder: str | Path) -> tuple[Any, Any]:
+    """The model of a run folder, as `load_model` finds it, and its tokenizer, None for a model that reads no ids."""
+    model = load_model(folder)
     sizes = {value for name, value in vars(model.config).items() if "vocab" in name}
     if not sizes:
         return model, None
-    tokenizer = load_tokenizer(run.folder / runs.TOKENIZER)
+    path = Path(folder) / runs.TOKENIZER
+    tokenizer = load_tokenizer(path)
     if sizes != {tokenizer.vocab_size}:
-        raise UserError(f"{run.folder / runs.TOKENIZER} does not belong to the model beside it.")
+        raise UserError(f"{path} does not belong to the model beside it.")
     return model, tokenizer
 
 

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minigrad.layer import Layer
 from transformer import runs
 from transformer.errors import UserError
@@ -50,16 +52,31 @@ def from_pretrained(folder: str | Path) -> Layer:
     9
     """
     folder = Path(folder)
+    check_config(folder)
     model = build(folder / runs.CONFIG)
     load_weights(model, folder / runs.MODEL)
     return model
 
 
+def check_config(folder: Path) -> None:
+    """Say what to do where weights lie without the config of their model."""
+    weights = folder / runs.MODEL
+    if (folder / runs.CONFIG).is_file() or not weights.is_file():
+        return
+    if (folder.parent / runs.CONFIG).is_file():
+        raise UserError(f"{folder} is a checkpoint of {folder.parent}: name that folder.")
+    raise UserError(
+        f"{folder / runs.CONFIG} is missing. Of a model of your own only the weights are kept: build it as before, then "
+        f'minigrad.load("{weights}", into=model).'
+    )
+
+
 def build(path: Path) -> Any:
     """The model that a `config.json` describes, with new weights."""
     config = runs.read_json(path)
-    (name, *_) = config.get("architectures") or [None]
-    if name not in MODELS:
+    names = config.get("architectures")
+    name = names[0] if isinstance(names, list) and names else names
+    if not isinstance(name, str) or name not in MODELS:
         raise UserError(f"{path} describes a model of the architecture {name!r}; there are {', '.join(MODELS)}.")
     model_class, config_class = MODELS[name]
     fields = {key: value for key, value in config.items() if key not in ("architectures", "model_type")}
@@ -70,8 +87,12 @@ def build(path: Path) -> Any:
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """Take a model's weights from a file."""
+    """Take a model's weights from a file; `UserError` where they are none of this model, or no finite floating point numbers."""
     arrays = runs.load(path)
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            what = f"numbers that are not finite in {name}" if array.dtype.kind == "f" else f"{array.dtype} in {name}"
+            raise UserError(f"{path} holds no weights, which are finite floating point numbers, but {what}.")
     try:
         model.load_state_dict(arrays)
     except (KeyError, TypeError, ValueError) as error:  # names and shapes that do not fit

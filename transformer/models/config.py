@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import typing
 
 from minigrad.initializers import normal
 
@@ -20,14 +21,26 @@ def _count(default, least=1):
     return dataclasses.field(default=default, metadata={"least": least})
 
 
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", tuple: "a list", type(None): "nothing"}
+
+
+def _is(value, kind):
+    """Whether a value is of a kind, as a file writes it: a list for a tuple, 1 for 1.0; true is no number."""
+    if kind is float:
+        return _is(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, (tuple, list) if kind is tuple else kind) and (kind is bool or not isinstance(value, bool))
+
+
 class Checked:
-    """What all configs check: whole numbers, and a dropout."""
+    """What all configs check: that every field is what it is annotated as, how small whole numbers may be, and a dropout."""
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
-            value, least = getattr(self, f.name), f.metadata.get("least", 1)
-            if f.type is int and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-                self._refuse(f"{f.name} is a whole number from {least}", repr(value))
+            value, kinds = getattr(self, f.name), typing.get_args(f.type) or (f.type,)
+            least = f.metadata.get("least", 1) if f.type is int else 0
+            if not any(_is(value, kind) for kind in kinds) or (int in kinds and value is not None and value < least):
+                said = " or ".join(KINDS[kind] + f" from {least}" * (kind is int) for kind in kinds)
+                self._refuse(f"{f.name} is {said}", repr(value))
         if not 0 <= getattr(self, "dropout", 0) < 1:
             self._refuse("dropout must be at least 0 and below 1", self.dropout)
 
