@@ -25,7 +25,8 @@ def option(default: Any, help: str, **facts: Any) -> Any:
     `tiny`, `base`, `dates`, ...: its value in that preset or task. `at_least`, `at_most`, `above`, `below`: the values it accepts.
     `choices`: the words it accepts. `group`: the heading in the help, of this field and those after it. `metavar`:
     what stands for its value in the help. `place`: given by place instead of by name. `saved=False`: not part of
-    `training.json`. `resumable`: may change when a run goes on.
+    `training.json`. `resumable`: may change when a run goes on. `only_with`: the option
+    without which it changes nothing.
     """
     return field(default=default, metadata={"help": help, **facts})
 
@@ -51,10 +52,6 @@ class TrainConfig:
     learning_rate: float = option(3e-3, "at its highest", above=0)
     warmup: int = option(100, "steps until the learning rate is at its highest", at_least=0)
     final_rate: float = option(0.1, "the last learning rate, as a share of the highest", at_least=0, at_most=1)
-    weight_decay: float = option(0.1, "pull of matrices towards zero", at_least=0)
-    beta1: float = option(0.9, "memory of the gradient", at_least=0, below=1)
-    beta2: float = option(0.99, "memory of the squared gradient", at_least=0, below=1)
-    clip: float = option(1.0, "longest gradient that is not shortened", above=0)
 
     validate_every: int = option(100, "steps between two looks at data that is held out", at_least=1, group="reports")
     checkpoint_every: int = option(500, "steps between two checkpoints", at_least=1, resumable=True)
@@ -75,7 +72,12 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class StackConfig(TrainConfig):
-    """What tasks can be told besides that are learned by a stack of blocks."""
+    """What tasks can be told besides that are learned by a stack of blocks, with AdamW."""
+
+    weight_decay: float = option(0.1, "pull of matrices towards zero", at_least=0, group="AdamW")
+    beta1: float = option(0.9, "memory of the gradient", at_least=0, below=1)
+    beta2: float = option(0.99, "memory of the squared gradient", at_least=0, below=1)
+    clip: float = option(1.0, "longest gradient that is not shortened", above=0)
 
     layers: int = option(4, "blocks on top of each other", at_least=1, group="the model")
     heads: int = option(4, "attention heads per block", at_least=1)
@@ -138,7 +140,9 @@ class SequenceConfig(StackConfig):
     examples: int = option(20_000, "pairs to learn from", at_least=1, group="the pairs")
     held_out: int = option(1000, "pairs to be judged on, of every kind", at_least=1)
     compare: bool = option(False, "train LSTM encoder-decoders beside it, with and without attention", dates=True)
-    recurrent_width: int = option(224, "numbers per token and state in those", at_least=1)
+    recurrent_width: int = option(
+        0, "numbers per token and state in those; 0 makes each as large as the transformer", dates=224, at_least=0, only_with="compare"
+    )
 
 
 @dataclass(frozen=True)
@@ -273,7 +277,12 @@ def parse(config: Any, command: str, words: Sequence[str]) -> tuple[Any, set[str
         return config(**given), set(given)
     usual = {f.name: f.default for f in dataclasses.fields(config)}
     name = given.get(config.chosen_by, usual[config.chosen_by])
-    return config(**preset(config, name) | given), set(given)
+    made = config(**preset(config, name) | given)
+    for f in dataclasses.fields(config):
+        needed = f.metadata.get("only_with")
+        if f.name in given and needed and not getattr(made, needed) and "resume" not in given:
+            raise UserError(f"{flag(f.name)} changes nothing without {flag(needed)} true.", code=2)
+    return made, set(given)
 
 
 def _only_given(parser: _Parser, words: Sequence[str]) -> dict[str, Any]:

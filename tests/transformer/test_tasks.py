@@ -3,26 +3,30 @@
 import json
 import signal
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from transformer import runs
 from transformer.__main__ import main
+from transformer.config import SequenceConfig, preset
+from transformer.console import Report
 from transformer.data import Batches
 from transformer.generation import load_run
 from transformer.models import Classifier, EncoderDecoder, RecurrentEncoderDecoder
 from transformer.runs import Run
 from transformer.tasks import TASKS, find, pairs
 from transformer.tasks.base import Member
-from transformer.tasks.sequences import looking
+from transformer.tasks.sequences import SequenceTask, looking
 
-SMALL = "--examples 60 --held-out 8 --layers 1 --heads 2 --width 8 --recurrent-width 6 --steps 6 --batch 4 --validate-every 3".split()
+SMALL = "--examples 60 --held-out 8 --layers 1 --heads 2 --width 8 --steps 6 --batch 4 --validate-every 3".split()
 PNG = b"\x89PNG"
 
 
 def train(task, folder, *more):
-    return main(["train", "--task", task, "--out", str(folder), *SMALL, *more])
+    width = ["--recurrent-width", "6"] if task == "dates" else []
+    return main(["train", "--task", task, "--out", str(folder), *SMALL, *width, *more])
 
 
 @pytest.mark.parametrize("task", ["dates", "translate", "copy", "reverse", "sort", "add"])
@@ -78,6 +82,19 @@ def test_attention_is_over_the_source_and_adds_up(dates):
         np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["translate", "sort"])
+def test_what_is_compared_is_equally_large(task):
+    config = SequenceConfig(**preset(SequenceConfig, task) | {"compare": True, "examples": 2000, "held_out": 20})
+    sizes = [member.model.count_params() for member in SequenceTask(config, Report()).members]
+    assert len(sizes) == 3 and max(sizes) < 1.01 * min(sizes)
+
+
+def test_the_notes_say_how_large_those_of_the_dates_are():
+    notes = (Path(__file__).parents[2] / "docs" / "notes.md").read_text(encoding="utf-8")
+    members = SequenceTask(SequenceConfig(**preset(SequenceConfig, "dates")), Report()).members
+    assert all(f"{member.model.count_params():,}" in notes for member in members)
+
+
 @pytest.mark.parametrize("stop", [4, 9, 17])
 def test_a_run_of_several_models_goes_on_where_it_stopped(dates, tmp_path, monkeypatch, capsys, stop):
     """The same bits in every model, whichever of the three was being trained."""
@@ -125,6 +142,8 @@ def test_the_task_of_a_run_is_found_in_its_folder(dates):
     (["--task", "date"], "'date' is not known, did you mean dates?"), (["--task", "dates", "--text", "x"], "no option --text"),
     (["--task", "copy", "--examples", "0"], "--examples: 0 is not at least 1"),
     (["--task", "tabular", "--width", "3"], "no option --width"),
+    (["--task", "tabular", "--clip", "3"], "no option --clip"), (["--task", "tabular", "--beta1", "0.5"], "no option --beta1"),
+    (["--task", "copy", "--recurrent-width", "9"], "--recurrent-width changes nothing without --compare true"),
     (["--task", "add", "--heads", "3"], "--width 64 cannot be shared out among --heads 3"),
 ])  # fmt: skip
 def test_mistakes(words, message, capsys, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ Everything is measured as exact match on inputs that nobody trained on: the shar
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -58,9 +59,10 @@ class SequenceTask(Task):
         self.S, self.T = pairs.longest_source + 1, pairs.longest_target + 1  # with the sign of the end
         self.members = [self.member()]
         if config.compare:
-            V = self.tokenizer.vocab_size
+            V, size = self.tokenizer.vocab_size, count(self.members[0].model.parameters())
             for name, title, attention in (("lstm", "LSTM", False), ("lstm-attention", "LSTM with attention", True)):
-                recurrent = RecurrentEncoderDecoderConfig(V, V, self.T, config.recurrent_width, attention=attention, dropout=config.dropout)
+                width = config.recurrent_width or recurrent_width(V, size, attention)
+                recurrent = RecurrentEncoderDecoderConfig(V, V, self.T, width, attention=attention, dropout=config.dropout)
                 self.members.append(self._member(name, title, RecurrentEncoderDecoder(recurrent, config.seed)))
 
     def member(self, ablate: tuple[str, ...] = ()) -> Member:
@@ -157,6 +159,18 @@ class SequenceTask(Task):
                 panels.append(plots.Panel(weights, wrote, [*self.tokenizer.split(source), END_SHOWN]))
         title = f"Where the {member.title} looks while it writes"
         runs.write(run.folder / member.name / ATTENTION, plots.shades(panels, title, "written", "read"))
+
+
+def recurrent_width(V: int, size: int, attention: bool) -> int:
+    """The width E at which a `RecurrentEncoderDecoder` has about ``size`` parameters, by the formula that it states.
+
+    >>> from minigrad.summary import count
+    >>> width = recurrent_width(14, 236_672, attention=True)
+    >>> width, count(RecurrentEncoderDecoder(RecurrentEncoderDecoderConfig(14, 14, width=width)).parameters())
+    (113, 235619)
+    """
+    a, b = (18, 3 * V + 9) if attention else (16, 3 * V + 8)  # a E^2 + b E + V = size
+    return max(1, round((math.sqrt(b * b + 4 * a * (size - V)) - b) / (2 * a)))
 
 
 def _column(name: str, what: str = "exact_match") -> str:
