@@ -39,22 +39,28 @@ class Run:
     def create(cls, folder: str | Path | None, preset: str) -> Run:
         """Make a new run folder; without a name, the first free one of runs/PRESET, runs/PRESET-2, ...
 
-        Raises `UserError` where there is something in the folder already, or it cannot be made.
+        Raises `UserError` where there is something in the folder already that no early end left behind, or it cannot be made.
         """
         if folder is None:
             names = (Path("runs", f"{preset}-{number}" if number > 1 else preset) for number in range(1, 10**6))
             run = cls(next(name for name in names if not os.path.lexists(name)))
         else:
             run = cls(folder)
-            if (run.folder / TRAINING).exists():
+            if run.begun():
                 raise UserError(
                     f"{run.folder} holds a run already: go on with it (--resume {run.folder}) or name another --out."
                 )
         with writing(run.folder):
-            if run.folder.is_dir() and any(run.folder.iterdir()):
+            if run.folder.is_dir() and any(run.folder.iterdir()) and not (run.folder / TRAINING).exists():
                 raise UserError(f"{run.folder} holds other files: name a new folder with --out.")
         run.make()
         return run
+
+    def begun(self) -> bool:
+        """Whether there is anything in it that was learned; one that stopped before its first checkpoint may begin again."""
+        learned = ("checkpoint-*", MODEL)
+        places = [self.folder, *(path for path in self.folder.glob("*") if path.is_dir())]  # with the members inside
+        return (self.folder / TRAINING).exists() and any(any(place.glob(name)) for place in places for name in learned)
 
     def make(self) -> None:
         """Make the folder, and find out now that it cannot be written, not when the training is done."""

@@ -165,6 +165,28 @@ def test_a_folder_with_other_files_or_another_run(tmp_path, text, run, capsys):
     assert before == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
 
 
+def test_a_run_that_ended_before_its_first_checkpoint_begins_again(tmp_path, text, finished, capsys, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.tasks.text.baselines", stopped)
+        assert train(text, tmp_path / "run") == 130
+    assert "No checkpoint was made yet: begin again" in sentence(capsys)
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 1
+    assert f"--out {tmp_path / 'run'}" in sentence(capsys)
+    assert train(text, tmp_path / "run") == 0
+    assert (tmp_path / "run" / runs.MODEL).read_bytes() == (finished / "run" / runs.MODEL).read_bytes()
+
+
+@pytest.mark.parametrize("left", [runs.MODEL, "checkpoint-6"])
+def test_what_was_learned_is_never_written_over(run, text, capsys, left):
+    for path in run.folder.glob("checkpoint-*" if left == runs.MODEL else runs.MODEL):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert train(text, run.folder) == 1
+    assert "holds a run already" in sentence(capsys) and (run.folder / left).exists()
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the reference kernels say what the numbers did
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, text, capsys, monkeypatch):
     from transformer.training import Training

@@ -109,7 +109,7 @@ def train(task_class: type[Task], config: TrainConfig, given: set[str], report: 
     if old:
         _check_data(old, task)
         if not any(_run_of(member, old).checkpoints() for member in task.members):
-            raise UserError(f"{old.folder} has no checkpoint to go on from: it stopped too early. Start a new run.")
+            raise UserError(f"{old.folder} has no checkpoint to go on from: it stopped too early. Begin again with --out {old.folder}.")
         _restore(task, trainings, old)
     run = old or Run.create(config.out, config.name)
     planned = run.read_json(runs.TRAINING)["steps"] if old else config.steps
@@ -132,12 +132,12 @@ def train(task_class: type[Task], config: TrainConfig, given: set[str], report: 
             run.write_json(runs.RESULT, result | _circumstances(task, trainings))
         except Diverged as error:
             steps = here.checkpoints()
-            last = f"The last good checkpoint is {here.checkpoint(steps[-1])}." if steps else "No checkpoint was made yet."
+            last = f"The last good checkpoint is {here.checkpoint(steps[-1])}." if steps else "No checkpoint was made yet: begin again."
             raise UserError(f"{error} {last} A new run with a smaller {flag('learning_rate')} often helps.") from error
         except (UserError, KeyboardInterrupt) as error:
             way = f"Go on with: {command('train', '--resume', run.folder)}"
             code = error.code if isinstance(error, UserError) else 130
-            way = way if any(_run_of(member, run).checkpoints() for member in task.members) else "No checkpoint was made yet."
+            way = way if any(_run_of(member, run).checkpoints() for member in task.members) else "No checkpoint was made yet: begin again."
             raise UserError(f"{str(error) or 'Stopped.'} {way}", code) from error
     return run
 
