@@ -57,7 +57,7 @@ class CharTokenizer:
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """The text of ids."""
-        points = self._points[np.fromiter(ids, dtype=np.int64)]
+        points = self._points[_checked(ids, self.vocab_size)]
         return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
     def to_json(self) -> str:
@@ -101,7 +101,8 @@ class SequenceTokenizer:
 class Vocabulary(SequenceTokenizer):
     """Ids for the tokens of sequences, characters or words, after four signs: padding 0, start 1, end 2, unknown 3.
 
-    A token that is not in the vocabulary raises `UserError`, naming it; with ``lenient`` it becomes the unknown sign.
+    A token that is not in the vocabulary raises `UserError`, naming it; with ``lenient`` it becomes the unknown sign. So does a word that
+    is spelled as a sign: no text can say where it ends.
 
     >>> vocabulary = Vocabulary("abc")
     >>> vocabulary.encode("cab", start=True, end=True), vocabulary.decode([6, 4, 5, 2, 0, 0])
@@ -113,10 +114,10 @@ class Vocabulary(SequenceTokenizer):
 
     def __init__(self, tokens: Iterable[str], words: bool = False, lenient: bool = False) -> None:
         self.tokens, self.words, self.lenient = [*SIGNS, *tokens], words, lenient
-        self.ids = {token: number for number, token in enumerate(self.tokens)}
+        self.ids = {token: number for number, token in enumerate(self.tokens) if number >= len(SIGNS)}  # of what a text can hold
         self.unit = "words" if words else "characters"
         wrong = [token for token in self.tokens[4:] if not token or (any(map(str.isspace, token)) if words else len(token) != 1)]
-        if wrong or len(self.ids) != len(self.tokens):
+        if wrong or len(set(self.tokens)) != len(self.tokens):
             kind = "a word without spaces" if words else "one character"
             raise ValueError(f"Vocabulary: every token is {kind}, and stands there once. Received: {(wrong or self.tokens[4:])!r:.80}.")
 
@@ -145,21 +146,25 @@ class Vocabulary(SequenceTokenizer):
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """The text of ids up to the sign of the end, without the signs of padding and start."""
         tokens = []
-        for number in ids:
+        for number in _checked(ids, self.vocab_size):
             if number == self.end:
                 break
             if number not in (self.pad, self.start):
-                tokens.append(self.tokens[int(number)])
+                tokens.append(self.tokens[number])
         return (" " if self.words else "").join(tokens)
 
     def to_json(self) -> str:
-        """This vocabulary as a Hugging Face `tokenizer.json`, which their library loads and gives the same ids."""
+        """This vocabulary as a Hugging Face `tokenizer.json`, which their library loads and gives the same ids.
+
+        Only a word that is spelled as a sign, "</s>", is that sign there, and their `decode` writes the signs of ids too.
+        """
         with extra("train"):
-            from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+            from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
         # An unknown token that is not in the vocabulary makes an unknown word an error there too.
-        tokenizer = Tokenizer(models.WordLevel(self.ids, unk_token=UNKNOWN if self.lenient else "[UNK]"))
-        tokenizer.add_special_tokens([AddedToken(sign, special=True, normalized=False) for sign in SIGNS])
+        # The signs are no added tokens, which they find inside of words.
+        vocabulary = {token: number for number, token in enumerate(self.tokens)}
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN if self.lenient else "[UNK]"))
         if self.words:
             tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         else:
@@ -171,12 +176,15 @@ class Vocabulary(SequenceTokenizer):
 class Subwords(SequenceTokenizer):
     """Ids for pieces of words in lower case, which are learned from text by byte pair encoding (Sennrich et al. 2016).
 
+    What no piece stands for is unknown, and so is what is spelled as a sign: no text can say where it ends.
+
     >>> subwords = Subwords.learn(["lopen en kopen", "lopen of kopen"] * 9, 30)
     >>> subwords.decode(subwords.encode("Lopen en kopen")), len(subwords.encode("lopen"))
     ('lopen en kopen', 1)
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        tokenizer.encode_special_tokens = True  # as pieces, like any other text
         self._tokenizer = tokenizer
 
     @classmethod
@@ -203,10 +211,10 @@ class Subwords(SequenceTokenizer):
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """The text of ids, without the signs."""
-        return str(self._tokenizer.decode([int(number) for number in ids]))
+        return str(self._tokenizer.decode(_checked(ids, self.vocab_size).tolist()))
 
     def to_json(self) -> str:
-        """The content of a `tokenizer.json`."""
+        """The content of a Hugging Face `tokenizer.json`, which their library loads and gives the same ids, but of signs in a text."""
         return str(self._tokenizer.to_str(pretty=True))
 
 
@@ -222,7 +230,10 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords:
         if content["model"]["type"] == "BPE" and [vocabulary.get(sign) for sign in SIGNS] == [*range(len(SIGNS))]:
             with extra("train"):
                 from tokenizers import Tokenizer
-            return Subwords(Tokenizer.from_str(json.dumps(content)))
+            try:
+                return Subwords(Tokenizer.from_str(json.dumps(content)))
+            except Exception as error:  # the library has no other type for what it cannot read
+                raise ValueError from error
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         if content["model"]["type"] != "WordLevel" or sorted(vocabulary.values()) != list(range(len(tokens))):
             raise ValueError
@@ -235,6 +246,14 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords:
         raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged, or is not a tokenizer of this program.") from error
+
+
+def _checked(ids: Iterable[int] | np.ndarray, vocab_size: int) -> np.ndarray:
+    """Ids (T,) as an array, where they are whole numbers from 0 to V - 1."""
+    numbers = ids if isinstance(ids, np.ndarray) else np.array([*ids])
+    if numbers.size and (numbers.ndim != 1 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= vocab_size):
+        raise ValueError(f"decode: ids (T,) are whole numbers from 0 to {vocab_size - 1}. Received: {numbers.tolist()!r:.80}.")
+    return numbers.astype(np.int64)
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -1,6 +1,8 @@
 """One id per character, the same in Hugging Face's library, and sentences for what is unknown."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer.errors import UserError
-from transformer.tokenizers import CharTokenizer, load_tokenizer
+from transformer.tokenizers import CharTokenizer, Subwords, Vocabulary, load_tokenizer
 
 ALPHABET = "\n\t\r ab\"\\é😀\u2028cД▁#"
 
@@ -90,3 +92,58 @@ def test_a_missing_file_is_named(tmp_path):
 def test_an_alphabet_has_each_character_once(alphabet):
     with pytest.raises(ValueError, match="Received"):
         CharTokenizer(alphabet)
+
+
+# ---------------------------------------------------------------------------------------------------------------- sequences
+
+
+def pieces():
+    return Subwords.learn(["lopen en kopen", "lopen of kopen"] * 9, 30)
+
+
+def test_no_text_can_say_where_it_ends():
+    with pytest.raises(UserError, match="The word '</s>' at position 1 is not among the 2 words"):
+        Vocabulary(["a", "b"], words=True).encode("a </s> b <pad>")
+    assert Vocabulary(["a", "b"], words=True, lenient=True).encode("a </s> b <pad>") == [4, 3, 5, 3]
+    assert Vocabulary("</s>").encode("</s>") == [4, 5, 6, 7]
+    subwords = pieces()
+    for tokenizer in (subwords, loaded(subwords)):
+        assert not {tokenizer.pad, tokenizer.start, tokenizer.end} & {*tokenizer.encode("lopen </s> en <pad> of<s>")}
+
+
+def loaded(tokenizer):
+    """What comes back from the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
+        return load_tokenizer(folder)
+
+
+def test_hugging_face_gives_the_same_ids_of_sequences():
+    library = pytest.importorskip("tokenizers")
+    for tokenizer, texts in (
+        (Vocabulary("<s>/ab"), ["a<s>b", "</s>", "", "ba<s>"]),
+        (Vocabulary(["<s", "de", "man"], words=True), ["de man", "man  <s de"]),
+        (Vocabulary(["de", "man"], words=True, lenient=True), ["de vrouw", "de<s>man"]),
+        (pieces(), ["lopen en", "Lopen en xyz"]),
+    ):
+        theirs = library.Tokenizer.from_str(tokenizer.to_json())
+        assert theirs.get_vocab_size() == loaded(tokenizer).vocab_size == tokenizer.vocab_size
+        for text in texts:
+            assert theirs.encode(text).ids == tokenizer.encode(text) == loaded(tokenizer).encode(text)
+
+
+@pytest.mark.parametrize("make", [lambda: CharTokenizer("ab"), lambda: Vocabulary("ab"), pieces])
+@pytest.mark.parametrize("ids", [[-1], [1.9], np.array([0.0, 1.0]), [10_000], [True], [[1]]])
+def test_ids_that_are_none(make, ids):
+    tokenizer = make()
+    with pytest.raises(ValueError, match=f"whole numbers from 0 to {tokenizer.vocab_size - 1}"):
+        tokenizer.decode(ids)
+    assert tokenizer.decode([]) == tokenizer.decode(iter([])) == "" and tokenizer.decode(np.array([1], np.uint8)) is not None
+
+
+def test_a_damaged_file_of_pieces(tmp_path):
+    content = json.loads(pieces().to_json())
+    content["model"]["merges"] = [["nothing", "known"]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"tokenizer\.json is damaged"):
+        load_tokenizer(tmp_path)
