@@ -285,12 +285,17 @@ def test_without_positions_the_order_of_what_was_read_does_not_matter():
         assert np.allclose(model(source, target).numpy(), model(source[:, ::-1], target).numpy(), atol=1e-12) == same
 
 
-def test_without_its_mask_an_encoder_reads_padding():
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_without_its_mask_padding_is_read(part):
+    """The embedding of padding changes what is said at the first place, in an encoder, and from either half of both."""
     ids = np.array([[3, 10, 0], [7, 7, 2]])
-    model, _ = made("Encoder", ablate=("mask",))
-    before = model(ids).numpy()
-    model.embedding.embeddings.assign(np.where(np.arange(V)[:, None] == 0, 9.0, model.embedding.embeddings.numpy()))
-    assert not np.array_equal(model(ids).numpy()[:, 0], before[:, 0])
+    for name, inputs in ("Encoder", (ids,)), ("Decoder", (ids, memory())), ("EncoderDecoder", (ids, ids)):
+        model, _ = made(name, ablate=("mask",), **({} if name == "Encoder" else {"tied": False}))
+        before = model(*inputs).numpy()
+        table = getattr(model, part, model).embedding.embeddings
+        table.assign(np.where(np.arange(len(table))[:, None] == 0, 9.0, table.numpy()))
+        after = model(*inputs).numpy()
+        assert not np.allclose(after[0, 0], before[0, 0]) and np.array_equal(after[1, 0], before[1, 0])
 
 
 def test_without_scale_the_weights_are_sharper():

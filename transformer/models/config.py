@@ -8,7 +8,7 @@ import typing
 from minigrad.initializers import normal
 
 ABLATIONS = {  # what can be left out, to see what it is for
-    "mask": "nothing is hidden: in a decoder a word sees those after it, in an encoder padding counts as words",
+    "mask": "nothing is hidden: in a decoder a word sees those after it, and padding counts as words",
     "scale": "the scores are not divided by sqrt(dq)",
     "positions": "no token knows where it stands",
     "skip": "a block replaces the meaning of a word instead of adding to it",

@@ -35,8 +35,7 @@ class EncoderDecoder(mg.Layer):
     def encode(self, source, training=False):
         """What the encoder makes of the source, and which of it is real.   (B, S) -> (B, S, E), (B, S)"""
         source = self.encoder.checked(source)
-        hidden = "mask" in self.config.ablate
-        return self.encoder(source, training=training), None if hidden else self.encoder.padding(source)
+        return self.encoder(source, training=training), self.encoder.padding(source)
 
     def decode(self, target, memory, return_attention_scores=False, training=False):
         """The logits behind every token of the target so far.   (B, T), what `encode` gave -> (B, T, V)"""

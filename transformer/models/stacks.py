@@ -74,8 +74,9 @@ class Stack(mg.Layer):
         return ids
 
     def padding(self, ids):
-        """Which tokens are real, None where there is no padding.   (B, T) -> (B, T)"""
-        return None if self.config.pad_id is None else padding_mask(ids, self.config.pad_id)
+        """Which tokens are real, None where there is no padding, or nothing is to be hidden.   (B, T) -> (B, T)"""
+        shown = self.config.pad_id is None or "mask" in self.config.ablate
+        return None if shown else padding_mask(ids, self.config.pad_id)
 
     def climb(self, x, return_attention_scores=False, **options):
         """Through all blocks.   (B, T, E) -> (B, T, E), and what each block's last attention looked at, where that is asked for"""
@@ -151,7 +152,7 @@ class Encoder(Stack):
 
     def call(self, ids, return_attention_scores=False, training=False):
         ids = self.checked(ids)
-        mask = None if "mask" in self.config.ablate else self.padding(ids)
+        mask = self.padding(ids)
         x, weights = self.climb(self.embed(ids, training), return_attention_scores, mask=mask, training=training)
         x = x if self.normalization is None else self.normalization(x)
         x = self._pooled(x, mask)
