@@ -23,7 +23,7 @@ from transformer.tasks.sequences import SequenceTask
 from transformer.tasks.text import NATS, TextTask
 from transformer.training import Diverged, Training, run_steps
 
-WHOLE = "nothing"
+WHOLE = "whole"
 PICTURE = "ablate.png"
 
 
@@ -43,11 +43,11 @@ def ablate(config: AblateConfig, report: Report) -> Run:
             "bits_from_the_past": bits_from_the_past(member.model, text.held_out) if why is None else math.nan,
             "largest_weight_at_the_start": start,
         }
-        lines[f"without {part}"] = (history["step"], plots.smooth([loss / NATS for loss in losses]))
+        lines[_title(part)] = (history["step"], plots.smooth([loss / NATS for loss in losses]))
         report.quote(_sample(text, member.model, config.seed) if why is None else why)
     report.table(
-        ["a text without", "training bits", "from the past", "largest weight"],
-        [[part, *(f"{figure:.2f}" for figure in found.values())] for part, found in results.items()],
+        ["a model of text", "training bits", "from the past", "largest weight"],
+        [[_title(part), *(f"{figure:.2f}" for figure in found.values())] for part, found in results.items()],
         bold=WHOLE,
     )
     report.say("Bits per character: in training, and for a character of which only the past is known. The weight is what a word takes of")
@@ -68,8 +68,12 @@ def _text_config(config: AblateConfig) -> TextConfig:
     return TextConfig(**preset(TextConfig, "tiny") | {name: getattr(config, name) for name in own})
 
 
+def _title(part: str) -> str:
+    return part if part == WHOLE else f"without {part}"
+
+
 def _named(what: str, part: str) -> str:
-    return f"A whole {what}" if part == WHOLE else f"The same without {part}"
+    return f"A whole {what}" if part == WHOLE else f"The same {_title(part)}"
 
 
 def _trained(task: Task, member: Member, what: str, report: Report) -> tuple[Any, str | None]:
@@ -90,7 +94,7 @@ def _trained(task: Task, member: Member, what: str, report: Report) -> tuple[Any
 
 def bits_from_the_past(model: Any, ids: np.ndarray, windows: int = 2000, batch: int = 100) -> float:
     """Bits per character for the one after a window, which the window cannot hold: what a model without a mask really knows."""
-    block, nats = model.config.block_size, 0.0
+    block, nats = min(model.config.block_size, len(ids) - 1), 0.0
     starts = np.linspace(0, len(ids) - block - 1, windows).astype(int)
     for first in range(0, windows, batch):
         rows = starts[first : first + batch, None] + np.arange(block)  # (B, 1) + (T) -> (B, T)
@@ -102,10 +106,11 @@ def bits_from_the_past(model: Any, ids: np.ndarray, windows: int = 2000, batch: 
 
 def largest_weight(model: Any, ids: np.ndarray, windows: int = 16) -> float:
     """How much a word takes of the one it looks at most, on average: 1 where it looks at nothing else."""
-    rows = np.linspace(0, len(ids) - model.config.block_size - 1, windows).astype(int)[:, None] + np.arange(model.config.block_size)
+    block = min(model.config.block_size, len(ids) - 1)
+    rows = np.linspace(0, len(ids) - block - 1, windows).astype(int)[:, None] + np.arange(block)  # (B, 1) + (T) -> (B, T)
     with minigrad.no_grad():
         _, weights = model(ids[rows], return_attention_scores=True)
-    later = model.config.block_size // 4  # the first words have few to look at
+    later = block // 4  # the first words have few to look at
     return float(np.mean([layer.numpy().max(axis=-1)[..., later:].mean() for layer in weights]))  # (B, h, T, T) -> (B, h, T)
 
 
@@ -117,8 +122,8 @@ def _reversing(config: AblateConfig, report: Report) -> dict[str, dict[str, floa
         member = task.member(() if part == WHOLE else (part,))
         _trained(task, member, _named("encoder-decoder that reverses", part), report)
         found[f"reverse, {part}"] = task.judged(member.model)
-    rows = [[part.removeprefix("reverse, "), f"{shares['exact_match']:.1%}"] for part, shares in found.items()]
-    report.table(["reversing without", "right to the last"], rows, bold=WHOLE)
+    rows = [[_title(part.removeprefix("reverse, ")), f"{shares['exact_match']:.1%}"] for part, shares in found.items()]
+    report.table(["one that reverses", "right to the last"], rows, bold=WHOLE)
     return found
 
 

@@ -56,7 +56,7 @@ def ngram_bits(training: np.ndarray, validation: np.ndarray, vocab_size: int, or
         total = context_counts[h] + followers[h]
         mixed = (gram_counts[c] + followers[h] * probability[known:]) / np.maximum(total, 1)
         probability[known:] = np.where(total > 0, mixed, probability[known:])
-        bits.append(float(-np.log2(probability).mean()))
+        bits.append(abs(float(np.log2(probability).mean())))  # never -0.0
         contexts[1:] = grams[:-1]  # the context of the next order ends one character later
     return bits
 

@@ -67,21 +67,23 @@ def loss_curve(
 
     figure.text(0.075, 0.945, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
     _dress(axes, "bits per character")
+    axes.legend(loc="best", fontsize=9, labelcolor=INK, frameon=False)
     return _png(figure)
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, what: str, percent: bool = False) -> bytes:
     """A PNG of several numbers over the steps, one line with its name for each: name -> (steps, values)."""
-    figure = _figure(9, 5.0)
-    axes = figure.add_axes((0.085, 0.12, 0.88, 0.765))
+    figure = _figure(9, 5.2, layout="constrained")
+    axes = figure.subplots()
     for number, (name, (steps, values)) in enumerate(series.items()):
         few = len(steps) <= 40
         axes.plot(steps, values, color=COLOURS[number % len(COLOURS)], linewidth=1.8, marker="o" if few else "", markersize=3.5, label=name)
     if percent:
         axes.set_ylim(-0.03, 1.05)
         axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
-    figure.text(0.085, 0.94, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
     _dress(axes, what)
+    figure.legend(loc="outside lower center", ncols=min(3, len(series)), fontsize=9, labelcolor=INK, frameon=False)  # lies over no line
     return _png(figure)
 
 
@@ -100,15 +102,19 @@ def shades(panels: Sequence[Panel], title: str, rows: str, columns: str, highest
     ``rows`` and ``columns`` say what stands along the axes.
     """
     across = min(across, len(panels))
-    down, cell = -(-len(panels) // across), 0.24  # inches
-    upright = 0.07 * max(len(word) for panel in panels for word in panel.columns)
-    level = 0.07 * max(len(word) for panel in panels for word in panel.rows)
-    wide = max(max(len(panel.columns) for panel in panels) * cell, 1.6) + level + 0.5
-    high = max(max(len(panel.rows) for panel in panels) * cell, 1.2) + upright + 0.5
-    figure = _figure(across * wide, down * high + 0.5, layout="constrained")
-    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
-    places = list(figure.subplots(down, across, squeeze=False).flat)
-    for axes, panel in zip(places, panels):
+    down, cell, head = -(-len(panels) // across), 0.24, 0.5  # inches, as all that follows; a cell is as large in every panel
+    upright = 0.45 + 0.07 * max(len(word) for panel in panels for word in panel.columns)
+    level = 0.45 + 0.07 * max(len(word) for panel in panels for word in panel.rows)
+    wide = level + cell * max(len(panel.columns) for panel in panels) + 0.15
+    high = upright + cell * max(len(panel.rows) for panel in panels) + 0.1
+    width, height = max(across * wide, 0.12 * len(title)), down * high + head
+    figure = _figure(width, height)
+    figure.text(0.1 / width, 1 - 0.3 / height, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, across)
+        R, C = panel.values.shape
+        left, top = column * wide + level, height - head - row * high
+        axes = figure.add_axes((left / width, (top - R * cell) / height, C * cell / width, R * cell / height))
         axes.imshow(panel.values, cmap="Blues", vmin=0, vmax=highest)
         turned = 90 if max(map(len, panel.columns)) > 2 else 0
         axes.set_xticks(range(len(panel.columns)), panel.columns, fontsize=8, rotation=turned, parse_math=False)
@@ -117,8 +123,6 @@ def shades(panels: Sequence[Panel], title: str, rows: str, columns: str, highest
         axes.set_ylabel(rows, color=GREY, fontsize=8)
         axes.tick_params(colors=INK, length=0)
         axes.spines[:].set_color(GREY)
-    for axes in places[len(panels) :]:
-        axes.set_visible(False)
     return _png(figure)
 
 
@@ -146,7 +150,6 @@ def _dress(axes: Any, what: str) -> None:
     axes.tick_params(colors=INK, length=3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.legend(loc="best", fontsize=9, labelcolor=INK, frameon=False)
 
 
 def smooth(values: Sequence[float]) -> list[float]:

@@ -48,7 +48,7 @@ class Run:
             run = cls(folder)
             if run.begun():
                 raise UserError(
-                    f"{run.folder} holds a run already: go on with it (--resume {run.folder}) or name another --out."
+                    f"{run.folder} holds a run already: go on with it (transformer train --resume {run.folder}) or name another --out."
                 )
         with writing(run.folder):
             if run.folder.is_dir() and any(run.folder.iterdir()) and not (run.folder / TRAINING).exists():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -175,6 +176,16 @@ def test_default_folders_are_numbered(tmp_path, monkeypatch):
     for _ in range(2):
         assert main(["train", "--preset", "tiny", "--text", "rose.txt", *SMALL]) == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["tiny", "tiny-2"]
+
+
+@pytest.mark.parametrize("text", ["a rose is a rose.\n" * 40, "- 你好吗" * 60, "--- -- -.. " * 40, "z" * 300])
+def test_the_command_that_is_said_at_the_end_works(text, tmp_path, capsys):
+    (tmp_path / "own.txt").write_text(text, encoding="utf-8")
+    assert main(["train", "--text", str(tmp_path / "own.txt"), "--out", str(tmp_path / "run"), *SMALL]) == 0
+    said = capsys.readouterr().out
+    assert "-0.000" not in said
+    words = shlex.split("\n".join(said.split("Write text with it:")[1:]))
+    assert main(words[words.index("sample") :]) == 0
 
 
 def python(*words, **more):

@@ -134,8 +134,11 @@ def test_the_task_is_found_in_the_words(words, name):
     assert find(words)[0] is TASKS[name][0]
 
 
-def test_the_task_of_a_run_is_found_in_its_folder(dates):
+def test_the_task_of_a_run_is_found_in_its_folder(dates, capsys):
     assert find(["--resume", str(dates)])[0] is TASKS["dates"][0]
+    for other in ("text", "copy", "tabular"):
+        assert main(["train", "--resume", str(dates), "--task", other]) == 2
+        assert f"is a run of the task dates, not of {other}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words, message", [
@@ -171,12 +174,23 @@ def test_ablate_compares_what_is_left_out(tmp_path, capsys):
     sizes = "--layers 1 --heads 1 --width 8 --block 8 --batch 2 --steps 4".split()
     assert main(["ablate", "--part", "mask", "--text", str(tmp_path / "rose.txt"), "--out", str(tmp_path / "run"), *sizes]) == 0
     said = capsys.readouterr().out
-    assert "without mask" in said and "a word sees those after it" in said
+    assert "The same without mask" in said and "a word sees those after it" in said
+    rows = [line.split("  ")[0].strip() for line in said.splitlines()]
+    assert rows.count("whole") == rows.count("without mask") == 1
     assert (tmp_path / "run" / "ablate.png").read_bytes().startswith(PNG)
     results = runs.read_json(tmp_path / "run" / "result.json")["results"]
-    assert [*results] == ["nothing", "mask"] and all(np.isfinite([*row.values()]).all() for row in results.values())
+    assert [*results] == ["whole", "mask"] and all(np.isfinite([*row.values()]).all() for row in results.values())
+    assert main(["ablate", "--part", "mask", "--text", str(tmp_path / "rose.txt"), "--out", str(tmp_path / "run"), *sizes]) == 1
+    assert "name a new folder with --out" in capsys.readouterr().err
     assert main(["ablate", "--part", "head"]) == 2
     assert "choose all, mask, scale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", [60, 20])
+def test_a_text_of_which_less_than_a_block_is_held_out(tmp_path, length):
+    (tmp_path / "short.txt").write_text("abcde" * (length // 5))
+    sizes = "--layers 1 --heads 1 --width 8 --block 12 --batch 2 --steps 2".split()
+    assert main(["ablate", "--part", "norm", "--text", str(tmp_path / "short.txt"), "--out", str(tmp_path / "run"), *sizes]) == 0
 
 
 # ---------------------------------------------------------------------------------------- what wants the extra `examples`
@@ -274,10 +288,10 @@ def test_each_part_is_for_something(tmp_path):
     """The numbers of `transformer ablate` on the default text."""
     assert main(["ablate", "--out", str(tmp_path / "run")]) == 0
     found = runs.read_json(tmp_path / "run" / "result.json")["results"]
-    whole = found["nothing"]
+    whole = found["whole"]
     assert found["mask"]["training_bits"] < 0.5 and found["mask"]["bits_from_the_past"] > whole["bits_from_the_past"] + 0.5
     assert found["scale"]["largest_weight_at_the_start"] > 2 * whole["largest_weight_at_the_start"]
     assert found["scale"]["training_bits"] > whole["training_bits"]
     for part in ("positions", "skip", "norm"):
         assert found[part]["bits_from_the_past"] > whole["bits_from_the_past"] + 0.2
-    assert found["reverse, nothing"]["exact_match"] == 1.0 and found["reverse, positions"]["exact_match"] < 0.1
+    assert found["reverse, whole"]["exact_match"] == 1.0 and found["reverse, positions"]["exact_match"] < 0.1

@@ -14,7 +14,7 @@ import minigrad
 from minigrad.layer import Layer
 from minigrad.summary import count, summary
 from transformer import pretrained, runs
-from transformer.config import TrainConfig, flag
+from transformer.config import TASKS, TrainConfig, flag
 from transformer.console import Report, command
 from transformer.errors import UserError, extra
 from transformer.history import History
@@ -174,6 +174,8 @@ def _restore(task: Task, trainings: list[Training], run: Run) -> None:
 def _resumed_config(run: Run, config: TrainConfig, given: set[str]) -> TrainConfig:
     """The config of a run to go on with, and what the reader changes of it."""
     saved = run.read_json(runs.TRAINING)
+    if "task" in given and saved.get("task") in TASKS and saved["task"] != config.task:
+        raise UserError(f"{run.folder} is a run of the task {saved['task']}, not of {config.task}.", code=2)
     fields = {f.name: f for f in dataclasses.fields(config)}
     if not saved.keys() <= fields.keys() or not saved.keys():
         raise UserError(f"{run.folder / runs.TRAINING} is damaged, or is not a file of this program.")

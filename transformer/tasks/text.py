@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +124,22 @@ class TextTask(Task):
         self._compare(bits)
         self.report.say(f"Saved in {run.folder}: the model, its history and its loss curve ({PLOT}).")
         self.report.say("Write text with it:")
-        self.report.say(f"  {command('sample', run.folder, '--prompt', 'The ', '--temperature', '0.8', '--tokens', '400')}")
+        self.report.say(f"  {command('sample', run.folder, '--prompt', self._prompt(), '--temperature', '0.8', '--tokens', '400')}")
         return {"validation_bits_per_character": bits, "baselines": self.lines, "tokens_per_second": round(speed)}
+
+    def _prompt(self) -> str:
+        """Something to go on from that the text itself could say."""
+        if set("The ") <= set(self.corpus.alphabet):
+            return "The "
+        word = re.search(r"\w+", self.corpus.training)
+        return word.group()[:20] if word else self.tokenizer.start
 
     def _compare(self, bits: float) -> None:
         """The model among the lines to pass, and how far it is from the next one."""
         standing = sorted([*self.lines.items(), ("this model", bits)], key=lambda entry: -entry[1])
         self.report.table(("predicted by", "bits per character"), [(n, f"{b:.3f}") for n, b in standing], bold="this model")
         place = standing.index(("this model", bits))
-        if place > 0:
+        if place > 0 and standing[place - 1][1] > bits:
             name, passed = standing[place - 1]
             self.report.say(f"This model needs {passed - bits:.3f} bits per character less than {name}.")
         if place < len(self.lines):
