@@ -26,10 +26,10 @@ def train(words: Sequence[str]) -> None:
 
 def sample(words: Sequence[str]) -> None:
     """write text with a trained model"""
-    config, _ = parse(SampleConfig, "sample", words)
+    config, given = parse(SampleConfig, "sample", words)
     from transformer.generation import sample_run
 
-    for text in sample_run(config.run, config.prompt, config.tokens, config.temperature, config.seed):
+    for text in sample_run(config, given):
         print(text, end="", flush=True)
     print()
 

@@ -206,8 +206,10 @@ class SampleConfig:
 
     run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
     prompt: str = option("", "text to go on from, or to be answered")
-    temperature: float = option(0.8, "0 always takes the likeliest character, more is wilder", at_least=0)
-    tokens: int = option(400, "characters to write", at_least=0)
+    temperature: float = option(
+        0.8, "0 always takes the likeliest character, more is wilder; an answer is always the likeliest", at_least=0
+    )
+    tokens: int = option(400, "characters, or words of an answer, to write at most", at_least=1)
     seed: int = option(1, "what all random numbers start from", at_least=0)
 
     def __post_init__(self) -> None:

@@ -118,6 +118,15 @@ def reporter() -> Quiet | Report:
         return Plain()
 
 
+def counted(number: int, what: str) -> str:
+    """A number with the word for what it counts.
+
+    >>> counted(1, "step"), counted(2000, "step")
+    ('1 step', '2,000 steps')
+    """
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def clock(seconds: float) -> str:
     """`1:02:03`, or `2:03` below an hour.
 

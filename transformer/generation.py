@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 import minigrad
 from transformer import pretrained, runs
+from transformer.config import SampleConfig, flag
 from transformer.errors import UserError
 from transformer.models import LanguageModel
 from transformer.runs import Run
@@ -195,22 +196,27 @@ def classify(model: Any, tokenizer: Any, texts: list[str], batch: int = 256) -> 
     return np.concatenate(found)
 
 
-def sample_run(folder: str | Path, prompt: str, tokens: int, temperature: float, seed: int) -> Iterator[str]:
-    """What the model of a run makes of a prompt, a piece at a time.
+def sample_run(config: SampleConfig, given: Set[str] = frozenset()) -> Iterator[str]:
+    """What the model of a run makes of a prompt, a piece at a time; ``given`` are the fields the reader set.
 
     A language model goes on from it (without one, from a new line on), an encoder-decoder answers it, an encoder says what it takes it for.
-    Raises `UserError` for a model that writes nothing.
+    Raises `UserError` for a model that writes nothing, and for a field that changes nothing.
     """
+    folder, prompt = config.run, config.prompt
     model, tokenizer = load_run(folder)
-    if isinstance(model, LanguageModel):
+    draws, writes = isinstance(model, LanguageModel), hasattr(model, "decode")
+    for name, acts in {"temperature": draws, "seed": draws, "tokens": draws or writes}.items():
+        if name in given and not acts:
+            raise UserError(f"{flag(name)} changes nothing of what the {type(model).__name__} in {folder} says.", code=2)
+    if draws:
         ids = tokenizer.encode(prompt or tokenizer.start)
         yield prompt
-        for token in sample(model, ids, tokens, temperature, np.random.default_rng(seed)):
+        for token in sample(model, ids, config.tokens, config.temperature, np.random.default_rng(config.seed)):
             yield tokenizer.decode([token])
     elif not prompt:
         raise UserError(f"{folder} holds a model that answers: give it something with --prompt.", code=2)
-    elif hasattr(model, "decode"):
-        yield from answer(model, tokenizer, [prompt], min(tokens, model.longest))
+    elif writes:
+        yield from answer(model, tokenizer, [prompt], min(config.tokens, model.longest))
     elif getattr(model.config, "labels", ()):
         (shares,) = classify(model, tokenizer, [prompt])
         yield ", ".join(f"{model.config.labels[place]} {shares[place]:.1%}" for place in shares.argsort()[::-1][:3])

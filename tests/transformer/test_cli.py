@@ -97,6 +97,7 @@ def test_a_mistake_is_named_before_any_work(words, message, tmp_path, monkeypatc
         (["sample"], 2, "required: RUN"),
         (["sample", "nowhere"], 1, "There is no run at nowhere"),
         (["sample", "nowhere", "--temperature", "-1"], 2, "--temperature: -1.0 is not at least 0"),
+        (["sample", "nowhere", "--tokens", "0"], 2, "--tokens: 0 is not at least 1"),
         (["sample", "nowhere", "--temprature", "1"], 2, "did you mean --temperature?"),
         (["train", "--resume", "nowhere"], 1, "There is no run at nowhere"),
         (["train", "--text", "nowhere.txt"], 1, "There is no text at nowhere.txt"),

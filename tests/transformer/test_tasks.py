@@ -1,6 +1,7 @@
 """The tasks of the command line: each from one command to a complete run folder, on again after a stop, and good at the end."""
 
 import json
+import re
 import signal
 import warnings
 from pathlib import Path
@@ -34,7 +35,12 @@ def test_a_sequence_task_from_one_command(task, tmp_path, capsys):
     folder = tmp_path / "run"
     assert train(task, folder) == 0
     said = capsys.readouterr().out
-    assert all(word in said for word in ("gradient descent", "Pairs: ", "step 3/6", "step 6/6", "exact", "examples/s", "Saved in"))
+    words = "gradient descent", "Pairs: ", "step 3/6", "step 6/6", "exact", "examples/s", "Saved in", "Training: 6 steps of 4 examples"
+    assert all(word in said for word in words)
+    assert "held out: 8" in said and "held out." not in said and f"summary {folder}" in said
+    assert len(said.split("step 3/6")[0].splitlines()) < 12  # what is learned is not far below the command
+    looks = [line for line in said.splitlines() if line.startswith("step 6/6")]
+    assert all(re.search(r"loss \d\.\d{4}  exact match[\w -]* \d+\.\d%", line) for line in looks) and looks
     members = ["", "lstm", "lstm-attention"] if task == "dates" else [""]
     for member in members:
         files = {path.name for path in (folder / member).iterdir() if path.is_file()}
@@ -63,6 +69,9 @@ def test_it_answers_when_it_is_asked(dates, capsys):
     assert capsys.readouterr().out.count("\n") == 1
     assert main(["sample", str(dates / "lstm-attention"), "--prompt", "22-11-2026"]) == 0
     capsys.readouterr()
+    for option, value in (("--temperature", "5"), ("--seed", "3")):
+        assert main(["sample", str(dates), "--prompt", "22-11-2026", option, value]) == 2
+        assert f"{option} changes nothing of what the EncoderDecoder" in capsys.readouterr().err
     for prompt, words in (("ß", "The character 'ß' (U+00DF) at position 0 is not among the"), ("", "give it something with --prompt"),
                           ("1" * 99, "This model reads at most")):
         assert main(["sample", str(dates), "--prompt", prompt]) != 0

@@ -12,6 +12,7 @@ from .config import ClassifierConfig
 class Classifier(mg.Layer):
     """One hidden layer, behind inputs that are raw or normalized.   x (B, F) -> logits (B, C)
 
+    For rows of a table. What tells texts apart is an `Encoder` with ``EncoderConfig(classes=C)``.
     ``normalization`` None takes the columns as they are; "normalization" takes mean and standard deviation that `adapt` found in the
     training data; "batch" those of the batch while training and running averages afterwards, with a gamma and a beta that are learned.
     Learnable: F H + H + H C + C, and 2 F more with "batch". Non-learnable: 0, 2 F with "normalization" and with "batch".

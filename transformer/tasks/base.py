@@ -15,7 +15,7 @@ from minigrad.layer import Layer
 from minigrad.summary import count, summary
 from transformer import pretrained, runs
 from transformer.config import TASKS, TrainConfig, flag
-from transformer.console import Report, command
+from transformer.console import Report, command, counted
 from transformer.errors import UserError, extra
 from transformer.history import History
 from transformer.runs import Run
@@ -53,9 +53,15 @@ class Task:
         """What is written down of the data; its `sha256` tells whether two runs learned the same."""
         raise NotImplementedError
 
-    def introduce(self) -> None:
+    def introduce(self, run: Run) -> None:
         """Show which numbers are to be learned, and say from what."""
         self.report.say(summary(self.members[0].model))
+
+    def line(self, training: Training) -> str:
+        """The training loss since the last look, and the shares of right answers that it found."""
+        shares = [(name, share) for name, share in training.row.items() if name.startswith(("exact_match", "accuracy"))]
+        found = [f"{name.replace('_', ' ')} {share:.1%}" for name, share in shares]
+        return "  ".join([f"loss {rate_of(training, self.config.validate_every):.4f}", *found])
 
     def optimizer(self, model: Layer) -> Any:
         """AdamW whose weight decay spares what must not be pulled towards zero: biases, gamma and beta."""
@@ -81,7 +87,7 @@ class Task:
 
     def batch(self) -> str:
         """What a step learns from, in words."""
-        return f"{self.config.batch} examples"
+        return counted(self.config.batch, "example")
 
     def prepare(self, run: Run) -> None:
         """What is to be known before the first step."""
@@ -120,7 +126,7 @@ def train(task_class: type[Task], config: TrainConfig, given: set[str], report: 
             run.forget(runs.RESULT)
         here = run
         try:
-            task.introduce()
+            task.introduce(run)
             _say_where(task, trainings, config, planned, run, report)
             task.prepare(run)
             for member, training in zip(task.members, trainings):
@@ -198,12 +204,12 @@ def _check_data(run: Run, task: Task) -> None:
 def _say_where(
     task: Task, trainings: list[Training], config: TrainConfig, planned: int, run: Run, report: Report
 ) -> None:
-    report.say(f"Training: {config.steps:,} steps of {task.batch()}, seed {config.seed}, run folder {run.folder}.")
+    report.say(f"Training: {counted(config.steps, 'step')} of {task.batch()}, seed {config.seed}, run folder {run.folder}.")
     if trainings[0].step:
         report.say(f"Going on after step {trainings[0].step:,}.")
         if planned != config.steps:
             report.say(
-                f"It was planned for {planned:,} steps. With {flag('steps')} {config.steps:,} the learning rate takes another "
+                f"It was planned for {counted(planned, 'step')}. With {flag('steps')} {config.steps:,} the learning rate takes another "
                 "way down, so the result is not the planned run's."
             )
 

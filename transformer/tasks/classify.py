@@ -10,7 +10,7 @@ import numpy as np
 import minigrad
 from transformer import plots, runs
 from transformer.config import ClassifyConfig
-from transformer.console import Report, clock, command
+from transformer.console import Report, clock, command, counted
 from transformer.data import Batches
 from transformer.generation import classify
 from transformer.models import Encoder, EncoderConfig
@@ -64,15 +64,15 @@ class ClassifyTask(Task):
         ids = self.tokenizer.batch(texts, longest=config.block)  # (N, T)
         classes = np.array([languages.index(label) for label in labels])  # (N)
         stream = SentenceBatches((ids, classes), config.batch, config.seed, self.tokenizer, config.token_dropout)
-        return Member("", model, stream, minigrad.cross_entropy, self._look, "encoder", units=(config.batch, "sentences"))
+        return Member("", model, stream, minigrad.cross_entropy, self._look, "encoder", self.line, units=(config.batch, "sentences"))
 
     def record(self) -> dict[str, Any]:
         """Sizes and fingerprint of the sentences."""
         return self.sentences.record()
 
-    def introduce(self) -> None:
+    def introduce(self, run: Run) -> None:
         """The parameter table, and what the sentences are."""
-        super().introduce()
+        super().introduce(run)
         sentences = self.sentences
         self.report.say(
             f"Sentences: {sentences.name} in {', '.join(sentences.languages)}; {len(sentences.training):,} to learn from, "
@@ -109,7 +109,7 @@ class ClassifyTask(Task):
         runs.write(run.folder / CONFUSION, plots.shades([panel], "Which languages are taken for which", "right", "said"))
         series = {"held out": training.history.series("accuracy")}
         runs.write(run.folder / LEARNING, plots.curves(series, "Sentences whose language is told", "right", percent=True))
-        self.report.say(f"{training.step:,} steps took {clock(training.seconds)}. Saved in {run.folder}: the model, its history, "
+        self.report.say(f"{counted(training.step, 'step')} took {clock(training.seconds)}. Saved in {run.folder}: the model, its history, "
                         f"{LEARNING} and {CONFUSION}.")  # fmt: skip
         self.report.say("Ask it:")
         self.report.say(f"  {command('sample', run.folder, '--prompt', 'Hoe laat is het in Antwerpen?')}")

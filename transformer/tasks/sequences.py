@@ -30,7 +30,7 @@ from transformer.tasks.base import Member, Task
 from transformer.tasks.chrf import chrf
 from transformer.tasks.dates import date_pairs
 from transformer.tasks.dutch import translation_pairs
-from transformer.tasks.pairs import Pairs
+from transformer.tasks.pairs import HELD_OUT, Pairs
 from transformer.tasks.toys import add_pairs, copy_pairs, reverse_pairs, sort_pairs
 from transformer.tokenizers import Vocabulary
 from transformer.training import Training
@@ -84,19 +84,22 @@ class SequenceTask(Task):
         stream = Batches(arrays, self.config.batch, self.config.seed, pad)
         loss = functools.partial(minigrad.cross_entropy, ignore_index=pad)
         look = functools.partial(self.judged, most=LOOKED_AT)
-        return Member(name, model, stream, loss, look, title, units=(self.config.batch, "examples"))
+        return Member(name, model, stream, loss, look, title, self.line, units=(self.config.batch, "examples"))
 
     def record(self) -> dict[str, Any]:
         """Sizes and fingerprint of the pairs."""
         return self.pairs.record()
 
-    def introduce(self) -> None:
-        """The parameter table, what the pairs are, and some of them."""
-        super().introduce()
-        held_out = " and ".join(f"{len(pairs):,} {name}" for name, pairs in self.pairs.held_out.items())
+    def introduce(self, run: Run) -> None:
+        """What the pairs are, some of them, and how many numbers are to learn them."""
+        held_out = " and ".join(f"{len(pairs):,}" + f" {name}" * (name != HELD_OUT) for name, pairs in self.pairs.held_out.items())
         self.report.say(f"Pairs: {self.pairs.name}, {len(self.pairs.training):,} to learn from; held out: {held_out}. As these:")
         for source, target in self.pairs.training[:3]:
             self.report.say(f"  {source}  ->  {target}")
+        model = self.members[0].model
+        learned, other = count(model.parameters()), count(model.buffers())
+        self.report.say(f"{type(model).__name__}: {learned:,} numbers that gradient descent changes, {other:,} that it does not. The table:")
+        self.report.say(f"  {command('summary', run.folder)}")
 
     def judged(self, model: Any, most: int | None = None) -> dict[str, float]:
         """The share of exactly right answers in every held-out set, of its first ``most`` pairs."""
@@ -175,7 +178,7 @@ def recurrent_width(V: int, size: int, attention: bool) -> int:
 
 def _column(name: str, what: str = "exact_match") -> str:
     """The name of a figure for one of several held-out sets."""
-    return what if name == "held out" else f"{what}_{name.replace(' ', '_')}"
+    return what if name == HELD_OUT else f"{what}_{name.replace(' ', '_')}"
 
 
 def looking(model: Any, tokenizer: Vocabulary, source: str) -> tuple[list[str], np.ndarray]:

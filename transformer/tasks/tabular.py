@@ -17,7 +17,7 @@ from minigrad.layer import Layer
 from minigrad.summary import count, summary
 from transformer import plots, runs
 from transformer.config import TabularConfig
-from transformer.console import Report
+from transformer.console import Report, counted
 from transformer.data import Batches
 from transformer.errors import extra
 from transformer.models import Classifier, ClassifierConfig
@@ -91,7 +91,7 @@ class TabularTask(Task):
         digest = hashlib.sha256(b"".join(array.tobytes() for table in self.tables for array in (table.x, table.y)))
         return {"rows": {table.name: len(table.x) for table in self.tables}, "sha256": digest.hexdigest()}
 
-    def introduce(self) -> None:
+    def introduce(self, run: Run) -> None:
         """Say what the data are, and show which numbers of the three networks gradient descent may change."""
         for table in self.tables:
             sizes = table.x.std(axis=0)
@@ -125,7 +125,9 @@ class TabularTask(Task):
         )  # fmt: skip
         series = {member.title: training.history.series("validation_accuracy") for member, training in zip(self.members, trainings)}
         runs.write(run.folder / LEARNING, plots.curves(series, "Raw and normalized inputs", "test rows right", percent=True))
-        self.report.say(f"Means over {self.config.splits} splits. Saved in {run.folder}: six networks, their history, {LEARNING}.")
+        self.report.say(
+            f"Means over {counted(self.config.splits, 'split')}. Saved in {run.folder}: six networks, their history, {LEARNING}."
+        )
         return {"results": results}
 
     def _again(self, table: Table, inputs: str, seed: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ import minigrad
 from transformer import generation, plots, runs
 from transformer.baselines import baselines
 from transformer.config import TextConfig
-from transformer.console import Report, clock, command
+from transformer.console import Report, clock, command, counted
 from transformer.data import BatchSampler, load_corpus
 from transformer.errors import UserError
 from transformer.models import LanguageModel, LanguageModelConfig
@@ -73,18 +73,18 @@ class TextTask(Task):
         """Name, sizes and fingerprint of the text."""
         return self.corpus.record()
 
-    def introduce(self) -> None:
+    def introduce(self, run: Run) -> None:
         """The parameter table, and what the text is."""
-        super().introduce()
+        super().introduce(run)
         corpus = self.corpus
         self.report.say(
             f"Text: {corpus.name}, {corpus.characters:,} characters ({len(corpus.alphabet)} different) in "
-            f"{corpus.documents:,} document{'s' * (corpus.documents != 1)}; {len(corpus.validation):,} characters are for validation."
+            f"{counted(corpus.documents, 'document')}; {len(corpus.validation):,} characters are for validation."
         )
 
     def batch(self) -> str:
         """Windows of the text."""
-        return f"{self.config.batch} windows of {self.config.block} characters"
+        return f"{counted(self.config.batch, 'window')} of {self.config.block} characters"
 
     def prepare(self, run: Run) -> None:
         """The baselines: counted once per run folder, for they depend on nothing but the text."""
@@ -120,7 +120,7 @@ class TextTask(Task):
             bits = validation_bits(training.model, self.held_out, self.config.batch)
         speed = training.step * self.tokens / training.seconds
         runs.write(run.folder / PLOT, plots.loss_curve(training.history.rows, self.lines, bits, f"Learning: {self.corpus.name}"))
-        self.report.say(f"{training.step:,} steps took {clock(training.seconds)}, at {speed:,.0f} tokens per second.")
+        self.report.say(f"{counted(training.step, 'step')} took {clock(training.seconds)}, at {speed:,.0f} tokens per second.")
         self._compare(bits)
         self.report.say(f"Saved in {run.folder}: the model, its history and its loss curve ({PLOT}).")
         self.report.say("Write text with it:")
