@@ -71,12 +71,15 @@ def main(argv):
                     print(f"{library}: {rows[library]['error']}", file=sys.stderr)
             results.append({"size": size, "threads": threads, "losses_differ_by": difference, "libraries": rows})
             table += lines(size, threads, rows)
+    columns = ["size", "threads", "library", "ms", "p10 to p90", "speed", "tokens/s", "blocks (not quiet)", "first s", "peak MB"]
+    alone = all(sum("values" in row for row in result["libraries"].values()) < 2 for result in results)  # nothing stands beside it
+    shown = [place for place, column in enumerate(columns) if not (alone and column == "speed")]
     report.show("One training step: forward, cross-entropy, backward, clip, AdamW",
-                ["size", "threads", "library", "ms", "p10 to p90", "speed", "tokens/s", "blocks (not quiet)",
-                 "first s", "peak MB"], table)
-    print("speed: beside torch, above 1 is faster; first s: import, building and the first step, in seconds")
+                [columns[place] for place in shown], [[row[place] for place in shown] for row in table])
+    print("speed: beside torch, above 1 is faster; " * (not alone) + "first s: import, building and the first step, in seconds")
     if any("*" in row[3] for row in table):
         print("* from the least disturbed blocks only: the machine was never quiet")
-    print(f"losses of the first steps differ by at most {max(r['losses_differ_by'] for r in results):.1e} (relative)")
+    if not alone:
+        print(f"losses of the first steps differ by at most {max(r['losses_differ_by'] for r in results):.1e} (relative)")
     report.save(options.json, "train", results, sizes=gpt.SIZES)
     return 0 if agreed else 1

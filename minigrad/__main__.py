@@ -88,8 +88,14 @@ def _ops(given):
         formula, _, shapes = (op.function.__doc__ or "").partition("\n")[0].rpartition(".   ")
         rows.append((op.signature(), shapes if formula else "", formula or shapes))
     widths = [min(max(len(row[i]) for row in rows), most) for i, most in ((0, 48), (1, 40))]
-    for signature, shapes, formula in rows:
-        print(f"{signature:<{widths[0]}}  {shapes:<{widths[1]}}  {formula}".rstrip())
+    for row in rows:
+        line = ""
+        for start, cell in zip((0, widths[0] + 2, sum(widths) + 4), row):
+            if len(line) > max(0, start - 2):  # it reaches into this column, which then begins on a line of its own
+                print(line)
+                line = ""
+            line = f"{line:<{start}}{cell}" if cell else line
+        print(line)
     return 0
 
 

@@ -98,7 +98,7 @@ class SequenceTask(Task):
             self.report.say(f"  {source}  ->  {target}")
         model = self.members[0].model
         learned, other = count(model.parameters()), count(model.buffers())
-        self.report.say(f"{type(model).__name__}: {learned:,} numbers that gradient descent changes, {other:,} that it does not. The table:")
+        self.report.say(f"{type(model).__name__}: {learned:,} numbers that gradient descent changes, {other:,} that it does not; table:")
         self.report.say(f"  {command('summary', run.folder)}")
 
     def judged(self, model: Any, most: int | None = None) -> dict[str, float]:
