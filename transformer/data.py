@@ -53,7 +53,7 @@ class Corpus:
         return hashlib.sha256(f"{self.training}\0{self.validation}".encode()).hexdigest()
 
     def record(self) -> dict[str, str | int]:
-        """What a run folder writes down about its text, as `corpus.json`."""
+        """What a run folder writes down about its text, in `data.json`."""
         return {
             "name": self.name,
             "documents": self.documents,
@@ -229,7 +229,8 @@ class Batches:
     """Batches of rows of arrays, every row once per epoch, in an order that is shuffled anew each time.
 
     Row number n of all that are handed out is a function of (seed, n) alone, so that `position` is all there is to save and restore.
-    Where ``pad_id`` is given, arrays of ids (N, T) lose the last columns in which a batch has only padding.
+    Where ``pad_id`` is given, every array (N, T) of whole numbers is taken for ids, and loses the last columns in which a batch has
+    only padding; labels of that shape are to be floating point numbers, which stay whole.
 
     >>> batches = Batches((np.arange(10)[:, None], np.arange(10)), batch_size=4, seed=0)
     >>> x, y = batches.next()                               # (B, 1), (B,)

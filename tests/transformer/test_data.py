@@ -8,6 +8,7 @@ import pytest
 
 from transformer.data import (
     SEPARATOR,
+    Batches,
     BatchSampler,
     Corpus,
     docstrings,
@@ -199,3 +200,9 @@ def test_the_position_is_the_whole_state():
 def test_another_seed_gives_another_order():
     one, two = (BatchSampler(np.arange(500), block=4, batch=8, seed=seed).next()[0] for seed in (1, 2))
     assert (one != two).any()
+
+
+def test_padding_is_cut_off_ids_and_nothing_off_labels():
+    ids, labels = np.array([[4, 5, 0], [6, 0, 0]]), np.array([[1.0, 0.0], [1.0, 0.0]])
+    got, right = Batches((ids, labels), 2, pad_id=0).next()
+    assert got.shape == (2, 2) and right.shape == (2, 2)
