@@ -18,7 +18,8 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None) -> 
     """Write a model into a folder: its weights, its config where it has one, and the tokenizer it was trained with.
 
     A model of this package can be built again from that, by `from_pretrained`. Of one of your own only the weights are kept: build it
-    as before, and `minigrad.load(folder + "/model.safetensors", into=model)`. An encoder-decoder has one tokenizer for both sides.
+    as before, and `minigrad.load(folder + "/model.safetensors", into=model)`. An encoder-decoder has one tokenizer for both sides;
+    its ``pad`` is the model's ``pad_id``, and the ``ignore_index`` of the loss that it learns by.
     """
     folder = Path(folder)
     with runs.writing(folder):
