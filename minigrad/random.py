@@ -94,14 +94,30 @@ class Generator:
     _state, _set_state = state, set_state
 
 
+class _Default(Generator):
+    """The generator of a thread. There is one: copies of it, and what a pickle of it gives, are the default of the thread they are made in.
+
+    Copies of a layer would otherwise draw the same numbers as each other, and `manual_seed` would not reach them.
+    """
+
+    def __reduce__(self):
+        return _default, ()
+
+
 class _Defaults(threading.local):
     """A default generator for every thread, so that threads neither wait for each other nor take each other's numbers."""
 
     def __init__(self):
-        self.generator = Generator(0)
+        self.generator = _Default(0)
 
 
 _defaults = _Defaults()
+
+
+def _default():
+    return _defaults.generator
+
+
 _current = contextvars.ContextVar("generator", default=None)
 
 
@@ -111,11 +127,13 @@ def current():
     >>> current() is current()
     True
     """
-    return _current.get() or _defaults.generator
+    return _current.get() or _default()
 
 
 def own_or_current(seed):
     """A generator of one's own where a seed is given, else the current one: what a layer with a ``seed`` draws from.
+
+    Copies of a layer have copies of its own generator, which draw the same numbers; the default one they share with it.
 
     >>> own_or_current(None) is current(), own_or_current(7).seed
     (True, 7)
@@ -143,4 +161,4 @@ def manual_seed(seed):
 
     >>> manual_seed(1)
     """
-    _defaults.generator.set_state(Generator(seed).state())
+    _default().set_state(Generator(seed).state())

@@ -1,6 +1,8 @@
 """Generators that are named, saved and restored; nothing else is touched."""
 
+import copy
 import json
+import pickle
 import threading
 
 import numpy as np
@@ -54,6 +56,22 @@ def test_manual_seed_starts_the_default_generator_again():
     mg.manual_seed(3)
     assert np.array_equal(first, mg.random.current().normal((4,)))
     assert mg.random.current().counters(1) == (3, 0)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_the_default_generator_is_one_and_others_are_copied(duplicate):
+    default, own = mg.random.current(), mg.random.own_or_current(7)
+    assert duplicate(default) is default and duplicate([default])[0] is default
+    twin = duplicate(own)
+    assert twin is not own and np.array_equal(twin.normal((4,)), own.normal((4,)))
+
+
+def test_a_copy_from_another_thread_draws_from_the_default_of_its_own():
+    made, seen = pickle.dumps(mg.random.current()), []
+    thread = threading.Thread(target=lambda: seen.extend([pickle.loads(made), mg.random.current()]))
+    thread.start()
+    thread.join()
+    assert seen[0] is seen[1] is not mg.random.current()
 
 
 def test_using_nests_and_ends_with_an_exception():

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -411,6 +412,19 @@ def test_two_dropouts_share_no_random_number():
     for shift in range(-199, 200):
         a, b = (first[shift:], second[: 200 - shift]) if shift >= 0 else (first[:shift], second[-shift:])
         assert len(a) < 20 or 0.05 < np.mean(a == b) < 0.95
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["deepcopy", "pickle"])
+def test_copies_of_a_layer_draw_from_the_default_generator_as_it_does(duplicate):
+    layer, seeded = layers.Dropout(0.5), layers.Dropout(0.5, seed=1)
+    a, b = duplicate(layer), duplicate(layer)
+    drawn = [tuple(each(np.ones(50), training=True)) for each in (layer, a, b, a)]
+    assert len(set(drawn)) == 4, "two copies dropped the same"
+    mg.manual_seed(5)
+    first = a(np.ones(50), training=True)
+    mg.manual_seed(5)
+    assert np.array_equal(first, b(np.ones(50), training=True))
+    assert np.array_equal(duplicate(seeded)(np.ones(50), training=True), seeded(np.ones(50), training=True))
 
 
 @pytest.mark.parametrize("wrong, words", [
