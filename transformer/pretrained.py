@@ -24,7 +24,7 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None) -> 
     folder = Path(folder)
     with runs.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    if type(model).__name__ in MODELS:
+    if type(model) in {model_class for model_class, _ in MODELS.values()}:
         save_config(model, folder)
     if tokenizer is not None:
         runs.write(folder / runs.TOKENIZER, tokenizer.to_json().encode())

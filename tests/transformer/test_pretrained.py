@@ -52,6 +52,13 @@ def test_of_a_model_of_ones_own_the_weights_come_back_as_the_error_says(tmp_path
     np.testing.assert_array_equal(twin(x).numpy(), out)
 
 
+def test_a_model_of_ones_own_may_have_the_name_of_one_of_ours(tmp_path):
+    model = type("Encoder", (Own,), {})()
+    model(np.ones((2, 4), np.float32))
+    save_pretrained(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
 def test_a_folder_without_anything(tmp_path):
     with pytest.raises(UserError, match="config.json is missing"):
         from_pretrained(tmp_path)

@@ -13,7 +13,8 @@ class EncoderDecoder(mg.Layer):
     source ids (B, S), target ids (B, T) -> logits (B, T, V). The target is what is known so far, in training the right one, moved one
     place on (teacher forcing): its first token is a start sign, and the logits at t are those of the token after t.
     Padding is the id ``pad_id`` in both; nobody looks at it, and the loss leaves it out where it is told to:
-    ``minigrad.cross_entropy(logits, target, ignore_index=pad_id)``. `encode` and `decode` are the two halves, so that one reads once and writes many times.
+    ``minigrad.cross_entropy(logits, target, ignore_index=pad_id)``. `encode` and `decode` are the two halves, so that one reads once
+    and writes many times.
     Learnable: those of `Encoder` and `Decoder`. Non-learnable: 0.
     ``return_attention_scores`` gives what every block of the decoder looks at in the source too, a list of (B, h, T, S).
 
