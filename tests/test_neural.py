@@ -299,6 +299,18 @@ def test_layer_norm_of_one_axis_is_the_same_by_any_name_of_it(rng):
 
 
 @pytest.mark.parametrize("function", [
+    mg.layer_norm, mg.rms_norm, lambda x, w: mg.batch_norm(x, None, None, w), lambda x, w: mg.group_norm(x, 1, w),
+], ids=["layer", "rms", "batch", "group"])  # fmt: skip
+@pytest.mark.parametrize("order", [1, 2])
+def test_normalizations_square_in_the_dtype_of_their_result(rng, function, order):
+    """With a weight in float32 the result is, and 300 squared is more than half precision holds."""
+    x, w, g = (300 * rng.standard_normal((5, 4))).astype(np.float16), rng.standard_normal(4).astype(np.float32), rng.standard_normal((5, 4))
+    half = gradients(function, [x, w], g.astype(np.float32), order)
+    for a, b in zip(half, gradients(function, [x.astype(float), w], g, order), strict=True):
+        assert_close(a, b, 2e-3)
+
+
+@pytest.mark.parametrize("function", [
     mg.layer_norm, lambda x: mg.batch_norm(x.mT).mT, lambda x: mg.group_norm(x, 1), lambda x: mg.layer_norm(x, axis=(0, 1)),
 ], ids=["layer", "batch", "group", "several axes"])  # fmt: skip
 @pytest.mark.parametrize("order", [1, 2])

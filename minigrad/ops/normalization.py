@@ -13,7 +13,7 @@ from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
 from .broadcasting import promote
-from .elementwise import add, divide, floating, multiply, sqrt, square, subtract
+from .elementwise import add, astype, divide, multiply, sqrt, square, subtract
 from .indexing import check_rank
 from .reduce import mean
 from .samples import ErrorSample, Sample, normal, strided
@@ -36,10 +36,16 @@ def _affine(y, weight, bias):
     return y if bias is None else add(y, bias)
 
 
+def _in_result_dtype(x, *parameters):
+    """x in the dtype that the result has with these parameters: squares of half precision overflow where the result does not."""
+    given = [values(a) for a in (x, *parameters) if a is not None]
+    dtype = promote(given, floating=True)[0].dtype
+    return x if x.dtype == dtype else astype(x, dtype)
+
+
 def _standard(x, axes, eps):
     """(x - mean) / sqrt(var + eps) over ``axes``."""
     first = tuple([slice(1) if i in axes else slice(None) for i in range(x.ndim)])
-    x = floating(x)
     x = subtract(x, values(x)[first])  # a shift changes nothing, but keeps the digits of what is far from 0
     centred = subtract(x, mean(x, axes, True))
     return divide(centred, sqrt(add(mean(square(centred), axes, True), eps)))
@@ -82,7 +88,7 @@ def _(g, _, x, weight, bias, eps, saved, wanted):
 
 @row_norm.composite
 def _(x, weight, bias, eps):
-    return _affine(_standard(x, (x.ndim - 1,), eps), weight, bias)
+    return _affine(_standard(_in_result_dtype(x, weight, bias), (x.ndim - 1,), eps), weight, bias)
 
 
 def _layer_reference(x, weight=None, bias=None, eps=1e-5, axis=-1):
@@ -162,10 +168,11 @@ def rms_norm(x, weight=None, /, eps=1e-5, axis=-1):
     >>> rms_norm(np.array([[3.0, -3.0]]), eps=0.0)
     array([[ 1., -1.]])
     """
-    return _over_rows(
-        "rms_norm", x, axis, lambda rows, weight: _affine(divide(rows, sqrt(add(mean(square(rows), -1, True), eps))), weight, None),
-        weight=weight,
-    )  # fmt: skip
+    return _over_rows("rms_norm", x, axis, lambda rows, weight: _rms(_in_result_dtype(rows, weight), weight, eps), weight=weight)
+
+
+def _rms(rows, weight, eps):
+    return _affine(divide(rows, sqrt(add(mean(square(rows), -1, True), eps))), weight, None)
 
 
 # ------------------------------------------------------------------------------------------- rows of the batch together
@@ -218,6 +225,7 @@ def batch_norm(x, mean=None, var=None, weight=None, bias=None, /, eps=1e-5, axis
     if (mean is None) != (var is None):
         raise ValueError("batch_norm: mean and var go together, both or neither. " + received(mean=mean, var=var))
     mean, var, weight, bias = [_along(a, x.ndim, place) for a in (mean, var, weight, bias)]
+    x = _in_result_dtype(x, mean, var, weight, bias)
     if mean is not None:
         return _affine(divide(subtract(x, mean), sqrt(add(var, eps))), weight, bias)
     if F and x.size == 0:
@@ -263,7 +271,7 @@ def group_norm(x, groups, weight=None, bias=None, /, eps=1e-5, axis=-1):
     if not isinstance(groups, int | np.integer) or groups < 1 or F % groups:
         raise ShapeError(f"group_norm: {F} features of axis {axis} cannot be divided into {groups} groups. " + received(x=x))
     _check_parameters("group_norm", x, (F,), f"features of axis {axis}", weight=weight, bias=bias)
-    moved = moveaxis(x, place, 1)  # (B, .., F, ..) -> (B, F, ...)
+    moved = moveaxis(_in_result_dtype(x, weight, bias), place, 1)  # (B, .., F, ..) -> (B, F, ...)
     rows = reshape(moved, (len(x), groups, math.prod(moved.shape[1:]) // groups))  # (B, F, ...) -> (B, G, F/G * ...)
     y = moveaxis(reshape(row_norm(rows, None, None, eps), moved.shape), 1, place)
     return _affine(y, _along(weight, x.ndim, place), _along(bias, x.ndim, place))

@@ -7,7 +7,7 @@ import minigrad as mg
 from minigrad.core import Tensor
 from minigrad.errors import LayerError, ShapeError
 from tests.helpers import assert_close
-from transformer.layers import BatchNormalization, LayerNormalization, Normalization
+from transformer.layers import BatchNormalization, LayerNormalization, Normalization, RMSNormalization
 
 B, T, F = 5, 3, 4
 X = np.random.default_rng(11).normal(3.0, 2.0, (B, T, F)) * [1.0, 10.0, 0.1, 5.0]
@@ -207,6 +207,27 @@ def test_layer_norm_of_far_away_features_keeps_its_digits():
     x = 1e6 + np.array([[1.0, 2.0, 3.0, 4.0]])
     out = LayerNormalization(epsilon=0.0)(x).numpy()
     assert_close(out, (x - x.mean()) / x.std(), 1e-9)
+
+
+# -------------------------------------------------------------------------------------------------------- half precision
+
+
+@pytest.mark.parametrize("make", [
+    LayerNormalization, lambda: LayerNormalization((1, 2)), RMSNormalization, lambda: RMSNormalization((1, 2)), BatchNormalization,
+    lambda: BatchNormalization(1), lambda: BatchNormalization(center=False, scale=False),
+], ids=["layer", "layer, two axes", "rms", "rms, two axes", "batch", "batch, axis 1", "batch, no parameters"])  # fmt: skip
+def test_squares_that_half_precision_cannot_hold(make):
+    """A result in float32 is computed in float32: 300 squared is more than a float16 holds."""
+    x = (100 * X).astype(np.float16)
+    assert (np.abs(x) > 256).any()
+    with mg.use_default_dtype("float32"):
+        half, double = make(), make()
+        for _ in range(2):
+            out, expected = half(Tensor(x), training=True), double(Tensor(x.astype(float)), training=True)
+        assert out.dtype == np.float32
+        assert_close(out.numpy(), expected.numpy(), 1e-4)
+        for own, other in zip(half.buffers(), double.buffers()):
+            np.testing.assert_allclose(own.numpy(), other.numpy(), rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------------- PyTorch

@@ -239,7 +239,8 @@ class BatchNormalization(_Affine):
             mean = mg.sum(mg.where(mask, wide, 0.0), axes, True) / count
             variance = mg.sum(mg.where(mask, mg.square(wide - mean), 0.0), axes) / count
             moments = mg.squeeze(mean, axes), variance
-        return [mg.astype(m, x.dtype) for m in moments]
+        dtype = np.result_type(x.dtype, self.moving_mean.dtype)  # that of the result: in half precision a variance soon overflows
+        return [mg.astype(m, dtype) for m in moments]
 
     def _remember(self, moving, batch):
         moving.assign(self.momentum * moving.numpy() + (1 - self.momentum) * constant(batch))
