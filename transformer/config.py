@@ -220,7 +220,7 @@ class SampleConfig:
 class SummaryConfig:
     """Show what the model of a run is made of: every layer, its output, how many numbers it has and what changes them."""
 
-    run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
+    run: str = option("", "run folder of `transformer train`, or any that holds a model (`save_pretrained`)", place=True, metavar="RUN")
     arrays: bool = option(False, "a row for every array, with its shape")
 
     def __post_init__(self) -> None:

@@ -127,7 +127,8 @@ class SequenceTask(Task):
         shown = [name.replace("exact_match", "exact").replace("_combinations", "").replace("_", " ") for name in found]
         self.report.table(["model", "parameters", "time", *shown], table, bold="transformer")
         self._draw(run, trainings)
-        self.report.say(f"Saved in {run.folder}: the models, their history, {LEARNING} and {ATTENTION}.")
+        learned = "the models, their history" if len(self.members) > 1 else "the model, its history"
+        self.report.say(f"Saved in {run.folder}: {learned}, {LEARNING} and {ATTENTION}.")
         self.report.say("Ask it:")
         source = next(iter(self.pairs.held_out.values()))[0][0]
         self.report.say(f"  {command('sample', run.folder, '--prompt', source)}")
