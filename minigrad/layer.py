@@ -142,17 +142,14 @@ class Layer:
             cls.build = _once(cls.build)
 
     def __setattr__(self, name, value):
-        if isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer):
-            if isinstance(self.__dict__.get(name), Parameter | Buffer):
+        for kind in (Parameter, Buffer):
+            if isinstance(self.__dict__.get(name), kind) and not isinstance(value, kind | None):
                 raise LayerError(
-                    f"{type(self).__name__}.{name}: is a {type(getattr(self, name)).__name__}, and would leave the layer if a plain tensor "
-                    f"took its place; change its values with {name}.assign(...)."
+                    f"{type(self).__name__}.{name}: is a {kind.__name__}, and would leave the layer if something else took its place; "
+                    f"change its values with {name}.assign(...), or take it out first: del layer.{name}. " + received(**{name: value})
                 )
-            if value.is_leaf and value._requires_grad:
-                raise LayerError(
-                    f"{type(self).__name__}.{name}: a plain tensor that requires a gradient does not belong to the layer; make it a "
-                    "Parameter. " + received(**{name: value})
-                )
+        if _is_loose(value):
+            raise LayerError(f"{type(self).__name__}.{name}: {_LOOSE} " + received(**{name: value}))
         super().__setattr__(name, value)
 
     def __repr__(self):
@@ -238,6 +235,8 @@ class Layer:
     def _paths(self):
         """Every path to a Parameter or Buffer, also several to one."""
         for path, part in self._parts():
+            if _is_loose(part):  # in a list, where nobody sees it come
+                raise LayerError(f"{path}: {_LOOSE} " + received(tensor=part))
             if isinstance(part, Tensor):
                 yield path, part
             elif isinstance(part, Layer) and not part.built:
@@ -382,12 +381,20 @@ class Layer:
             tensor.assign(array)
 
 
+_LOOSE = "a plain tensor that requires a gradient does not belong to the layer; make it a Parameter."
+
+
+def _is_loose(value):
+    """Whether it looks like a parameter, but is none: no optimiser would find it."""
+    return isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer) and value.is_leaf and value._requires_grad
+
+
 def _walk(item, path, above=()):
-    """Every (path, Layer, Parameter, Buffer or Generator) in an attribute, depth first, in the order of definition.
+    """Every (path, Layer, Parameter, Buffer or Generator) in an attribute, depth first, in the order of definition; also loose tensors.
 
     ``above`` are the layers around it: a layer may know the one it is part of.
     """
-    if isinstance(item, Parameter | Buffer | random.Generator):
+    if isinstance(item, Parameter | Buffer | random.Generator) or _is_loose(item):
         yield path, item
     elif isinstance(item, Layer):
         if not any([item is layer for layer in above]):

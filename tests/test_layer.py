@@ -337,15 +337,35 @@ def test_initial_values_depend_on_the_seed_alone():
     assert np.abs(kernel(3)).max() <= limit and np.abs(kernel(3)).max() > limit / 2
 
 
-def test_a_parameter_cannot_leave_its_layer_silently():
+@pytest.mark.parametrize("value", [
+    lambda p: p * 2, lambda p: mg.tensor(p.numpy()), lambda p: p.numpy() * 2, lambda p: p.tolist(), lambda p: 3.0,
+    lambda p: (mg.Buffer if isinstance(p, mg.Parameter) else mg.Parameter)(p.numpy()), lambda p: mg.Dense(2),
+], ids=["result", "tensor", "array", "lists", "number", "the other kind", "layer"])  # fmt: skip
+@pytest.mark.parametrize("name", ["gamma", "calls"])
+def test_a_parameter_and_a_buffer_cannot_leave_their_layer_silently(name, value):
+    layer = Scale().ensure_built((None, 3))
+    before = getattr(layer, name)
+    with pytest.raises(LayerError, match=rf"Scale\.{name}: is a {type(before).__name__}.*{name}\.assign.*del layer\.{name}.*Received"):
+        setattr(layer, name, value(before))
+    assert getattr(layer, name) is before and layer.named_tensors()[name] is before
+    setattr(layer, name, type(before)(np.zeros(3)))  # one of its kind may
+    setattr(layer, name, None)
+    assert name not in layer.named_tensors()
+
+
+def test_what_looks_like_a_parameter_and_is_none():
     layer = mg.Dense(2).ensure_built((None, 3))
-    with pytest.raises(LayerError, match=r"Dense.kernel: is a Parameter.*kernel.assign"):
-        layer.kernel = layer.kernel * 2
-    with pytest.raises(LayerError, match="make it a Parameter"):
-        layer.extra = mg.tensor([1.0], requires_grad=True)
-    assert len(layer.parameters()) == 2
-    layer.kernel = mg.Parameter(np.zeros((3, 2)))  # one Parameter for another is fine
-    layer.seen = mg.tensor([1.0])  # and so is a constant
+    loose = mg.tensor([1.0], requires_grad=True)
+    with pytest.raises(LayerError, match=r"Dense\.extra: .*make it a Parameter"):
+        layer.extra = loose
+    layer.many = {"a": [mg.Parameter([1.0])]}
+    layer.many["a"].append(loose)
+    for ask in (layer.parameters, layer.state_dict, layer.summary):
+        with pytest.raises(LayerError, match=r"^many\.a\.1: a plain tensor that requires a gradient .*make it a Parameter.*\(1,\)"):
+            ask()
+    layer.many["a"][1] = mg.Parameter([1.0])
+    layer.seen = [mg.tensor([1.0]), loose * 2]  # constants and results are fine
+    assert list(layer.named_parameters()) == ["kernel", "bias", "many.a.0", "many.a.1"]
 
 
 def test_a_layer_says_what_it_is():
