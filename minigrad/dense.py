@@ -62,6 +62,10 @@ class Dense(Layer):
         self.kernel = Parameter(self.kernel_initializer((width_of("Dense", input_shape), self.units)))  # (E, units)
         self.bias = Parameter(self.bias_initializer((self.units,))) if self.use_bias else None
 
+    def compute_output_shape(self, input_shape):
+        """(..., E) -> (..., units)"""
+        return (*input_shape[:-1], self.units)
+
     def call(self, x):
         return self.activation(ops.linear(x, self.kernel, self.bias))  # (..., E)(E, units) -> (..., units)
 
@@ -89,6 +93,26 @@ class Sequential(Layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential: takes layers, in a list or one by one. Received: {layer!r:.60}.")
         self.layers.append(layer)
+
+    def ensure_built(self, input_shape):
+        """Build every layer that is not built yet, each for the shape of what the one before it gives; returns the layer.
+
+        Raises LayerError, from the layer, where only a call tells that shape.
+
+        >>> Sequential([Dense(4), Dense(1)]).ensure_built((None, 3)).count_params()
+        21
+        """
+        shape = input_shape
+        for number, layer in enumerate(self.layers):
+            shape = shape if number == 0 else self.layers[number - 1].compute_output_shape(shape)
+            layer.ensure_built(shape)
+        return self
+
+    def compute_output_shape(self, input_shape):
+        """That of the last layer."""
+        for layer in self.layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return tuple(input_shape)
 
     def call(self, x, mask=None, training=False):
         for layer in self.layers:

@@ -121,6 +121,7 @@ class Layer:
 
     name = None  # a word of the user's for the summary
     buffers_updated_by = "nothing"  # what changes the layer's buffers, for the summary
+    keeps_shape = False  # whether the result always has the shape of the first input
     masks_steps = True  # whether the ``mask`` of `call` says which steps are real, (B, T), as what `Sequential` hands on
     _takes: frozenset[str] = frozenset()  # which of training and mask `call` takes
     _build_takes = ("input_shape",)  # the names of the shapes that `build` takes
@@ -174,6 +175,25 @@ class Layer:
     def compute_mask(self, inputs, mask=None):
         """Which steps of the result are real, where ``mask`` (B, T) says it of the input: the same ones. `Sequential` hands it on."""
         return mask
+
+    def compute_output_shape(self, *input_shapes):
+        """The shape of the result for inputs of these shapes, whose lengths may be None: not known yet.
+
+        Raises LayerError for a layer of which only a call tells it.
+
+        >>> class Doubled(Layer):
+        ...     keeps_shape = True
+        ...     def call(self, x):
+        ...         return 2 * x
+        >>> Doubled().compute_output_shape((None, 3))
+        (None, 3)
+        """
+        if not self.keeps_shape:
+            raise LayerError(
+                f"compute_output_shape: of {type(self).__name__} only a call tells the shape of the result; call the model once on an "
+                "example batch, or give the layer a compute_output_shape(self, input_shape)."
+            )
+        return tuple(input_shapes[0])
 
     def __call__(self, *inputs, training=False, **named):
         try:
@@ -241,8 +261,8 @@ class Layer:
                 yield path, part
             elif isinstance(part, Layer) and not part.built:
                 raise LayerError(
-                    f"{path or 'this layer'}: {type(part).__name__} has no parameters yet, they depend on the shape of its input. Call it "
-                    "once, or build it: layer.ensure_built(input_shape)."
+                    f"{path or 'this layer'}: {type(part).__name__} has no parameters yet, they depend on the shape of its input. Call "
+                    "the model once on an example batch, or build that layer, or a Sequential around it: ensure_built(input_shape)."
                 )
 
     def named_layers(self):
@@ -330,8 +350,8 @@ class Layer:
 
     @property
     def trainable(self):
-        """False where every parameter is frozen; setting it is `freeze` or `unfreeze`."""
-        return not all(p.frozen for p in self.parameters())
+        """False where there are parameters and every one is frozen; setting it is `freeze` or `unfreeze`."""
+        return not self.parameters() or not all(p.frozen for p in self.parameters())
 
     @trainable.setter
     def trainable(self, flag):

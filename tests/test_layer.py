@@ -172,7 +172,7 @@ def test_tied_weights_count_once_and_have_two_names():
 def test_an_unbuilt_layer_explains_itself():
     layer = mg.Sequential([mg.Dense(4), mg.Dense(2)])
     for ask in (layer.parameters, layer.state_dict, layer.count_params, lambda: mg.optim.SGD(layer.parameters()), layer.freeze):
-        with pytest.raises(LayerError, match=r"layers\.0: Dense has no parameters yet.*Call it.*ensure_built"):
+        with pytest.raises(LayerError, match=r"layers\.0: Dense has no parameters yet.*Call the model.*ensure_built"):
             ask()
     with pytest.raises(LayerError, match="this layer: Dense"):
         mg.Dense(3).parameters()
@@ -366,6 +366,38 @@ def test_what_looks_like_a_parameter_and_is_none():
     layer.many["a"][1] = mg.Parameter([1.0])
     layer.seen = [mg.tensor([1.0]), loose * 2]  # constants and results are fine
     assert list(layer.named_parameters()) == ["kernel", "bias", "many.a.0", "many.a.1"]
+
+
+def test_sequential_builds_its_layers_one_after_the_other():
+    model = mg.Sequential([mg.Dense(4), mg.Sequential(mg.Dense(5, "tanh")), mg.Dense(2)])
+    assert model.ensure_built((None, 3)) is model
+    assert {path: t.shape for path, t in model.named_tensors().items() if path.endswith("kernel")} == {
+        "layers.0.kernel": (3, 4), "layers.1.layers.0.kernel": (4, 5), "layers.2.kernel": (5, 2),
+    }  # fmt: skip
+    before = model.layers[0].kernel
+    model.add(mg.Dense(1))
+    model.ensure_built((None, 3))
+    assert model.layers[0].kernel is before and model.layers[3].kernel.shape == (2, 1)
+    assert model.compute_output_shape((7, 3)) == model(np.ones((7, 3))).shape == (7, 1)
+
+
+def test_a_sequential_that_cannot_know_says_what_to_do():
+    class Own(mg.Layer):
+        def call(self, x):
+            return x
+
+    with pytest.raises(LayerError, match="of Own only a call tells.*example batch"):
+        mg.Sequential([Own(), mg.Dense(2)]).ensure_built((None, 3))
+    assert mg.Sequential([mg.Dense(2), Own()]).ensure_built((None, 3)).count_params() == 8
+    with pytest.raises(LayerError, match=r"layers\.1: Dense has no parameters yet.*example batch.*ensure_built"):
+        mg.Sequential([Own(), mg.Dense(2)]).parameters()
+
+
+def test_a_layer_without_parameters_is_as_trainable_as_any():
+    assert mg.Sequential().trainable and model().trainable
+    frozen = model()
+    frozen.freeze()
+    assert not frozen.trainable
 
 
 def test_a_layer_says_what_it_is():

@@ -513,7 +513,7 @@ def test_a_table_is_a_value():
 def test_a_model_that_is_not_built_says_how_to_build_it():
     model = mg.Sequential([Dense(F).ensure_built((E,)), Dense(F)])
     for arrays in (False, True):
-        with pytest.raises(LayerError, match=r"layers\.1: Dense .*Call it once.*ensure_built"):
+        with pytest.raises(LayerError, match=r"layers\.1: Dense .*Call the model once.*ensure_built"):
             summary(model, arrays)
 
 

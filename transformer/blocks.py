@@ -18,6 +18,8 @@ class AddNorm(mg.Layer):
     [[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]
     """
 
+    keeps_shape = True
+
     def __init__(self, norm="post", dropout=0.0, epsilon=1e-3, skip=True, **keras):
         super().__init__(**keras)
         if norm not in ("pre", "post", None):
@@ -46,6 +48,8 @@ class FeedForward(mg.Layer):
     (1, 2, 4)
     """
 
+    keeps_shape = True
+
     def __init__(self, width, activation="relu", use_bias=True, kernel_initializer="glorot_uniform", output_initializer=None, **keras):
         super().__init__(**keras)
         self.wide = Dense(width, activation, use_bias, kernel_initializer)
@@ -70,6 +74,8 @@ class EncoderBlock(mg.Layer):
     >>> EncoderBlock(num_heads=2, key_dim=4, width=16)(np.ones((1, 3, 8), np.float32)).shape
     (1, 3, 8)
     """
+
+    keeps_shape = True
 
     def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
                  kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,
@@ -109,6 +115,8 @@ class DecoderBlock(mg.Layer):
     >>> block(np.ones((1, 3, 8), np.float32), memory=np.ones((1, 5, 8), np.float32)).shape
     (1, 3, 8)
     """
+
+    keeps_shape = True
 
     def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
                  kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,

@@ -10,6 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import Tensor
+from minigrad.errors import LayerError
 from tests.helpers import assert_close
 from transformer import blocks, layers
 from transformer.models import LanguageModel, LanguageModelConfig
@@ -225,6 +226,32 @@ def test_shape_and_counts(name):
 
 
 @every
+def test_the_shape_of_the_result_before_there_is_one(name):
+    """As for building: an unknown batch stays unknown."""
+    case, layer = built(name)
+    shapes = [x.shape for x in case.inputs if isinstance(x, np.ndarray)]
+    if "LanguageModel" in name:  # it is built when it is made
+        with pytest.raises(LayerError, match="only a call tells the shape"):
+            layer.compute_output_shape(*shapes)
+        return
+    for batch in (B, None):
+        told = [(batch, *shape[1:]) for shape in shapes]
+        told = [told] if case.names else told  # Attention takes a list of inputs, and of shapes
+        assert layer.compute_output_shape(*told) == (batch, *case.out[1:])
+
+
+def test_shapes_of_several_results():
+    shape = (None, T, E)
+    for states, layer in ((1, layers.SimpleRNN(F, return_state=True)), (2, layers.LSTM(F, return_state=True))):
+        assert layer.compute_output_shape(shape) == [(None, F)] * (1 + states)
+        both = layers.Bidirectional(layer, None)
+        assert both.compute_output_shape(shape) == [(None, F)] * (2 + 2 * states)
+    assert layers.Bidirectional(layer).compute_output_shape(shape) == [(None, 2 * F)] + [(None, F)] * 4
+    assert layers.EinsumDense("...e,eh->...h", F).compute_output_shape((None, T, E)) == (None, T, F)
+    assert layers.EinsumDense("b...e,eh->b...h", F).compute_output_shape((None, T, S, E)) == (None, T, S, F)
+
+
+@every
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 def test_gradient_of_every_parameter_and_input(name, training):
     """Along random directions through all elements at once, against differences at two steps, in float64."""
@@ -334,14 +361,15 @@ def test_statistics_hold_no_graph(name):
 def test_float32_stays_float32(name):
     """One float64 scalar in a formula would turn a whole model into float64."""
     case, layer = built(name, "float32")
-    assert all(t.dtype == np.float32 for t in layer.named_tensors().values())
+    state = {path: np.float64 if isinstance(layer, layers.Normalization) else np.float32 for path in layer.named_tensors()}
+    assert {path: t.dtype for path, t in layer.named_tensors().items()} == state
     for training in (False, True):
         out = call(case, layer, as_type(case.inputs, np.float32), training=training)
         assert out.dtype == np.float32
         if out.requires_grad:
             out.sum().backward()
             assert all(p.grad.dtype == np.float32 for p in layer.parameters() if p.grad is not None)
-    assert all(t.dtype == np.float32 for t in layer.named_tensors().values())
+    assert {path: t.dtype for path, t in layer.named_tensors().items()} == state
 
 
 @every

@@ -49,7 +49,14 @@ WRONG = {
     "Dense, width": (lambda: used(mg.Dense(F)), ones(B, T, E + 1), ShapeError, r"linear: x has 7 features, w 6 rows.*\(2, 3, 7\)"),
     "Dense, no axis": (lambda: mg.Dense(F), np.float32(3), ShapeError, "Dense: the first call needs an input with axes.*3"),
     "EinsumDense, width": (
-        lambda: used(layers.EinsumDense("btd,de->bte", (None, F))), ones(B, T, 9), ShapeError, r"the letter 'd' has length 9.*\(2, 3, 9\)",
+        lambda: used(layers.EinsumDense("btd,de->bte", (None, F))), ones(B, T, 9), ShapeError, r"length 6 of 'd' in .*, not 9.*\(2, 3, 9\)",
+    ),
+    "EinsumDense, one feature": (
+        lambda: used(layers.EinsumDense("btd,de->bte", (None, F))), ones(B, T, 1), ShapeError, r"length 6 of 'd' in .*, not 1.*\(2, 3, 1\)",
+    ),
+    "EinsumDense, one place of a bias": (
+        lambda: used(layers.EinsumDense("btd,de->bte", (None, F), bias_axes="t")), ones(B, 1, E), ShapeError,
+        r"length 3 of 't' in .*, not 1.*\(2, 1, 6\)",
     ),
     "EinsumDense, rank": (
         lambda: layers.EinsumDense("btd,de->bte", (None, F)), ones(B, E), ShapeError, r"needs the axes 'btd' of 'btd,de->bte'.*\(2, 6\)",
@@ -197,6 +204,14 @@ def test_a_batch_of_another_length(name, which):
 def test_a_value_for_every_key(name):
     inputs = {"query": X, "value": ones(B, S, E), "key": ones(B, S + 1, E)}
     raises_everywhere(name, ShapeError, "every key needs its value, but S is 4 for value and 5 for key", **inputs)
+
+
+@pytest.mark.parametrize("built_for, width", [(E, 1), (1, E), (E, F)])
+def test_sums_of_another_width_do_not_broadcast(built_for, width):
+    layer = layers.AdditiveAttention()
+    layer([ones(B, T, built_for), ones(B, S, built_for)])
+    with pytest.raises(ShapeError, match=rf"need the width dq = {built_for}.*{width}\)"):
+        layer([ones(B, T, width), ones(B, S, width)])
 
 
 @pytest.mark.parametrize("name", ["Attention", "AdditiveAttention"])

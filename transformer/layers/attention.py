@@ -84,6 +84,11 @@ class Attention(mg.Layer):
         self.scale = mg.Parameter(1.0) if self.use_scale else None
         self.concat_score_weight = mg.Parameter(1.0) if self.score_mode == "concat" else None
 
+    def compute_output_shape(self, input_shapes, *more):
+        """[(B, T, dq), (B, S, dv), ..] -> (B, T, dv)"""
+        query, value, *_ = [input_shapes, *more] if more else input_shapes
+        return (*query[:-1], value[-1])
+
     def call(self, inputs=None, *more, query=None, value=None, key=None, mask=None, attention_mask=None,
              return_attention_scores=False, use_causal_mask=False, training=False):  # fmt: skip
         query, value, key = self._sorted(inputs, more, query, value, key)
@@ -167,6 +172,8 @@ class AdditiveAttention(Attention):
 
     def _scores(self, q, k):
         """(B, 1, T, 1, dq), (B, 1, 1, S, dq) -> (B, 1, T, S)"""
+        if self.use_scale and q.shape[-1] != len(self.scale):  # an axis of 1 would broadcast, and nobody would notice
+            raise ShapeError(f"AdditiveAttention: query and key need the width dq = {len(self.scale)}. " + received(query=q, key=k))
         scores = mg.tanh(q + k)
         return mg.sum(scores * self.scale if self.use_scale else scores, -1)
 
@@ -231,6 +238,10 @@ class MultiHeadAttention(mg.Layer):
         out = self.output_shape or (query_shape[-1],)
         self.output_kernel = mg.Parameter(self.output_initializer((h * dv, math.prod(out))).reshape(h, dv, *out))
         self.output_bias = mg.Parameter(self.bias_initializer(out)) if self.use_bias else None
+
+    def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
+        """(B, T, E), (B, S, E), .. -> (B, T, E)"""
+        return (*query_shape[:-1], *(self.output_shape or (query_shape[-1],)))
 
     def call(self, query, value=None, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, use_causal_mask=False, training=False):  # fmt: skip

@@ -55,6 +55,8 @@ class EinsumDense(mg.Layer):
     def build(self, input_shape):
         lengths = self._lengths(input_shape)
         self._ndim = len(input_shape)
+        # what the weights were made for: einsum and + would take an axis of 1 for any length
+        self._built_for = {letter: lengths[letter] for letter in self._kernel + "".join(self.bias_axes or "")}
         unknown = [letter for letter in self._kernel + "".join(self.bias_axes or "") if lengths[letter] is None]
         if unknown:
             raise ShapeError(
@@ -95,10 +97,24 @@ class EinsumDense(mg.Layer):
             lengths[letter] = n if lengths[letter] is None else lengths[letter]
         return lengths
 
+    def compute_output_shape(self, input_shape):
+        """The lengths of the letters behind the arrow."""
+        lengths, before = self._lengths(input_shape), self._in.partition("...")[0]
+        others = tuple(input_shape)[len(before) : len(before) + len(input_shape) - len(self._in.replace("...", ""))]
+        first, dots, last = self._out.partition("...")
+        return (*[lengths[a] for a in first], *(others if dots else ()), *[lengths[a] for a in last])
+
     def call(self, x):
         x = as_input(x)
         if x.ndim != self._ndim:
             raise ShapeError(f"EinsumDense: x needs {self._ndim} axes, with as many the layer was built. " + received(x=x))
+        lengths = self._lengths(x.shape)
+        for letter, n in self._built_for.items():
+            if lengths[letter] != n:
+                raise ShapeError(
+                    f"EinsumDense: the layer was built for the length {n} of {letter!r} in {self.equation!r}, not {lengths[letter]}. "
+                    + received(x=x)
+                )
         y = mg.einsum(self.equation, x, self.kernel)
         return self.activation(y if self.bias is None else y + self.bias)
 
@@ -113,6 +129,7 @@ class Softmax(mg.Layer):
     [0.25, 0.75]
     """
 
+    keeps_shape = True
     masks_steps = False  # ``mask`` has the axes of x
 
     def __init__(self, axis=-1, **keras):

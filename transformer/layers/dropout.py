@@ -32,6 +32,8 @@ class Dropout(mg.Layer):
     [1.0, 1.0, 1.0]
     """
 
+    keeps_shape = True
+
     def __init__(self, rate, noise_shape=None, seed=None, **keras):
         super().__init__(**keras)
         self.rate, self.noise_shape = check_rate("Dropout", "rate", rate), None

@@ -39,6 +39,10 @@ class Embedding(mg.Layer):
                 raise ShapeError(f"Embedding: weights have one row for each id, {shape}. " + received(weights=rows))
         self.embeddings = mg.Parameter(rows, settings.default_dtype())  # (V, E)
 
+    def compute_output_shape(self, input_shape):
+        """(B, T) -> (B, T, E)"""
+        return (*input_shape, self.output_dim)
+
     def call(self, ids):
         return mg.embedding(ids, self.embeddings)  # (B, T), (V, E) -> (B, T, E)
 
@@ -55,6 +59,8 @@ class PositionalEmbedding(mg.Layer):
     >>> PositionalEmbedding(16)(np.zeros((2, 5, 8), np.float32)).shape
     (2, 5, 8)
     """
+
+    keeps_shape = True
 
     def __init__(self, sequence_length, initializer="glorot_uniform", **keras):
         super().__init__(**keras)
@@ -90,6 +96,8 @@ class SinusoidalPositions(mg.Layer):
     >>> SinusoidalPositions()(np.zeros((1, 2, 4))).round(2).tolist()
     [[[0.0, 1.0, 0.0, 1.0], [0.84, 0.54, 0.01, 1.0]]]
     """
+
+    keeps_shape = True
 
     def __init__(self, max_wavelength=10_000, **keras):
         super().__init__(**keras)

@@ -39,7 +39,8 @@ class Normalization(mg.Layer):
 
     (..., F) -> (..., F). Learnable: 0. Non-learnable: 2 F (mean, variance), set by `adapt` over the whole data set; 0 where both are
     given. A column that never varies is divided by 1. With several axes there is a mean for every place along them, with
-    ``axis=None`` one for all. ``invert`` goes back: x sigma + mean.
+    ``axis=None`` one for all. ``invert`` goes back: x sigma + mean. Statistics are float64, and so is the computing; the result has the
+    dtype of x, of integers the default dtype.
     Raises LayerError before `adapt`. (Keras passes data through instead, divides a constant column by 1e-7, and stores one number
     more, a count that it does not use.)
 
@@ -52,6 +53,7 @@ class Normalization(mg.Layer):
     """
 
     buffers_updated_by = "adapt"
+    keeps_shape = True
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **keras):
         super().__init__(**keras)
@@ -67,10 +69,10 @@ class Normalization(mg.Layer):
     def build(self, input_shape):
         axes, lengths = _axes("Normalization", self.axis, input_shape)
         if self.given is None:  # unknown is part of the state, so that a loaded layer knows whether it is adapted
-            self.mean, self.variance = (mg.Buffer(np.full(lengths, np.nan), settings.default_dtype()) for _ in range(2))
+            self.mean, self.variance = (mg.Buffer(np.full(lengths, np.nan), np.float64) for _ in range(2))
             return
         try:
-            self.mean, self.variance = (mg.tensor(np.broadcast_to(x, lengths), dtype=settings.default_dtype()) for x in self.given)
+            self.mean, self.variance = (mg.tensor(np.broadcast_to(x, lengths), dtype=np.float64) for x in self.given)
         except ValueError:
             raise ShapeError(
                 f"Normalization: mean and variance must broadcast to the lengths {lengths} of the axes {axes}. "
@@ -124,9 +126,11 @@ class Normalization(mg.Layer):
 
     def call(self, x):
         x, along = self._checked(x)
+        dtype = np.result_type(x.dtype if x.dtype.kind == "f" else settings.default_dtype(), np.float32)
+        x = mg.astype(x, np.float64)  # raw data is as large, and as far from 0, as it likes: rounded to float32 it may be all the same
         sigma = np.sqrt(np.where(self.variance.numpy() == 0, 1, self.variance.numpy())).reshape(along)
         mean = mg.reshape(self.mean, along)
-        return mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma)
+        return mg.astype(mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma), dtype)
 
     def _checked(self, x):
         """x, and the shape in which mean and variance broadcast to it: F -> (1, .., F)."""
@@ -158,6 +162,8 @@ def _first(data):
 
 class _Affine(mg.Layer):
     """What the learnable normalizations share: gamma and beta, each of which can be left out."""
+
+    keeps_shape = True
 
     def __init__(self, axis, epsilon, center, scale, beta_initializer, gamma_initializer, keras):
         super().__init__(**keras)
@@ -283,6 +289,8 @@ class RMSNormalization(mg.Layer):
     >>> RMSNormalization()(np.array([[3.0, -3.0]])).numpy().round(2).tolist()
     [[1.0, -1.0]]
     """
+
+    keeps_shape = True
 
     def __init__(self, axis=-1, epsilon=1e-6, **keras):
         super().__init__(**keras)

@@ -60,6 +60,12 @@ class _Recurrent(mg.Layer):
         """The states after one step: x is what the inputs add, (B, G u), ``kept`` the dropout of the state.   (B, u).. -> (B, u).."""
         raise NotImplementedError
 
+    def compute_output_shape(self, sequences_shape):
+        """(B, T, E) -> (B, u) or (B, T, u), and (B, u) for every state that is returned"""
+        state = (sequences_shape[0], self.units)
+        y = (*sequences_shape[:2], self.units) if self.return_sequences else state
+        return [y, *[state for _ in self._states]] if self.return_state else y
+
     def call(self, sequences, initial_state=None, mask=None, training=False):
         x = mg.permute(self._checked(sequences), (1, 0, 2))  # (B, T, E) -> (T, B, E)
         T, B, _ = x.shape
@@ -292,6 +298,14 @@ class Bidirectional(mg.Layer):
     def build(self, input_shape):
         self.forward_layer.ensure_built(input_shape)
         self.backward_layer.ensure_built(input_shape)
+
+    def compute_output_shape(self, sequences_shape):
+        """(B, T, E) -> (B, 2 u), (B, u), (B, T, 2 u) or (B, T, u), and (B, u) for every state that is returned"""
+        both = [layer.compute_output_shape(sequences_shape) for layer in (self.forward_layer, self.backward_layer)]
+        (y, *states), (z, *more) = both if self.forward_layer.return_state else [[shape] for shape in both]
+        merged = [y, z] if self.merge_mode is None else [(*y[:-1], y[-1] + z[-1]) if self.merge_mode == "concat" else y]
+        shapes = [*merged, *states, *more]
+        return shapes if len(shapes) > 1 else shapes[0]
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         y, *states = self._read(self.forward_layer, sequences, initial_state, mask, training)
