@@ -591,6 +591,17 @@ def test_difference_never_varies(keras):
     assert theirs(other).numpy()[1] > 1e6
 
 
+def test_difference_far_from_zero(keras):
+    """Seconds since 1970: in float32 they are known to two minutes."""
+    data = 1.7e9 + 10.0 * np.arange(100)[:, None]
+    ours, theirs = layers.Normalization(), keras.layers.Normalization()
+    ours.adapt(data), theirs.adapt(data)
+    assert ours.mean.dtype == ours(data).dtype == np.float64
+    assert_close(ours(data).numpy(), (data - data.mean()) / data.std(), 1e-12)
+    out = theirs(data).detach().numpy()
+    assert out.dtype == np.float32 and abs(out - ours(data).numpy()).max() > 0.05
+
+
 def test_difference_one_count_more(keras):
     ours, theirs = layers.Normalization(), keras.layers.Normalization(dtype="float64")
     ours.adapt(X[2]), theirs.adapt(X[2])
@@ -788,7 +799,7 @@ def test_every_difference_on_the_page_has_its_test_and_every_test_its_row():
 def test_the_page_names_every_argument_that_is_not_offered_and_its_layers(keras):
     refused = {}
     for name in REQUIRED:
-        for argument in {*arguments(keras, name), "input_shape", "input_dim"} - {"name"}:
+        for argument in {*arguments(keras, name), "input_shape", "input_dim", "input_length"} - {"name"}:
             if argument not in inspect.signature(getattr(layers, name)).parameters:
                 refused.setdefault(argument, set()).add(name)
     rows = [row.split(" | ") for row in re.findall(r"^\| (`.+) \|$", PAGE.partition("## Arguments")[2], re.MULTILINE)]

@@ -92,6 +92,36 @@ def test_adapt_accumulates_in_float64():
     assert abs(layer.mean.item() - float(data[0, 0])) < 1e-9
 
 
+@pytest.mark.parametrize("data", [
+    1.7e9 + np.arange(100.0)[:, None], 1_700_000_000 + np.arange(100)[:, None], np.array([[1e20], [3e20]]), np.array([[1e-25], [3e-25]]),
+    np.array([[1e20], [3e20]], np.float32), np.array([[2**62], [2**62 + 4096]]),
+], ids=["far", "far integers", "large", "small", "large float32", "large integers"])  # fmt: skip
+@pytest.mark.parametrize("default", ["float32", "float64"])
+def test_data_far_from_what_float32_holds_is_standardized_too(data, default):
+    """Seconds since 1970 in float32 are two minutes apart, and 1e20 squared is infinite in it."""
+    with mg.use_default_dtype(default):
+        layer, back = Normalization(), Normalization(invert=True)
+        layer.adapt(data)
+        back.adapt(data)
+        out = layer(data).numpy()
+    exact = data.dtype == np.float64 or (data.dtype.kind == "i" and default == "float64")
+    assert out.dtype == (np.float64 if exact else np.float32)
+    assert_close([out.mean(), out.std()], [0, 1], 1e-12 if exact else 1e-6)
+    np.testing.assert_allclose(back(out).numpy(), data.astype(float), rtol=1e-12 if exact else 1e-6)
+    assert layer.mean.dtype == layer.variance.dtype == np.float64
+
+
+def test_statistics_saved_in_float32_are_taken():
+    layer = Normalization()
+    layer.adapt(X)
+    state = {path: array.astype(np.float32) for path, array in layer.state_dict().items()}
+    for load in (lambda twin: twin.load_state_dict(state), lambda twin: twin.set_weights(list(state.values()))):
+        twin = Normalization().ensure_built((None, F))
+        load(twin)
+        assert twin.mean.dtype == np.float64 and np.array_equal(twin.mean.numpy(), state["mean"])
+        assert_close(twin(X).numpy(), layer(X).numpy(), 1e-5)
+
+
 def test_gradients_flow_through_to_the_input_only():
     layer = Normalization()
     layer.adapt(X)

@@ -125,22 +125,25 @@ class Normalization(mg.Layer):
                 yield x.astype(np.float64), rest
 
     def call(self, x):
-        x, along = self._checked(x)
-        dtype = np.result_type(x.dtype if x.dtype.kind == "f" else settings.default_dtype(), np.float32)
-        x = mg.astype(x, np.float64)  # raw data is as large, and as far from 0, as it likes: rounded to float32 it may be all the same
+        x, along, dtype = self._checked(x)  # x in float64
         sigma = np.sqrt(np.where(self.variance.numpy() == 0, 1, self.variance.numpy())).reshape(along)
         mean = mg.reshape(self.mean, along)
-        return mg.astype(mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma), dtype)
+        y = mg.add(mg.multiply(x, sigma), mean) if self.invert else mg.divide(mg.subtract(x, mean), sigma)
+        return mg.astype(y, dtype)
 
     def _checked(self, x):
-        """x, and the shape in which mean and variance broadcast to it: F -> (1, .., F)."""
+        """x in float64, the shape in which mean and variance broadcast to it, F -> (1, .., F), and the dtype of the result.
+
+        Raw data is as large, and as far from 0, as it likes: rounded to float32 it may be all the same.
+        """
         if not self.adapted:
             raise LayerError("Normalization: mean and variance are unknown; call adapt(data) with the training data first.")
         x = as_input(x)
         axes, lengths = _axes("Normalization", self.axis, x.shape)
         if lengths != self.mean.shape:
             raise ShapeError(f"Normalization: x needs the lengths {self.mean.shape} along the axes {axes}. " + received(x=x))
-        return x, tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
+        dtype = np.result_type(x.dtype if x.dtype.kind == "f" else settings.default_dtype(), np.float32)
+        return mg.astype(x, np.float64), tuple(n if i in axes else 1 for i, n in enumerate(x.shape)), dtype
 
 
 def _named(data):
