@@ -661,6 +661,14 @@ def test_difference_mean_with_a_mask(keras):
     assert 1e-5 < 1e3 - theirs.moving_mean.numpy()[0] < 1e-3
 
 
+def test_difference_nan_in_a_masked_row(keras):
+    x, mask = normal(B, T, F), np.ones((B, T), bool)
+    mask[0, 1], x[0, 1] = False, np.nan
+    ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization(dtype="float64")
+    assert np.isnan(theirs(x, mask=mask, training=True).detach().numpy()).all()
+    assert not np.isnan(ours(x, mask=mask, training=True).numpy()).any()
+
+
 def test_difference_whole_numbers(keras):
     theirs = keras.layers.Embedding(F, E)
     assert np.array_equal(theirs(np.array([[1.9]])).detach().numpy(), theirs(np.array([[1]])).detach().numpy())

@@ -417,6 +417,25 @@ def test_batch_normalization_with_a_mask_has_the_statistics_of_the_unpadded_data
     assert np.array_equal(with_mask(x).numpy(), with_mask(x, mask=mask).numpy())  # in inference a mask has nothing to say
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("rubbish", [np.nan, np.inf, -np.inf])
+def test_batch_normalization_lets_nothing_of_a_masked_row_into_a_gradient(axis, training, rubbish):
+    layer, twin = layers.BatchNormalization(axis, momentum=0.5), layers.BatchNormalization(axis, momentum=0.5)
+    mask = np.array([[True, True, False], [True, False, True]])
+    clean = normal(B, T, E)
+    dirty = np.where(mask[..., None], clean, rubbish)
+    c = np.moveaxis(normal(B, T, E, seed=1) * mask[..., None], -1, axis)
+    found = []
+    for each, x in ((layer, dirty), (twin, clean)):
+        x = Tensor(np.moveaxis(x, -1, axis), requires_grad=True)
+        each(x, mask=mask, training=True)
+        (each(x, mask=mask, training=training) * c).sum().backward()
+        found.append([x.grad, each.gamma.grad, each.beta.grad, *each.buffers()])
+    for a, b in zip(*found):
+        assert_close(a.numpy(), b.numpy(), 1e-13)
+
+
 def test_sequential_hands_the_mask_of_an_embedding_on():
     ids = np.array([[3, 1, 0, 0], [2, 0, 5, 1]])
     embedding = layers.Embedding(7, E, mask_zero=True)

@@ -189,8 +189,8 @@ class BatchNormalization(_Affine):
     Learnable: 2 F (gamma, beta), by gradient descent; F without ``center`` or ``scale``. Non-learnable: 2 F (moving_mean,
     moving_variance), by running average. Keras's conventions: ``momentum`` is the share of the old value (PyTorch's is 1 - momentum),
     the variance is biased. ``axis`` is that of the features. A ``mask`` (the axes of x without F) says which rows count for the
-    statistics. `freeze` leaves gamma and beta alone, and nothing else: the mode is the argument ``training`` (in Keras a frozen layer
-    is in inference). Warns once in inference whose statistics no batch has ever updated.
+    statistics; NaN and infinity in the other rows are read as 0. `freeze` leaves gamma and beta alone, and nothing else: the mode is the
+    argument ``training`` (in Keras a frozen layer is in inference). Warns once in inference whose statistics no batch has ever updated.
     Raises ShapeError for another F and for a mask of another shape, LayerError where a mask leaves no row; the averages stay then.
 
     >>> layer = BatchNormalization()
@@ -227,12 +227,16 @@ class BatchNormalization(_Affine):
         return out
 
     def _checked(self, x, mask):
-        """x in floating numbers, the mask of its rows, and which of its axes is that of the features."""
+        """x in floating numbers, the mask of its rows with an axis of 1 for the features, and which axis is that."""
         x = floating(as_input(x))
         (place,), F = _axes("BatchNormalization", self.axis, x.shape)
         if F != self.moving_mean.shape:
             raise ShapeError(f"BatchNormalization: x needs {len(self.moving_mean)} features along axis {self.axis}. " + received(x=x))
-        return x, check_mask("BatchNormalization", mask, "of x without the features,", (*x.shape[:place], *x.shape[place + 1 :])), place
+        mask = check_mask("BatchNormalization", mask, "of x without the features,", (*x.shape[:place], *x.shape[place + 1 :]))
+        if mask is not None:
+            mask = np.expand_dims(mask, place)
+            x = mg.where(mask | np.isfinite(constant(x)), x, 0.0)  # no NaN in the padding reaches a gradient
+        return x, mask, place
 
     def _moments(self, x, mask, place):
         """Mean and variance of every feature over the rows that count, added up in float64.   (..., F) -> (F), (F)"""
@@ -241,7 +245,6 @@ class BatchNormalization(_Affine):
         if mask is None:
             moments = mg.mean(wide, axes), mg.var(wide, axes)
         else:
-            mask = np.expand_dims(mask, place)
             count = int(mask.sum())
             if count == 0:
                 raise LayerError("BatchNormalization: the mask leaves no row to take mean and variance of. " + received(x=x, mask=mask))
