@@ -81,6 +81,8 @@ class Sequential(Layer):
     (2, 1)
     """
 
+    built = True  # for a call, which builds each layer by itself
+
     def __init__(self, *layers, name=None):
         super().__init__(name=name)
         one_list = len(layers) == 1 and isinstance(layers[0], list | tuple)
@@ -93,20 +95,19 @@ class Sequential(Layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential: takes layers, in a list or one by one. Received: {layer!r:.60}.")
         self.layers.append(layer)
+        self._built = False  # `build` has something to do again
 
-    def ensure_built(self, input_shape):
-        """Build every layer that is not built yet, each for the shape of what the one before it gives; returns the layer.
+    def build(self, input_shape):
+        """Build every layer that is not built yet, each for the shape of what the one before it gives.
 
         Raises LayerError, from the layer, where only a call tells that shape.
 
         >>> Sequential([Dense(4), Dense(1)]).ensure_built((None, 3)).count_params()
         21
         """
-        shape = input_shape
         for number, layer in enumerate(self.layers):
-            shape = shape if number == 0 else self.layers[number - 1].compute_output_shape(shape)
-            layer.ensure_built(shape)
-        return self
+            input_shape = self.layers[number - 1].compute_output_shape(input_shape) if number else input_shape
+            layer.ensure_built(input_shape)
 
     def compute_output_shape(self, input_shape):
         """That of the last layer."""
@@ -115,10 +116,15 @@ class Sequential(Layer):
         return tuple(input_shape)
 
     def call(self, x, mask=None, training=False):
-        for layer in self.layers:
+        for layer in self._flat():
             masked = {"mask": mask} if mask is not None and layer.masks_steps and "mask" in layer._takes else {}
             x, mask = layer(x, training=training, **masked), layer.compute_mask(x, mask)
         return x
+
+    def _flat(self):
+        """The layers in order, those of a Sequential inside in its place: their masks depend on what they are given, not on its input."""
+        for layer in self.layers:
+            yield from layer._flat() if type(layer) is Sequential else [layer]
 
     def compute_mask(self, inputs, mask=None):
         """The mask behind the last layer, for layers whose mask depends on the first one's input alone."""

@@ -219,8 +219,14 @@ class Layer:
         return [shape]
 
     def ensure_built(self, *input_shapes):
-        """Run `build` if it has not run yet; returns the layer."""
+        """Run `build` if it has not run yet; returns the layer. Raises LayerError where that leaves a layer inside without its shape."""
         self.build(*map(tuple, input_shapes))
+        for path, layer in self.named_layers().items():
+            if not layer.built:
+                raise LayerError(
+                    f"ensure_built: {type(self).__name__} does not build {path}, whose input only a call tells; call the model once on an "
+                    "example batch, or give it a build(self, input_shape). " + received(input_shape=input_shapes)
+                )
         return self
 
     def add_weight(self, shape=(), initializer="glorot_uniform", trainable=True, name=None):
@@ -505,7 +511,7 @@ def width_of(who, shape):
     >>> width_of("Dense", (None, 3))
     3
     """
-    if not shape or shape[-1] is None:
+    if not shape or not isinstance(shape[-1], int | np.integer):  # None, or several shapes
         raise ShapeError(f"{who}: the last axis of the input needs a length. " + received(input_shape=shape))
     return shape[-1]
 

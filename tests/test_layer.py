@@ -381,6 +381,36 @@ def test_sequential_builds_its_layers_one_after_the_other():
     assert model.compute_output_shape((7, 3)) == model(np.ones((7, 3))).shape == (7, 1)
 
 
+def test_keras_word_for_it_is_build():
+    model = mg.Sequential([mg.Dense(4), mg.Dense(2)])
+    model.build((None, 3))
+    assert model.count_params() == 26
+
+
+def test_a_model_that_does_not_build_what_is_inside_says_so():
+    class Own(mg.Layer):
+        def __init__(self):
+            self.part = mg.Sequential([mg.Dense(4), mg.Dense(2)])
+
+        def call(self, x):
+            return self.part(x)
+
+    for model in (Own(), mg.Sequential([mg.Dense(3), Own()])):
+        with pytest.raises(LayerError, match=r"ensure_built: Own does not build part\.layers\.0, .*example batch.*Received: .*3"):
+            model.ensure_built((None, 3))
+        model(X)
+        assert model.ensure_built((None, 3)) is model
+
+
+def test_a_layer_of_one_input_is_not_built_on_several():
+    class Twice(mg.Layer):
+        def compute_output_shape(self, input_shape):
+            return [input_shape, input_shape]
+
+    with pytest.raises(ShapeError, match=r"Dense: the last axis of the input needs a length.*\(None, 3\), \(None, 3\)"):
+        mg.Sequential([Twice(), mg.Dense(2)]).ensure_built((None, 3))
+
+
 def test_a_sequential_that_cannot_know_says_what_to_do():
     class Own(mg.Layer):
         def call(self, x):

@@ -240,6 +240,21 @@ def test_the_shape_of_the_result_before_there_is_one(name):
         assert layer.compute_output_shape(*told) == (batch, *case.out[1:])
 
 
+def test_a_fresh_model_is_built_for_weights_from_elsewhere():
+    """Also one whose first layer is not adapted, and one that starts from ids."""
+    for parts, x in (
+        (lambda: [layers.Normalization(), layers.Dropout(0.5), layers.Dense(F)], normal(B, E)),
+        (lambda: [layers.Embedding(V, E), layers.PositionalEmbedding(L), blocks.EncoderBlock(h, dq, F), layers.LSTM(F)], IDS),
+        (lambda: [layers.LayerNormalization(), mg.Sequential([layers.Bidirectional(layers.GRU(F))]), layers.Dense(S)], normal(B, T, E)),
+    ):
+        source, twin = mg.Sequential(parts()), mg.Sequential(parts()).ensure_built((None, *x.shape[1:]))
+        if isinstance(source.layers[0], layers.Normalization):
+            source.layers[0].adapt(x)
+        expected = source(x).numpy()
+        twin.set_weights(source.get_weights())
+        assert np.array_equal(twin(x).numpy(), expected)
+
+
 def test_shapes_of_several_results():
     shape = (None, T, E)
     for states, layer in ((1, layers.SimpleRNN(F, return_state=True)), (2, layers.LSTM(F, return_state=True))):

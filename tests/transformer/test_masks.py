@@ -444,3 +444,18 @@ def test_sequential_hands_the_mask_of_an_embedding_on():
     seen = np.asarray(layers.SinusoidalPositions()(embedding(ids)).detach())[ids != 0]
     assert_close(model.layers[3].moving_mean.numpy(), seen.mean(0), 1e-14)
     assert np.array_equal(model.compute_mask(ids), ids != 0)
+
+
+def test_layers_of_a_nested_sequential_see_the_mask_that_they_see_side_by_side():
+    """The ids that an Embedding masks are those that reach it, whatever stands before it."""
+
+    class Shifted(mg.Layer):
+        def call(self, x):
+            return x + 1
+
+    ids = np.array([[1, -1, 2], [-1, 4, -1]])
+    parts = [Shifted(), layers.Embedding(7, E, mask_zero=True), layers.LSTM(4)]
+    expected = mg.Sequential(parts)(ids).numpy()
+    assert np.array_equal(expected, parts[2](parts[1](ids + 1), mask=ids != -1).numpy())
+    for nested in ([mg.Sequential(parts[:2]), parts[2]], [parts[0], mg.Sequential(parts[1:])], [mg.Sequential([mg.Sequential(parts)])]):
+        assert np.array_equal(mg.Sequential(nested)(ids).numpy(), expected)
