@@ -103,10 +103,10 @@ def shades(panels: Sequence[Panel], title: str, rows: str, columns: str, highest
     """
     across = min(across, len(panels))
     down, cell, head = -(-len(panels) // across), 0.24, 0.5  # inches, as all that follows; a cell is as large in every panel
-    upright = 0.45 + 0.07 * max(len(word) for panel in panels for word in panel.columns)
-    level = 0.45 + 0.07 * max(len(word) for panel in panels for word in panel.rows)
+    upright = 0.4 + 0.07 * max(len(word) for panel in panels for word in panel.columns)
+    level = 0.35 + 0.07 * max(len(word) for panel in panels for word in panel.rows)
     wide = level + cell * max(len(panel.columns) for panel in panels) + 0.15
-    high = upright + cell * max(len(panel.rows) for panel in panels) + 0.1
+    high = upright + cell * max(len(panel.rows) for panel in panels) + 0.05
     width, height = max(across * wide, 0.12 * len(title)), down * high + head
     figure = _figure(width, height)
     figure.text(0.1 / width, 1 - 0.3 / height, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
