@@ -210,7 +210,7 @@ def test_a_value_for_every_key(name):
 def test_sums_of_another_width_do_not_broadcast(built_for, width):
     layer = layers.AdditiveAttention()
     layer([ones(B, T, built_for), ones(B, S, built_for)])
-    with pytest.raises(ShapeError, match=rf"need the width dq = {built_for}.*{width}\)"):
+    with pytest.raises(ShapeError, match=rf"need the width dq = {built_for}\. Received: query \(2, 3, {width}\).*key \(2, 4, {width}\)"):
         layer([ones(B, T, width), ones(B, S, width)])
 
 

@@ -170,10 +170,14 @@ class AdditiveAttention(Attention):
         dq = width_of("AdditiveAttention", query_shape)
         self.scale = mg.Parameter(glorot_uniform((dq,))) if self.use_scale else None
 
+    def _sorted(self, *inputs):
+        query, value, key = super()._sorted(*inputs)
+        if self.use_scale and query.shape[-1] != len(self.scale):  # an axis of 1 would broadcast, and nobody would notice
+            raise ShapeError(f"AdditiveAttention: query and key need the width dq = {len(self.scale)}. " + received(query=query, key=key))
+        return query, value, key
+
     def _scores(self, q, k):
         """(B, 1, T, 1, dq), (B, 1, 1, S, dq) -> (B, 1, T, S)"""
-        if self.use_scale and q.shape[-1] != len(self.scale):  # an axis of 1 would broadcast, and nobody would notice
-            raise ShapeError(f"AdditiveAttention: query and key need the width dq = {len(self.scale)}. " + received(query=q, key=k))
         scores = mg.tanh(q + k)
         return mg.sum(scores * self.scale if self.use_scale else scores, -1)
 
