@@ -111,6 +111,17 @@ def test_data_far_from_what_float32_holds_is_standardized_too(data, default):
     assert layer.mean.dtype == layer.variance.dtype == np.float64
 
 
+def test_nested_lists_and_given_statistics_keep_their_digits():
+    data = 1.7e9 + np.arange(100.0)[:, None]
+    with mg.use_default_dtype("float32"):
+        layer, given = Normalization(), Normalization(mean=[data.mean()], variance=[data.var()])
+        layer.adapt(data.tolist())
+        assert layer.mean.tolist() == [data.mean()]
+        for each in (layer, given):
+            out = each(data.tolist())
+            assert out.dtype == np.float32 and abs(out.numpy() - (data - data.mean()) / data.std()).max() < 1e-6
+
+
 def test_statistics_saved_in_float32_are_taken():
     layer = Normalization()
     layer.adapt(X)

@@ -61,7 +61,7 @@ class Normalization(mg.Layer):
         if (mean is None) != (variance is None) or np.shape(mean) != np.shape(variance):
             raise ValueError("Normalization: mean and variance go together, in one shape. " + received(mean=mean, variance=variance))
         if mean is not None:
-            self.given = [np.asarray(constant(x)) for x in (mean, variance)]
+            self.given = [np.asarray(constant(_exact(x))) for x in (mean, variance)]
             if not all(np.isfinite(x).all() for x in self.given) or (self.given[1] < 0).any():
                 raise ValueError("Normalization: mean and variance are finite, and no variance is negative. "
                                  + received(mean=mean, variance=variance))  # fmt: skip
@@ -138,11 +138,11 @@ class Normalization(mg.Layer):
         """
         if not self.adapted:
             raise LayerError("Normalization: mean and variance are unknown; call adapt(data) with the training data first.")
-        x = as_input(x)
+        x, dtype = _exact(x), as_input(x).dtype
         axes, lengths = _axes("Normalization", self.axis, x.shape)
         if lengths != self.mean.shape:
             raise ShapeError(f"Normalization: x needs the lengths {self.mean.shape} along the axes {axes}. " + received(x=x))
-        dtype = np.result_type(x.dtype if x.dtype.kind == "f" else settings.default_dtype(), np.float32)
+        dtype = np.result_type(dtype if dtype.kind == "f" else settings.default_dtype(), np.float32)
         return mg.astype(x, np.float64), tuple(n if i in axes else 1 for i, n in enumerate(x.shape)), dtype
 
 
@@ -150,10 +150,16 @@ def _named(data):
     """(name, array) of what there is to adapt to: an array or nested lists of numbers are one, all else is a stream of batches."""
     nested = isinstance(data, list | tuple) and not np.ndim(_first(data))
     if nested or hasattr(data, "shape") or isinstance(data, str) or not hasattr(data, "__iter__"):
-        yield "data", np.asarray(constant(data))
+        yield "data", np.asarray(constant(_exact(data)))
     else:
         for number, batch in enumerate(data):
-            yield f"batch {number}", np.asarray(constant(batch[0] if isinstance(batch, tuple) else batch))
+            yield f"batch {number}", np.asarray(constant(_exact(batch[0] if isinstance(batch, tuple) else batch)))
+
+
+def _exact(x):
+    """``x`` as it is, nested lists as an array with all their digits."""
+    with settings.use_default_dtype(np.float64):
+        return as_input(x)
 
 
 def _first(data):
