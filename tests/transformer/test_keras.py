@@ -665,8 +665,13 @@ def test_difference_nan_in_a_masked_row(keras):
     x, mask = normal(B, T, F), np.ones((B, T), bool)
     mask[0, 1], x[0, 1] = False, np.nan
     ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization(dtype="float64")
-    assert np.isnan(theirs(x, mask=mask, training=True).detach().numpy()).all()
-    assert not np.isnan(ours(x, mask=mask, training=True).numpy()).any()
+    out = theirs(x, mask=mask, training=True)
+    assert np.array_equal(np.isnan(out.detach().numpy()).all(-1), ~mask)
+    out[0, 0].sum().backward()
+    assert np.isnan(theirs.gamma.value.grad.numpy()).all()
+    out = ours(x, mask=mask, training=True)
+    out[0, 0].sum().backward()
+    assert not np.isnan(out.numpy()).any() and not np.isnan(ours.gamma.grad.numpy()).any()
 
 
 def test_difference_whole_numbers(keras):
