@@ -88,7 +88,8 @@ class Normalization(mg.Layer):
         """Take mean and variance of ``data``, an array (..., F) or a stream of batches, of which all but F may differ in length.
 
         Adds up in float64, and changes nothing until all is read. Of a batch that is a tuple (x, y) the first counts.
-        Raises ShapeError for no rows and other lengths of F, LayerError for NaN and infinity, naming the place.
+        Raises ShapeError for no rows and other lengths of F, LayerError for NaN and infinity, naming the
+        place, and for numbers whose squares float64 cannot hold.
         """
         count, mean, squares = 0, 0.0, 0.0  # rows so far; their mean; the sum of their squared distances from it
         low, high = np.inf, -np.inf  # equal where a column never varies; of its squares rounding leaves something
@@ -101,9 +102,15 @@ class Normalization(mg.Layer):
             low, high = np.minimum(low, x.min(axis=rest)), np.maximum(high, x.max(axis=rest))
         if count == 0:
             raise ShapeError("Normalization.adapt: needs at least one row. " + received(data=data))
+        variance = np.where(low == high, 0, squares / count)
+        if not np.isfinite(variance).all() or ((variance == 0) & (low != high)).any():
+            raise LayerError(
+                "Normalization.adapt: squares of these numbers are too large or too small for float64; give the data in another unit. "
+                + received(least=float(np.min(low)), most=float(np.max(high)))
+            )
         self.ensure_built(x.shape)
         self.mean.assign(np.where(low == high, low, mean))
-        self.variance.assign(np.where(low == high, 0, squares / count))
+        self.variance.assign(variance)
 
     def _batches(self, data):
         """Every batch of the data that has rows, in float64, and the axes along which its rows lie."""
