@@ -247,7 +247,7 @@ class Batches:
         self.arrays, self.rows, self.seed, self.pad_id = tuple(arrays), lengths[0], seed, pad_id
         self.batch_size = min(batch_size, self.rows)
         self.per_epoch = -(-self.rows // self.batch_size)  # steps after which every row was seen
-        self.settings = {"rows": self.rows, "batch_size": self.batch_size, "seed": seed}  # with these, `position` says all
+        self.settings = {"rows": self.rows, "batch_size": self.batch_size, "seed": int(seed)}  # with these, `position` says all
         self.position = 0
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 

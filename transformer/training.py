@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import signal
 import statistics
 import threading
@@ -72,8 +73,6 @@ class Training:
         self.model, self.stream, self.loss, self.optimizer, self.schedule = model, stream, loss, optimizer, schedule
         self.callbacks, self.history, self.seconds = list(callbacks), History(), 0.0  # seconds spent in steps
         self.looked = False  # whether the last step was one after which somebody looks
-        if schedule is not None:
-            optimizer.lr = schedule(0)
         self._begun = self._settings()
         self._tell("begin")
 
@@ -97,7 +96,7 @@ class Training:
 
     def _tell(self, what: str) -> None:
         for callback in self.callbacks:
-            if hasattr(callback, what):
+            if callable(getattr(callback, what, None)):
                 getattr(callback, what)(self)
 
     def _frozen(self) -> list[str]:
@@ -105,10 +104,11 @@ class Training:
 
     def _settings(self) -> dict[str, Any]:
         """What must be the same when a training goes on, in words that can be shown."""
+        optimizer = repr(self.optimizer)
         return {
-            "optimizer": repr(self.optimizer),
+            "optimizer": re.sub(r"\blr=[^,;>]+", "lr=scheduled", optimizer) if self.schedule else optimizer,
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
-            "batches": getattr(self.stream, "settings", None),
+            "batches": self.stream.settings if isinstance(self.stream, Batches) else None,
             "frozen": self._frozen(),
         }
 
@@ -172,6 +172,8 @@ class Training:
         model, optimizer, others, state, history = run.load_checkpoint(step)
         where = run.checkpoint(step)
         try:
+            if "begun" not in state:
+                raise UserError(f"{where} was made by another version of this program.")
             for what, own in self._begun.items():
                 if own not in (state["begun"][what], state["settings"][what]):  # a callback may have changed it since
                     raise UserError(
@@ -233,15 +235,27 @@ class _Watching:
         """Whether the last step brought a better number; None where nobody looked."""
         value = training.row.get(self.monitor)
         if value is None:
-            if training.looked and self.monitor not in training.history:
-                raise ValueError(
-                    f"{type(self).__name__}: nothing is called {self.monitor!r} here; there are {', '.join(training.history.names())}. "
-                    "validation_data= or validate= of fit bring more."
-                )
+            # what another callback puts into the row may come later
+            if training.looked and not self._known(training) and all(isinstance(c, _Watching) for c in training.callbacks):
+                raise ValueError(self._unknown(training))
             return None
         better: bool = value < self.best - by if self.mode == "min" else value > self.best + by
         self.best = value if better else self.best
         return better
+
+    def end(self, training: Training) -> None:
+        """Warn of a number that never came."""
+        if training.step and not self._known(training):
+            warnings.warn(self._unknown(training), stacklevel=2)
+
+    def _known(self, training: Training) -> bool:
+        return self.monitor in training.history
+
+    def _unknown(self, training: Training) -> str:
+        return (
+            f"{type(self).__name__}: nothing is called {self.monitor!r} here; there are {', '.join(training.history.names())}. "
+            "validation_data= or validate= of fit bring more."
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The best number so far."""
@@ -288,6 +302,7 @@ class EarlyStopping(_Watching):
 
     def end(self, training: Training) -> None:
         """Put the best weights back."""
+        super().end(training)
         if self.weights:
             training.model.load_state_dict(self.weights)
 
@@ -433,8 +448,9 @@ def _check_optimizer(optimizer: Any, model: Layer, schedule: Any) -> None:
             f"fit: optimizer is one of minigrad.optim with the parameters it moves, as SGD(model.parameters(), lr=0.1). "
             f"Received: {optimizer!r:.60}."
         )
-    if not {id(p) for p in optimizer.parameters()} & {id(p) for p in model.parameters()}:
-        raise ValueError("fit: the optimizer moves no parameter of this model; make it from model.parameters().")
+    moving = {id(p) for p in model.parameters() if not p.frozen}
+    if moving and not {id(p) for p in optimizer.parameters()} & moving:
+        raise ValueError("fit: the optimizer moves no parameter of this model that is not frozen; make it from model.parameters().")
     if schedule is not None and len({group["lr"] for group in optimizer.groups}) > 1:
         raise ValueError("fit: a schedule sets one rate for all groups, and those of the optimizer differ; set them in a callback.")
 
@@ -476,7 +492,8 @@ def loss_function(loss: str | Callable[[Any, Any], Any] | None, stream: Stream) 
 def evaluation(arrays: tuple[np.ndarray, ...], loss: Callable[[Any, Any], Any], batch_size: int) -> Look:
     """A look at data that nobody trains on: `validation_loss`, and `validation_accuracy` where there is one class per row.
 
-    The loss sees all rows at once: a mean over those that count, as one with ``ignore_index`` takes, is no mean of the means of batches.
+    Where the model gives one array, with a row for each row of its input, the loss sees all rows at once: a mean over those that count,
+    as one with ``ignore_index`` takes, is no mean of the means of batches. Of a model that gives anything else it is that mean.
     """
     rows = Batches(arrays, batch_size).rows
     targets = arrays[-1]
@@ -484,24 +501,22 @@ def evaluation(arrays: tuple[np.ndarray, ...], loss: Callable[[Any, Any], Any], 
 
     def look(model: Layer) -> dict[str, float]:
         with minigrad.no_grad():
-            out = _joined([model(*(a[first : first + batch_size] for a in arrays[:-1])) for first in range(0, rows, batch_size)])
-            found = {"validation_loss": loss(out, targets).item()}
+            batches = [[a[first : first + batch_size] for a in arrays] for first in range(0, rows, batch_size)]
+            outs = [model(*inputs) for *inputs, _ in batches]
+            if any(getattr(out, "shape", ())[:1] != some.shape[:1] for out, (*_, some) in zip(outs, batches)):
+                return {"validation_loss": math.fsum(loss(out, b[-1]).item() * len(b[-1]) / rows for out, b in zip(outs, batches))}
+            out = np.concatenate([constant(out) for out in outs])
+            wide = out.astype(np.float32) if out.dtype == np.float16 else out  # sums over many rows overflow in half precision
+            found = {"validation_loss": loss(minigrad.tensor(wide), targets).item()}
         if classes and loss is minigrad.binary_cross_entropy_with_logits:
-            found["validation_accuracy"] = float(((out.numpy() > 0) == targets).mean())
-        elif classes and isinstance(out, minigrad.Tensor) and out.ndim == 2:
+            found["validation_accuracy"] = float(((out > 0) == targets).mean())
+        elif classes and out.ndim == 2 and out.shape[1] > 1:
             known = (targets >= 0) & (targets < out.shape[1])  # a target that no class is, is one that the loss passes over
             if known.any():
-                found["validation_accuracy"] = float((out.numpy().argmax(axis=1) == targets)[known].mean())
+                found["validation_accuracy"] = float((out.argmax(axis=1) == targets)[known].mean())
         return found
 
     return look
-
-
-def _joined(parts: list[Any]) -> Any:
-    """What a model gave for some batches, as if they had been one."""
-    if isinstance(parts[0], tuple | list):
-        return tuple(_joined(list(each)) for each in zip(*parts))
-    return minigrad.tensor(np.concatenate([constant(part) for part in parts]))
 
 
 def run_steps(

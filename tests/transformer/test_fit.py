@@ -118,6 +118,28 @@ def test_a_schedule_gives_the_rate_of_every_step():
     assert learn(model(), steps=4, schedule=lambda step: 0.1 / (step + 1))["learning_rate"] == [0.1, 0.05, 0.1 / 3, 0.025]
 
 
+def test_a_schedule_is_asked_once_a_step_and_goes_on(tmp_path):
+    rates = iter([0.1, 0.2, 0.3, 0.4])
+    made = model()
+    optimizer = mg.optim.SGD(made.parameters(), lr=0.7)
+    options = {"schedule": lambda step: next(rates), "optimizer": optimizer, "folder": tmp_path / "run"}
+    learn(made, steps=2, seed=np.int64(3), **options)
+    optimizer.lr = 0.9  # the schedule's, whatever it is meanwhile
+    assert learn(made, steps=4, seed=3, resume=True, **options)["learning_rate"] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_only_the_loss_learns():
+    made, scale = mg.Sequential(mg.Dense(C)), mg.Parameter([1.0])
+    made(X)
+    made.freeze()
+    loss = lambda out, targets: mg.cross_entropy(out * scale, targets)
+    fit(made, (X, Y), loss=loss, optimizer=mg.optim.SGD([scale], lr=0.1), progress=False)
+    assert scale.item() != 1.0
+    made.unfreeze()
+    with pytest.raises(ValueError, match="moves no parameter of this model"):
+        fit(made, (X, Y), loss=loss, optimizer=mg.optim.SGD([scale], lr=0.1), progress=False)
+
+
 def test_epochs_are_steps():
     assert len(learn(model(), steps=None)) == 9 and len(learn(model(), steps=None, epochs=2)) == 18  # 60 rows by 7
 
@@ -150,18 +172,44 @@ def test_the_accuracy_of_yes_and_no():
     assert "validation_accuracy" not in history, "a number for each row is no class"
 
 
-def test_a_look_at_a_model_that_gives_two_things():
-    class Two(mg.Layer):
-        def __init__(self):
-            super().__init__()
-            self.dense = mg.Dense(C)
+def test_a_score_of_one_column_is_no_class():
+    yes = (X[:, 0] > 0).astype(int)
+    loss = lambda out, targets: mg.binary_cross_entropy_with_logits(out[:, 0], targets)
+    history = fit(mg.Sequential(mg.Dense(1)), (X, yes), loss=loss, validation_data=(X, yes), progress=False)
+    assert "validation_accuracy" not in history and "validation_loss" in history
 
-        def call(self, x):
-            return self.dense(x), x.sum(-1)
 
-    made, loss = Two(), lambda out, targets: mg.cross_entropy(out[0], targets) + 0 * out[1].mean()
-    history = fit(made, (mg.tensor(X), Y), loss=loss, validation_data=(X, Y), progress=False)
-    assert_close(history.last("validation_loss"), mg.cross_entropy(made(X)[0], Y).item(), 1e-6)
+class More(mg.Layer):
+    """What the targets are about, and something else."""
+
+    def __init__(self, more):
+        super().__init__()
+        self.dense, self.more = mg.Dense(C), more
+
+    def call(self, x):
+        return self.more(self, self.dense(x))
+
+
+@pytest.mark.parametrize("more, loss", [
+    (lambda m, out: (out, mg.square(m.dense.kernel).sum()), lambda out, y: mg.cross_entropy(out[0], y) + out[1]),
+    (lambda m, out: (out, m.dense.kernel), lambda out, y: mg.cross_entropy(out[0], y) + mg.square(out[1]).sum()),
+    (lambda m, out: {"y": out, "none": None}, lambda out, y: mg.cross_entropy(out["y"], y)),
+    (lambda m, out: out.sum(), lambda out, y: out * out), (lambda m, out: out.T, lambda out, y: mg.cross_entropy(out.T, y)),
+], ids=["a number beside", "weights beside", "a dict", "a number", "turned round"])  # fmt: skip
+def test_a_look_at_a_model_that_gives_more_than_rows(more, loss):
+    """Batches of 7 and one of 4: the mean over the rows of what the batches have."""
+    made = More(more)
+    history = fit(made, (mg.tensor(X), Y), loss=loss, batch_size=7, steps=1, validation_data=(X, Y), progress=False)
+    parts = [(loss(made(X[i : i + 7]), Y[i : i + 7]).item(), len(Y[i : i + 7])) for i in range(0, N, 7)]
+    assert_close(history.last("validation_loss"), sum(value * rows for value, rows in parts) / N, 1e-6)
+
+
+def test_a_look_does_not_overflow_in_half_precision():
+    """The squares of four rows can be added up in float16, those of 3,000 cannot."""
+    x, y = np.ones((3000, F), np.float16), np.full((3000, C), 40, np.float16)
+    made = More(lambda m, out: mg.astype(out, np.float16))
+    history = fit(made, (x, y), loss="mse", lr=0.0, steps=1, batch_size=4, validation_data=(x, y), progress=False)
+    assert_close(history.last("validation_loss"), history.last("train_loss"), 1e-2)
 
 
 # ------------------------------------------------------------------------------------------------------------ callbacks
@@ -254,6 +302,30 @@ def test_a_number_that_comes_late_or_that_every_step_has_can_be_watched():
     with pytest.raises(ValueError, match="nothing is called 'late'"):
         learn(model(), callbacks=[EarlyStopping("late", patience=1)], **looks(*found))
     assert len(learn(model(), callbacks=[EarlyStopping("late", patience=1)], **looks(*found[1:]))) == 3
+
+
+def test_a_number_of_another_callback_may_come_late_or_never():
+    def late(training):
+        if training.step % 4 == 0:
+            training.row["mine"] = 1 / training.step
+
+    stopping = EarlyStopping("mine", patience=9)
+    learn(model(), steps=6, validation_data=(X, Y), validate_every=2, callbacks=[late, stopping])
+    assert stopping.best == 0.25
+    with pytest.warns(UserWarning, match="EarlyStopping: nothing is called 'your'"):
+        learn(model(), steps=6, validation_data=(X, Y), validate_every=2, callbacks=[late, EarlyStopping("your")])
+
+
+def test_names_of_a_callback_are_its_own():
+    class Window:
+        begin, end, seen = 2, 4, 0
+
+        def __call__(self, training):
+            self.seen += self.begin <= training.step < self.end
+
+    window = Window()
+    learn(model(), callbacks=[window])
+    assert window.seen == 2
 
 
 @pytest.mark.parametrize("number", [np.float32(1.1), True, mg.tensor(1.1), 1])
