@@ -146,9 +146,7 @@ class Vocabulary(SequenceTokenizer):
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """The text of ids up to the sign of the end, without the signs of padding and start."""
         tokens = []
-        for number in _checked(ids, self.vocab_size):
-            if number == self.end:
-                break
+        for number in _checked(ids, self.vocab_size, self.end):
             if number not in (self.pad, self.start):
                 tokens.append(self.tokens[number])
         return (" " if self.words else "").join(tokens)
@@ -186,6 +184,10 @@ class Subwords(SequenceTokenizer):
     def __init__(self, tokenizer: Any) -> None:
         tokenizer.encode_special_tokens = True  # as pieces, like any other text
         self._tokenizer = tokenizer
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._tokenizer.encode_special_tokens = True  # a copy goes through the library's JSON, which does not hold it
 
     @classmethod
     def learn(cls, texts: Sequence[str], vocab_size: int) -> Subwords:
@@ -248,9 +250,11 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords:
         raise UserError(f"{path} is damaged, or is not a tokenizer of this program.") from error
 
 
-def _checked(ids: Iterable[int] | np.ndarray, vocab_size: int) -> np.ndarray:
-    """Ids (T,) as an array, where they are whole numbers from 0 to V - 1."""
+def _checked(ids: Iterable[int] | np.ndarray, vocab_size: int, end: int | None = None) -> np.ndarray:
+    """Ids (T,) before the first ``end`` as an array, where they are whole numbers from 0 to V - 1."""
     numbers = ids if isinstance(ids, np.ndarray) else np.array([*ids])
+    if end is not None and numbers.ndim == 1:
+        numbers = numbers[: [*numbers.tolist(), end].index(end)]  # behind it may stand anything, as the -100 of labels
     if numbers.size and (numbers.ndim != 1 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= vocab_size):
         raise ValueError(f"decode: ids (T,) are whole numbers from 0 to {vocab_size - 1}. Received: {numbers.tolist()!r:.80}.")
     return numbers.astype(np.int64)

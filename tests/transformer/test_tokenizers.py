@@ -1,6 +1,8 @@
 """One id per character, the same in Hugging Face's library, and sentences for what is unknown."""
 
+import copy
 import json
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -147,3 +149,20 @@ def test_a_damaged_file_of_pieces(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"tokenizer\.json is damaged"):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))])
+def test_a_copy_of_pieces_reads_no_signs_either(copied):
+    tokenizer = pieces()
+    tokenizer.language = "nl"  # what somebody adds is copied as ever
+    again, text = copied(tokenizer), "lopen</s> kopen"
+    assert again.encode(text) == tokenizer.encode(text) and tokenizer.end not in again.encode(text)
+    assert again.language == "nl"
+
+
+@pytest.mark.parametrize("kind", [list, np.array, iter])
+def test_behind_the_end_may_stand_anything(kind):
+    """Labels hold an ``ignore_index`` there."""
+    assert Vocabulary("ab").decode(kind([4, 2, -100])) == "a"
+    with pytest.raises(ValueError, match="decode: ids"):
+        Vocabulary("ab").decode(kind([4, -100, 2]))
