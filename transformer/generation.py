@@ -104,8 +104,9 @@ def greedy(
     >>> greedy(model, np.array([[4, 5, 0]]), start=1, end=2, length=3).shape[0]
     1
     """
-    if length > model.longest:
-        raise ValueError(f"greedy: this model writes at most {model.longest} tokens. Received: length {length}.")
+    most = getattr(model, "longest", length)  # a model of one's own may know no limit
+    if length > most:
+        raise ValueError(f"greedy: this model writes at most {most} tokens. Received: length {length}.")
     with minigrad.no_grad():
         memory = model.encode(source)
         written = np.full((len(source), 1), start, dtype=np.int64)  # (B, 1)
@@ -181,7 +182,7 @@ def answered(model: Any, tokenizer: Any, source: np.ndarray, length: int) -> np.
 
 def _check_length(model: Any, tokenizer: Any, longest: int, end: bool) -> None:
     """Refuse a source that is too long in the reader's words, who does not see the sign of the end."""
-    most = getattr(model.config, "source_length", longest)  # a recurrent model reads any length
+    most = getattr(getattr(model, "config", None), "source_length", longest)  # a recurrent model reads any length
     if longest > most:
         raise UserError(f"This model reads at most {most - end} {tokenizer.unit}. Received: a text of {longest - end}.")
 

@@ -149,6 +149,20 @@ def test_a_source_ends_as_the_model_learned_it(end, read):
     assert model.read == [read]
 
 
+class Own:
+    """A model of one's own: it reads and writes, and tells nothing of itself."""
+
+    encode, decode = Writer.encode, Writer.decode
+
+    def __init__(self):
+        self.best, self.read = (4,), []
+
+
+def test_a_model_that_names_no_limit_has_none():
+    assert greedy(Own(), np.array([[4]]), 1, 2, 5).tolist() == [[4] * 5]
+    assert answer(Own(), LETTERS, ["ab" * 9], 5) == ["a" * 5]
+
+
 def test_signs_are_no_answer():
     assert answer(Writer(LETTERS.pad, LETTERS.unknown, LETTERS.start, 5), LETTERS, ["a"], 3) == ["bbb"]
     assert answer(Writer(LETTERS.pad, LETTERS.end, 5), LETTERS, ["a"], 3) == [""]
