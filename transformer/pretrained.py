@@ -32,11 +32,12 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None) -> 
 
 
 def save_config(model: Any, folder: Path) -> None:
-    """Write what a model can be built from again."""
-    runs.write_json(
-        folder / runs.CONFIG,
-        {"architectures": [type(model).__name__], "model_type": "minigrad", **dataclasses.asdict(model.config)},
-    )
+    """Write what a model can be built from again; `UserError` where that is a function."""
+    config = dataclasses.asdict(model.config)
+    for name, value in config.items():
+        if callable(value):
+            raise UserError(f"{folder / runs.CONFIG} holds no functions, and this model has one for {name}: give its name, as a word.")
+    runs.write_json(folder / runs.CONFIG, {"architectures": [type(model).__name__], "model_type": "minigrad", **config})
 
 
 def from_pretrained(folder: str | Path) -> Layer:
@@ -88,10 +89,14 @@ def build(path: Path) -> Any:
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """Take a model's weights from a file; `UserError` where they are none of this model, or no finite floating point numbers."""
-    arrays = runs.load(path)
+    """Take a new model's weights from a file; `UserError` where they are none of this model, or no finite floating point numbers.
+
+    What is not finite in the new model either, as a mean that is not known yet, may stay so.
+    """
+    arrays, new = runs.load(path), model.state_dict()
     for name, array in arrays.items():
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
+        finite = array.dtype.kind == "f" and (np.isfinite(array).all() or np.array_equal(array, new.get(name, ()), equal_nan=True))
+        if not finite:
             what = f"numbers that are not finite in {name}" if array.dtype.kind == "f" else f"{array.dtype} in {name}"
             raise UserError(f"{path} holds no weights, which are finite floating point numbers, but {what}.")
     try:

@@ -1,5 +1,6 @@
 """Models in folders: what is written of each kind, what comes back, and a sentence for each thing that does not fit."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import minigrad
 from transformer import (
     Classifier,
     ClassifierConfig,
+    Encoder,
     EncoderConfig,
     EncoderDecoderConfig,
     LanguageModel,
@@ -19,6 +21,7 @@ from transformer import (
 )
 from transformer.__main__ import main
 from transformer.errors import UserError
+from transformer.models.config import Checked
 
 
 class Own(minigrad.Layer):
@@ -110,6 +113,79 @@ def test_a_config_of_other_types(make, words):
 def test_what_json_writes_otherwise_is_taken():
     config = EncoderConfig(9, dropout=0, pad_id=None, ablate=["mask"], labels=["a"], classes=1)
     assert (config.dropout, config.pad_id, config.ablate, config.labels) == (0, None, ("mask",), ("a",))
+
+
+def test_numbers_of_numpy_and_sets_are_taken_and_saved(tmp_path):
+    config = EncoderConfig(
+        np.int64(9), width=np.uint8(8), heads=2, layers=1, pad_id=np.int64(0), dropout=np.float32(0.5), pooling="mean",
+        normalize=np.False_, ablate={"skip", "mask"}, classes=2, labels=np.array(["a", "b"]),
+    )  # fmt: skip
+    save_pretrained(Encoder(config), tmp_path)
+    again = from_pretrained(tmp_path).config
+    assert again == config and again.ablate == ("mask", "skip") and again.labels == ("a", "b")
+    assert [type(x) for x in (config.vocab_size, config.dropout, config.normalize)] == [int, float, bool]
+    with pytest.raises(ValueError, match="vocab_size is a whole number"):
+        EncoderConfig(np.float64(9))
+    with pytest.raises(ValueError, match="labels is a list"):
+        EncoderConfig(9, classes=2, labels={"a", "b"})  # which class is which?
+
+
+@dataclasses.dataclass(kw_only=True)
+class OwnConfig(EncoderConfig):
+    """As a class in a module with ``from __future__ import annotations``, whose annotations are strings."""
+
+    extra: "int" = 3
+    offset: "int" = -1
+    maybe: "str | None" = None
+    sizes: "list[int]" = dataclasses.field(default_factory=list)
+    pair: tuple[int, int] | None = None
+    shape: "np.ndarray | None" = None
+
+
+def test_a_config_of_ones_own_is_checked_as_far_as_its_kinds_are_known():
+    config = OwnConfig(vocab_size=9, sizes=[1, 2], maybe="x", pair=(1, 2), shape=np.ones(2))
+    assert (config.extra, config.offset, config.sizes, config.pair) == (3, -1, [1, 2], (1, 2)) and config.shape.shape == (2,)
+    refused = ({"extra": "3"}, "extra is a whole number from 1"), ({"offset": -2}, "from -1"), ({"maybe": 3}, "a word or nothing")
+    for wrong, words in refused:
+        with pytest.raises(ValueError, match=words):
+            OwnConfig(vocab_size=9, **wrong)
+
+
+def test_a_config_of_names_that_nobody_knows_yet():
+    """As a name that is imported under TYPE_CHECKING; fields with annotations that are no strings are checked as ever."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Own(Checked):
+        later: "Later"  # noqa: F821
+        extra: int = 3
+
+    assert type(Own([], np.int64(4)).extra) is int
+    with pytest.raises(ValueError, match="extra is a whole number"):
+        Own([], "3")
+
+
+def test_an_activation_may_be_a_function_which_cannot_be_saved(tmp_path):
+    sizes = {"vocab_size": 9, "width": 8, "heads": 2, "layers": 1}
+    model, named = (Encoder(EncoderConfig(**sizes, activation=activation)) for activation in (minigrad.relu, "relu"))
+    ids = np.array([[4, 5]])
+    assert (model(ids).numpy() == named(ids).numpy()).all()
+    with pytest.raises(UserError, match="holds no functions, and this model has one for activation"):
+        save_pretrained(model, tmp_path)
+    with pytest.raises(ValueError, match="activation is a word or a function"):
+        EncoderConfig(**sizes, activation=3)
+
+
+def test_a_mean_that_is_not_known_yet_comes_back_so(tmp_path):
+    model = Classifier(ClassifierConfig(4, 3, normalization="normalization"))
+    save_pretrained(model, tmp_path)
+    again = from_pretrained(tmp_path)
+    assert not again.normalization.adapted
+    again.adapt(np.random.default_rng(0).normal(size=(9, 4)))
+    arrays = again.state_dict()
+    for spoiled in (np.full(4, np.inf), np.array([0, 0, 0, np.nan])):
+        minigrad.save(tmp_path / "model.safetensors", arrays | {"normalization.mean": spoiled})
+        with pytest.raises(UserError, match=r"not finite in normalization\.mean"):
+            from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("spoil, words", [

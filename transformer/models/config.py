@@ -3,7 +3,11 @@
 import dataclasses
 import functools
 import math
+import types
 import typing
+from collections.abc import Callable
+
+import numpy as np
 
 from minigrad.initializers import normal
 
@@ -16,12 +20,21 @@ ABLATIONS = {  # what can be left out, to see what it is for
 }
 
 
-def _count(default, least=1):
-    """A whole number from ``least``."""
-    return dataclasses.field(default=default, metadata={"least": least})
+KINDS = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "a word", tuple: "a list", Callable: "a function",
+    type(None): "nothing",
+}  # fmt: skip
 
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", tuple: "a list", type(None): "nothing"}
+def _kinds(cls):
+    """The kinds that each field of a dataclass may have, by its name."""
+    try:
+        hints = typing.get_type_hints(cls)  # annotations may be strings
+    except NameError:  # of a name that is known to type checkers only
+        hints = {}
+    found = {f.name: hints.get(f.name, f.type) for f in dataclasses.fields(cls)}
+    unions = typing.Union, types.UnionType
+    return {name: typing.get_args(hint) if typing.get_origin(hint) in unions else (hint,) for name, hint in found.items()}
 
 
 def _is(value, kind):
@@ -32,12 +45,21 @@ def _is(value, kind):
 
 
 class Checked:
-    """What all configs check: that every field is what it is annotated as, how small whole numbers may be, and a dropout."""
+    """What all configs check: that every field is what it is annotated as, how small whole numbers may be, and a dropout.
+
+    A whole number is 1 or larger, or at least its default. Fields of other kinds than `KINDS` are the affair of their class.
+    """
 
     def __post_init__(self):
+        kinds_of = _kinds(type(self))
         for f in dataclasses.fields(self):
-            value, kinds = getattr(self, f.name), typing.get_args(f.type) or (f.type,)
-            least = f.metadata.get("least", 1) if f.type is int else 0
+            value, kinds = getattr(self, f.name), kinds_of[f.name]
+            if not all(isinstance(kind, type) and kind in KINDS for kind in kinds):
+                continue
+            if isinstance(value, (np.generic, np.ndarray)):  # to what a file can hold
+                value = value.tolist()
+                object.__setattr__(self, f.name, value)  # in a frozen class too
+            least = min(int(kinds == (int,)), f.default if type(f.default) is int else 1)
             if not any(_is(value, kind) for kind in kinds) or (int in kinds and value is not None and value < least):
                 said = " or ".join(KINDS[kind] + f" from {least}" * (kind is int) for kind in kinds)
                 self._refuse(f"{f.name} is {said}", repr(value))
@@ -65,16 +87,18 @@ class Config(Checked):
     layers: int = 4  # blocks on top of each other, N
     heads: int = 4
     width: int = 128  # numbers per token, E
-    feed_forward: int = _count(0, least=0)  # 0: four times the width
+    feed_forward: int = 0  # 0: four times the width
     dropout: float = 0.0
     norm: str = "pre"  # where the normalization stands, "pre" or "post"
     positions: str = "learned"  # or "sinusoidal"
-    activation: str = "gelu_tanh"
+    activation: str | Callable = "gelu_tanh"  # a function cannot be saved
     use_bias: bool = True
     epsilon: float = 1e-5
     ablate: tuple = ()
 
     def __post_init__(self):
+        if isinstance(self.ablate, (set, frozenset)):
+            self.ablate = sorted(self.ablate, key=str)
         super().__post_init__()
         self.ablate = tuple(self.ablate)
         self.feed_forward = self.feed_forward or 4 * self.width
@@ -133,7 +157,7 @@ class EncoderConfig(Config):
 
     vocab_size: int
     block_size: int = 64  # the longest text, L
-    classes: int = _count(0, least=0)  # what the head tells apart; 0: no head
+    classes: int = 0  # what the head tells apart; 0: no head
     labels: tuple = ()  # what the classes are called
     pooling: str | None = None  # one vector for a text: "mean" of its real tokens, or its "first"; None: one for each token
     normalize: bool = False  # the one vector has length 1
@@ -176,7 +200,7 @@ class EncoderDecoderConfig(Config):
     target_vocab: int
     source_length: int = 64
     target_length: int = 64
-    decoder_layers: int = _count(0, least=0)  # 0: as many as the encoder's
+    decoder_layers: int = 0  # 0: as many as the encoder's
     tied: bool = True  # the head uses the transposed embedding matrix of the decoder
     pad_id: int | None = 0
 
