@@ -81,7 +81,7 @@ class Sequential(Layer):
     (2, 1)
     """
 
-    built = True  # for a call, which builds each layer by itself
+    _builds_once = False  # every layer does, and there may be more of them the next time
 
     def __init__(self, *layers, name=None):
         super().__init__(name=name)
@@ -95,7 +95,11 @@ class Sequential(Layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential: takes layers, in a list or one by one. Received: {layer!r:.60}.")
         self.layers.append(layer)
-        self._built = False  # `build` has something to do again
+
+    @property
+    def built(self):
+        """True: a call builds each layer by itself; of a subclass whether its own `build` has run."""
+        return type(self).build is Sequential.build or self.__dict__.get("_built", False)
 
     def build(self, input_shape):
         """Build every layer that is not built yet, each for the shape of what the one before it gives.

@@ -140,7 +140,7 @@ class Layer:
         cls._takes = frozenset(inspect.signature(cls.call).parameters) & {"training", "mask"}
         if "build" in cls.__dict__:
             cls._build_takes = tuple(inspect.signature(cls.build).parameters)[1:]
-            cls.build = _once(cls.build)
+            cls.build = _once(cls.build) if cls.__dict__.get("_builds_once", True) else cls.build
 
     def __setattr__(self, name, value):
         for kind in (Parameter, Buffer):

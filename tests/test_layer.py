@@ -411,6 +411,29 @@ def test_a_layer_of_one_input_is_not_built_on_several():
         mg.Sequential([Twice(), mg.Dense(2)]).ensure_built((None, 3))
 
 
+def test_a_sequential_with_a_build_of_its_own():
+    class Scaled(mg.Sequential):
+        def build(self, input_shape):
+            self.gain = self.add_weight(input_shape[-1:], "ones")
+
+        def call(self, x, training=False):
+            return super().call(x * self.gain, training=training)
+
+    made = Scaled(mg.Dense(2))
+    assert not made.built and made(X).shape == (5, 2) and list(made.named_parameters()) == ["layers.0.kernel", "layers.0.bias", "gain"]
+    gain = made.gain
+    made.ensure_built((None, 3))
+    assert made.gain is gain
+
+
+def test_a_sequential_that_grew_builds_what_is_new():
+    inner = mg.Sequential(mg.Dense(4))
+    model = mg.Sequential(inner).ensure_built((None, 3))
+    inner.add(mg.Dense(5))
+    model.layers.append(mg.Dense(6))
+    assert [t.shape for t in model.ensure_built((None, 3)).parameters()] == [(3, 4), (4,), (4, 5), (5,), (5, 6), (6,)]
+
+
 def test_a_sequential_that_cannot_know_says_what_to_do():
     class Own(mg.Layer):
         def call(self, x):

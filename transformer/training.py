@@ -16,7 +16,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -567,9 +567,9 @@ def run_steps(
     training.end()
 
 
-def _found(numbers: dict[str, Any], row: Row) -> dict[str, float]:
+def _found(numbers: Any, row: Row) -> dict[str, float]:
     """What a look found as Python numbers, which a checkpoint brings back bit for bit; ValueError for what cannot stand in this row."""
-    if not isinstance(numbers, dict) or numbers.keys() & row.keys():
+    if not isinstance(numbers, Mapping) or numbers.keys() & row.keys():
         raise ValueError(f"A look returns a dict of numbers with names other than {', '.join(row)}. Received: {numbers!r:.80}.")
     try:
         return {name: float(number) for name, number in numbers.items()}

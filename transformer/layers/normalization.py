@@ -103,10 +103,12 @@ class Normalization(mg.Layer):
         if count == 0:
             raise ShapeError("Normalization.adapt: needs at least one row. " + received(data=data))
         variance = np.where(low == high, 0, squares / count)
-        if not np.isfinite(variance).all() or ((variance == 0) & (low != high)).any():
+        lost = ~np.isfinite(variance) | ((variance == 0) & (low != high))
+        if lost.any():
+            place = tuple(int(i) for i in np.argwhere(lost)[0])
             raise LayerError(
-                "Normalization.adapt: squares of these numbers are too large or too small for float64; give the data in another unit. "
-                + received(least=float(np.min(low)), most=float(np.max(high)))
+                f"Normalization.adapt: squares of what varies in column {list(place)} are too large or too small for float64; give it in "
+                f"another unit. Received: numbers from {low[place]} to {high[place]}."
             )
         self.ensure_built(x.shape)
         self.mean.assign(np.where(low == high, low, mean))
