@@ -96,11 +96,6 @@ class Sequential(Layer):
             raise TypeError(f"Sequential: takes layers, in a list or one by one. Received: {layer!r:.60}.")
         self.layers.append(layer)
 
-    @property
-    def built(self):
-        """True: a call builds each layer by itself; of a subclass whether its own `build` has run."""
-        return type(self).build is Sequential.build or self.__dict__.get("_built", False)
-
     def build(self, input_shape):
         """Build every layer that is not built yet, each for the shape of what the one before it gives.
 

@@ -162,8 +162,8 @@ class Layer:
 
     @property
     def built(self):
-        """Whether `build` has run; a layer without one is always built."""
-        return type(self).build is Layer.build or self.__dict__.get("_built", False)
+        """Whether `build` has run; a layer without one, or with one that may run at any time, is always built."""
+        return not hasattr(type(self).build, "__wrapped__") or self.__dict__.get("_built", False)  # by `_once`
 
     def build(self, input_shape):
         """Make what depends on the shape of the input. Runs once."""
@@ -357,7 +357,8 @@ class Layer:
     @property
     def trainable(self):
         """False where there are parameters and every one is frozen; setting it is `freeze` or `unfreeze`."""
-        return not self.parameters() or not all(p.frozen for p in self.parameters())
+        parameters = self.parameters()
+        return not parameters or not all(p.frozen for p in parameters)
 
     @trainable.setter
     def trainable(self, flag):

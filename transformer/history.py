@@ -33,7 +33,7 @@ class History:
 
     def __contains__(self, name: object) -> bool:
         """Whether some row holds a number of this name."""
-        return name in self.names()
+        return any(name in row for row in self.rows)
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{name} {self.last(name):.4g}" for name in self.names()[1:] if self.last(name) is not None)

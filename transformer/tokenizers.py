@@ -233,9 +233,12 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords:
             with extra("train"):
                 from tokenizers import Tokenizer
             try:
-                return Subwords(Tokenizer.from_str(json.dumps(content)))
-            except Exception as error:  # the library has no other type for what it cannot read
+                pieces = Tokenizer.from_str(json.dumps(content))
+            except Exception as error:
+                if type(error) is not Exception:  # which is what the library raises where it cannot read; the rest is no damage
+                    raise
                 raise ValueError from error
+            return Subwords(pieces)
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         if content["model"]["type"] != "WordLevel" or sorted(vocabulary.values()) != list(range(len(tokens))):
             raise ValueError
@@ -244,6 +247,8 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords:
         if not all(len(token) == 1 for token in tokens):
             raise ValueError
         return CharTokenizer("".join(tokens))
+    except UserError:  # a missing library is no damage either
+        raise
     except OSError as error:
         raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:

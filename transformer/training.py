@@ -99,9 +99,6 @@ class Training:
             if callable(getattr(callback, what, None)):
                 getattr(callback, what)(self)
 
-    def _frozen(self) -> list[str]:
-        return sorted(path for path, parameter in self.model.named_parameters().items() if parameter.frozen)
-
     def _settings(self) -> dict[str, Any]:
         """What must be the same when a training goes on, in words that can be shown."""
         optimizer = repr(self.optimizer)
@@ -109,7 +106,7 @@ class Training:
             "optimizer": re.sub(r"\blr=[^,;>]+", "lr=scheduled", optimizer) if self.schedule else optimizer,
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
             "batches": self.stream.settings if isinstance(self.stream, Batches) else None,
-            "frozen": self._frozen(),
+            "frozen": sorted(path for path, parameter in self.model.named_parameters().items() if parameter.frozen),
         }
 
     def advance(self) -> Row:
@@ -225,11 +222,15 @@ class _Watching:
         if mode not in ("min", "max"):
             raise ValueError(f'{type(self).__name__}: mode is "min" or "max". Received: {mode!r}.')
         self.monitor, self.mode = monitor, mode
-        self.best = math.inf if mode == "min" else -math.inf
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from nothing."""
+        self.best = math.inf if self.mode == "min" else -math.inf
 
     def begin(self, training: Training) -> None:
         """Forget what another training brought."""
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.forget()
 
     def better(self, training: Training, by: float = 0.0) -> bool | None:
         """Whether the last step brought a better number; None where nobody looked."""
@@ -279,16 +280,15 @@ class EarlyStopping(_Watching):
     def __init__(
         self, monitor: str = "validation_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "min", restore_best: bool = True
     ) -> None:
-        super().__init__(monitor, mode)
+        super().__init__(monitor, mode)  # which forgets
         if not (patience >= 0 and min_delta >= 0):
             raise ValueError(f"EarlyStopping: patience and min_delta are numbers from 0. Received: {patience}, {min_delta}.")
         self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
-        self.waited, self.weights = 0, {}  # type: int, dict[str, np.ndarray]
 
-    def begin(self, training: Training) -> None:
-        """Forget what another training brought."""
-        super().begin(training)
-        self.waited, self.weights = 0, {}
+    def forget(self) -> None:
+        """Start from nothing."""
+        super().forget()
+        self.waited, self.weights = 0, {}  # type: int, dict[str, np.ndarray]
 
     def __call__(self, training: Training) -> None:
         better = self.better(training, self.min_delta)

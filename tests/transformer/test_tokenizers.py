@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import sys
 import tempfile
 from pathlib import Path
 
@@ -148,6 +149,21 @@ def test_a_damaged_file_of_pieces(tmp_path):
     content["model"]["merges"] = [["nothing", "known"]]
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"tokenizer\.json is damaged"):
+        load_tokenizer(tmp_path)
+
+
+def test_what_is_no_damage_is_not_called_so(tmp_path, monkeypatch):
+    (tmp_path / "tokenizer.json").write_text(pieces().to_json())
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "tokenizers", None)
+        with pytest.raises(UserError, match="pip install"):
+            load_tokenizer(tmp_path)
+
+    def broken(self, tokenizer):
+        raise AttributeError("no such option in this version")
+
+    monkeypatch.setattr(Subwords, "__init__", broken)
+    with pytest.raises(AttributeError, match="no such option"):
         load_tokenizer(tmp_path)
 
 

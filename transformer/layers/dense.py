@@ -57,7 +57,7 @@ class EinsumDense(mg.Layer):
         self._ndim = len(input_shape)
         # what the weights were made for: einsum and + would take an axis of 1 for any length
         self._built_for = {letter: lengths[letter] for letter in self._kernel + "".join(self.bias_axes or "")}
-        unknown = [letter for letter in self._kernel + "".join(self.bias_axes or "") if lengths[letter] is None]
+        unknown = [letter for letter, n in self._built_for.items() if n is None]
         if unknown:
             raise ShapeError(
                 f"EinsumDense: the length of {unknown[0]!r} in {self.equation!r} is not known; say it in output_shape. "

@@ -88,8 +88,8 @@ class Normalization(mg.Layer):
         """Take mean and variance of ``data``, an array (..., F) or a stream of batches, of which all but F may differ in length.
 
         Adds up in float64, and changes nothing until all is read. Of a batch that is a tuple (x, y) the first counts.
-        Raises ShapeError for no rows and other lengths of F, LayerError for NaN and infinity, naming the
-        place, and for numbers whose squares float64 cannot hold.
+        Raises ShapeError for no rows and other lengths of F, LayerError for NaN and infinity, naming the place, and for numbers whose
+        squares float64 cannot hold.
         """
         count, mean, squares = 0, 0.0, 0.0  # rows so far; their mean; the sum of their squared distances from it
         low, high = np.inf, -np.inf  # equal where a column never varies; of its squares rounding leaves something
