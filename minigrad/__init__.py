@@ -21,6 +21,7 @@ from .settings import (
     detect_anomaly,
     enable_grad,
     is_grad_enabled,
+    matmul_precision,
     no_grad,
     set_grad_enabled,
     use_default_dtype,

@@ -73,7 +73,8 @@ def gradcheck(f, *inputs, kwargs=None, layer=None, names=None, full=None, projec
     ``f`` returns a Tensor, or several in tuples, lists and dicts. Inputs are arrays, Tensors, numbers and lists of them; integers and
     all else are passed on as they are, and so are the plain numbers in ``kwargs``. ``f`` may be a `Layer`, whose Parameters are
     then checked by their paths, frozen ones too; a function that uses one says so by ``layer``. Every call finds Buffers
-    and minigrad's generators as the first one did, and at the end everything is as it was.
+    and minigrad's generators as the first one did, and at the end everything is as it was. Matrix products are not rounded, whatever
+    `matmul_precision` says: the check is one of the formulas.
 
     A Jacobian of up to 600 entries is checked entry by entry; a larger one by ``projections`` random directions of each input and
     as many random weightings of the outputs (``full`` forces one or the other). The tolerance is what the difference quotient
@@ -233,6 +234,7 @@ class _Function:
         self.arrays, self.names, self.were_tensors = [], [], []
         self._attributes, self._containers, self._streams, self._seen = [], [], [], set()
         self._promoted, self._constants, self._frozen = [], [], []
+        self._precision = settings.matmul_precision()
         roots = [one for one in (_layer_of(f), layer, *inputs, *kwargs.values()) if isinstance(one, Layer)]
         _ensure_built(f, inputs, kwargs)
         self._look_into([*roots, *inputs, *kwargs.values()])
@@ -256,7 +258,8 @@ class _Function:
         facts = [("made float64 for the check", self._promoted), ("not differentiated", self._constants),
                  ("checked although frozen", self._frozen)]  # fmt: skip
         listed = lambda names: ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-        return [f"{fact}: {listed(names)}" for fact, names in facts if names]
+        rounded = f'checked without matmul_precision("{self._precision}"): what rounds goes in steps, and has no derivative to check'
+        return [f"{fact}: {listed(names)}" for fact, names in facts if names] + [rounded] * (self._precision != "float32")
 
     def _look_into(self, item):
         """Notice layers and their attributes, and NumPy's generators, of which minigrad's journal does not know."""
@@ -301,7 +304,7 @@ class _Function:
 
     @contextlib.contextmanager
     def at_rest(self):
-        """Inside, layers are in float64 and Python's floats become it; afterwards every bit is as it was."""
+        """Inside, layers are in float64, Python's floats become it, and nothing is rounded; afterwards every bit is as it was."""
         if not self.arrays:
             raise DtypeError(
                 f"{self.title}: no input is floating, so there is nothing to move by a little; write 3.0 for 3, or convert with "
@@ -311,7 +314,8 @@ class _Function:
         try:
             for t in self._tensors.values():
                 t._data = t._data.astype(np.float64) if t.dtype.kind == "f" else t._data
-            with settings.use_default_dtype(np.float64), settings.enable_grad(), np.errstate(all="ignore"):
+            unrounded = settings.matmul_precision("float32")
+            with settings.use_default_dtype(np.float64), unrounded, settings.enable_grad(), np.errstate(all="ignore"):
                 yield self
         finally:
             self._rewind()

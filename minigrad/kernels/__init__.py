@@ -17,6 +17,7 @@ from minigrad.kernels import reference
 
 _MODULES = {
     "gemm": "matmul linear",
+    "bfloat16": "matmul_bfloat16 linear_bfloat16",
     "attention": "attention attention_grad",
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad sum_rows",
@@ -71,12 +72,27 @@ sys.modules[__name__].__class__ = _Door
 
 def matmul(a, b):
     """(..., M, K) @ (..., K, N) -> (..., M, N)."""
-    return pick("matmul", a, b)(a, b)
+    return matmul_bfloat16(a, b) if _rounds(a, b) else pick("matmul", a, b)(a, b)
 
 
 def linear(x, w, b=None):
     """x (..., K) @ w (K, N) + b (N,) -> (..., N)."""
-    return pick("linear", x, w, b)(x, w, b)
+    return linear_bfloat16(x, w, b) if _rounds(x, w) else pick("linear", x, w, b)(x, w, b)
+
+
+def matmul_bfloat16(a, b):
+    """`matmul` of float32 matrices that are rounded to bfloat16."""
+    return pick("matmul_bfloat16", a, b)(a, b)
+
+
+def linear_bfloat16(x, w, b=None):
+    """`linear` of float32 x and w that are rounded to bfloat16."""
+    return pick("linear_bfloat16", x, w, b)(x, w, b)
+
+
+def _rounds(a, b):
+    """Whether a and b are rounded before they are multiplied: both are float32, in any order of bytes, and it is asked for."""
+    return settings.matmul_precision() == "bfloat16" and a.dtype.char == b.dtype.char == "f"
 
 
 def attention(q, k, v, causal, scale):

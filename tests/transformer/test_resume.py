@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 
+import minigrad as mg
 from transformer import runs
 from transformer.__main__ import main
 from transformer.data import BatchSampler
@@ -85,6 +86,23 @@ def test_other_random_numbers_give_another_run(tmp_path, text):
     assert train(text, tmp_path / "one") == train(text, tmp_path / "two", "--seed", "2") == 0
     one, two = (runs.load(tmp_path / name / runs.MODEL) for name in ("one", "two"))
     assert any((one[name] != two[name]).any() for name in one)
+
+
+@pytest.mark.filterwarnings("ignore:matmul_precision:RuntimeWarning")  # of CPUs without the instruction: the numbers are the same
+def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, text, monkeypatch, stop_after, capsys):
+    assert train(text, tmp_path / "float32") == 0
+    assert train(text, tmp_path / "straight", "--matmul-precision", "bfloat16") == 0
+    with monkeypatch.context():
+        stop_after(10)
+        assert train(text, tmp_path / "halved", "--matmul-precision", "bfloat16") == 130
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(tmp_path / "halved"), "--matmul-precision", "float32"]) == 2
+    assert "cannot change when a run goes on: it is bfloat16 there" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path / "halved")]) == 0
+    assert contents(tmp_path / "halved") == contents(tmp_path / "straight")
+    losses = [runs.read_history(tmp_path / name / runs.HISTORY)["train_loss"] for name in ("float32", "straight")]
+    assert all(one != other and abs(one - other) < 0.05 * one for one, other in zip(*losses))
+    assert mg.matmul_precision() == "float32"
 
 
 def test_the_newest_checkpoints_are_kept(tmp_path, text):

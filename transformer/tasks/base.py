@@ -119,7 +119,7 @@ def train(task_class: type[Task], config: TrainConfig, given: set[str], report: 
         _restore(task, trainings, old)
     run = old or Run.create(config.out, config.name)
     planned = run.read_json(runs.TRAINING)["steps"] if old else config.steps
-    with run.alone():
+    with run.alone(), minigrad.matmul_precision(config.matmul_precision):
         run.write_json(runs.TRAINING, config.saved())
         run.write_json(runs.DATA, task.record() | {"python": platform.python_version()})
         if any(training.step < config.steps for training in trainings):
