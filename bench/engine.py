@@ -5,8 +5,6 @@ gradients are compared with those derived by hand in NumPy.
 """
 
 import argparse
-import importlib.util
-import sys
 
 import numpy as np
 
@@ -247,18 +245,9 @@ def microseconds(value):
     return f"{value * 1e6:.1f}" if value < 1e-2 else f"{value * 1e6:,.0f}"
 
 
-def available(libraries):
-    """Those that are installed; says which are not."""
-    missing = [name for name in libraries if importlib.util.find_spec(name.partition(",")[0]) is None]
-    if missing:
-        print(f"not installed, left out: {', '.join(missing)}", file=sys.stderr)
-    return [name for name in libraries if name not in missing]
-
-
-def compared(title, libraries, case, options):
+def compared(page, title, libraries, case, options):
     """Time one case with every library and print a line for each: microseconds, spread, and how minigrad compares."""
-    rows = harness.compare("bench.engine", available(libraries), case, 1, options.rounds, options.block, settle=options.settle,
-                           patience=options.patience, steps=1)
+    rows = harness.compare("bench.engine", report.available(libraries), case, 1, steps=1, **report.timing(options))
     ours = rows["minigrad"].get("seconds")
     lines = []
     for name, row in rows.items():
@@ -269,26 +258,25 @@ def compared(title, libraries, case, options):
         mark = "" if row["undisturbed"] else " *"
         lines.append((name, microseconds(row["seconds"]) + mark, f"{microseconds(row['p10'])} to {microseconds(row['p90'])}",
                       f"{row['times_minigrad']:.2f}" if ours else ""))
-    report.show(title, ["", "microseconds", "p10 to p90", "times minigrad's"], lines)
+    page.show(title, ["", "microseconds", "p10 to p90", "times minigrad's"], lines)
     return {"title": title, "case": case, "libraries": rows}
 
 
-def costs(options):
+def costs(page, options):
     """What one recorded and one walked op cost, with NumPy's time for the same arithmetic beside them."""
     lines, results = [], []
     for name in OPS:
         seconds = {}
         for backward in (False, True):
             case = {"kind": "op", "op": name, "backward": backward}
-            rows = harness.compare("bench.engine", ["minigrad", "numpy"], case, 1, options.rounds, options.block, settle=options.settle,
-                                   patience=options.patience, steps=1)
+            rows = harness.compare("bench.engine", ["minigrad", "numpy"], case, 1, steps=1, **report.timing(options))
             for library, row in rows.items():
                 seconds[library, backward] = row["seconds"] / LENGTH
             results.append({"case": case, "libraries": rows})
         walked = {library: seconds[library, True] - seconds[library, False] for library in ("minigrad", "numpy")}
         lines.append((name, *map(microseconds, (seconds["minigrad", False], seconds["numpy", False], walked["minigrad"], walked["numpy"]))))
-    report.show(f"Microseconds per op on 4x4, in chains of {LENGTH}",
-                ["op", "recorded", "NumPy", "walked", "NumPy, the gradient"], lines)
+    page.show(f"Microseconds per op on 4x4, in chains of {LENGTH}",
+              ["op", "recorded", "NumPy", "walked", "NumPy, the gradient"], lines)
     return results
 
 
@@ -297,30 +285,27 @@ def main(argv):
     parser.add_argument("--elements", default="1000000,4000000", help="sizes of the large chains (default: %(default)s)")
     parser.add_argument("--points", type=int, default=100, help="points of two moons (default: %(default)s)")
     parser.add_argument("--scalar-points", type=int, default=4, help="points where every number is a node (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=15, help="quiet blocks of each (default: %(default)s)")
-    parser.add_argument("--block", type=float, default=0.1, help="seconds in a block (default: %(default)s)")
-    parser.add_argument("--settle", type=float, default=0.3, help="seconds of running before the first block (default: %(default)s)")
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds to repeat disturbed blocks (default: %(default)s)")
-    parser.add_argument("--json", default="bench-engine.json", help="file for the results (default: %(default)s)")
+    report.add_options(parser, rounds=15, block=0.1, settle=0.3, patience=20.0)
     options = parser.parse_args(argv)
 
-    print("One thread; medians of quiet blocks, * where the machine was never quiet.")
-    results = {"costs": costs(options), "chains": [], "network": [], "large": []}
+    page = report.Page("engine", options.out, threads=1)
+    page.say("One thread; medians of quiet blocks, * where the machine was never quiet.")
+    results = {"costs": costs(page, options), "chains": [], "network": [], "large": []}
     for wanted in (False, True):
         title = f"((x*w + b).relu()).sum().backward() on 4x4, gradients for {'x, w and b' if wanted else 'w and b'}"
-        results["chains"].append(compared(title, CHAIN, {"kind": "chain", "all": wanted}, options))
+        results["chains"].append(compared(page, title, CHAIN, {"kind": "chain", "all": wanted}, options))
     width = "-".join(map(str, NETWORK))
     results["network"] = [
-        compared(f"A {width} network on {options.points} points of two moons, with arrays: one training step", ("minigrad", "torch"),
-                 {"kind": "network", "points": options.points}, options),
-        compared(f"A {width} network on {options.scalar_points} points, every number a node: loss and backward",
+        compared(page, f"A {width} network on {options.points} points of two moons, with arrays: one training step",
+                 ("minigrad", "torch"), {"kind": "network", "points": options.points}, options),
+        compared(page, f"A {width} network on {options.scalar_points} points, every number a node: loss and backward",
                  ("minigrad", "micrograd", "torch"), {"kind": "scalars", "points": options.scalar_points}, options),
     ]
     for elements in map(int, options.elements.split(",")):
         for dtype in ("float32", "float64"):
             results["large"].append(
-                compared(f"(((x*w + b) * x).tanh() * w).sum().backward() on {elements} numbers of {dtype}", LARGE,
+                compared(page, f"(((x*w + b) * x).tanh() * w).sum().backward() on {elements} numbers of {dtype}", LARGE,
                          {"kind": "large", "elements": elements, "dtype": dtype}, options)
             )
-    report.save(options.json, "engine", results, threads=1)
+    page.save(results)
     return 0

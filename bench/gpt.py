@@ -37,3 +37,32 @@ def weights(name, shape):
 def decays(name):
     """Whether weight decay applies: to matrices, not to biases and norms."""
     return name.rpartition(".")[2] not in ("bias", "gamma", "beta")
+
+
+def shapes(size):
+    """The shape of every weight by its name: matrices stand as (in, out)."""
+    E, found = size["width"], {}
+
+    def dense(name, inside, outside):
+        found[f"{name}.kernel"], found[f"{name}.bias"] = (inside, outside), (outside,)
+
+    def norm(name):
+        found[f"{name}.gamma"] = found[f"{name}.beta"] = (E,)
+
+    found["tokens.weight"], found["positions.weight"] = (size["vocabulary"], E), (size["block"], E)
+    for layer in range(size["layers"]):
+        norm(f"blocks.{layer}.norm1")
+        for part in ("query", "key", "value", "output"):
+            dense(f"blocks.{layer}.attention.{part}", E, E)
+        norm(f"blocks.{layer}.norm2")
+        dense(f"blocks.{layer}.widen", E, 4 * E)
+        dense(f"blocks.{layer}.narrow", 4 * E, E)
+    norm("norm")
+    return found
+
+
+def flops(size):
+    """Those of the matrix products of one training step, forward and backward, where causal attention does half of its square."""
+    tokens = size["batch"] * size["block"]
+    matrices = sum(shape[0] * shape[1] for name, shape in shapes(size).items() if len(shape) == 2 and not name.startswith("positions"))
+    return 6 * tokens * matrices + 6 * tokens * (size["block"] + 1) * size["width"] * size["layers"]

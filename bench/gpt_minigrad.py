@@ -31,7 +31,7 @@ def build(size):
 
 
 def training_step(size, variant):
-    """A function that does one step of training and returns the loss."""
+    """A function that does one step of training and returns the loss. Variant "bf16": matrix products of bfloat16."""
     model, named = build(size)
     optimizer = mg.optim.AdamW(
         [{"params": [p for name, p in named.items() if gpt.decays(name)], "weight_decay": gpt.DECAY},
@@ -49,4 +49,4 @@ def training_step(size, variant):
         optimizer.step()
         return loss.item()
 
-    return step
+    return mg.matmul_precision("bfloat16")(step) if variant == "bf16" else step

@@ -1,5 +1,6 @@
-"""The GPT of ``bench.gpt`` in PyTorch, eager, as PyTorch's own documentation would have one write it."""
+"""The GPT of ``bench.gpt`` in PyTorch, as PyTorch's own documentation would have one write it."""
 
+import contextlib
 import os
 
 import torch
@@ -79,7 +80,10 @@ def build(size):
 
 
 def training_step(size, variant):
-    """A function that does one step of training and returns the loss. Variant "qkv": one projection for all three."""
+    """A function that does one step of training and returns the loss.
+
+    Variants: "qkv", one projection for all three; "compile", model and loss compiled; "autocast", in bfloat16 where PyTorch thinks fit.
+    """
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     model = build(size)
     if variant == "qkv":
@@ -92,12 +96,19 @@ def training_step(size, variant):
         lr=gpt.LEARNING_RATE, betas=gpt.BETAS, eps=gpt.ADAM_EPSILON, fused=True)
     data, done = torch.from_numpy(gpt.batches(size)), 0
 
+    def forward(ids, targets):
+        return F.cross_entropy(model(ids).flatten(0, 1), targets.flatten())  # (B,T,V) -> (B*T,V)
+
+    loss_of = torch.compile(forward) if variant == "compile" else forward
+    precision = torch.autocast("cpu", torch.bfloat16) if variant == "autocast" else contextlib.nullcontext()
+
     def step():
         nonlocal done
         ids, targets = data[done % len(data)]
         done += 1
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten())  # (B,T,V) -> (B*T,V)
+        with precision:
+            loss = loss_of(ids, targets)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, gpt.CLIP)
         optimizer.step()

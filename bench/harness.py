@@ -3,10 +3,10 @@
 Each library runs in a process of its own, so that no thread pool or allocator meets another's. The parent goes round
 robin over them, so that a slow minute of the machine hits all alike. A block of steps in which the process waited for
 a core is thrown away. A benchmark module has ``build(library, case) -> step``: a function that does one step and
-returns a number, when that is ready.
+returns a number, arrays or nothing, when that is ready. What the first steps returned is compared between the libraries.
 """
 
-import contextlib
+import gc
 import importlib
 import json
 import os
@@ -16,6 +16,8 @@ import sys
 import time
 import traceback
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).parent.parent
 MOST_WAITING = 0.05  # share of a block's time that may be spent waiting for a core
@@ -79,6 +81,34 @@ def timed(step):
     return time.perf_counter() - start, value
 
 
+def fingerprint(value):
+    """Numbers by which two results can be compared without sending them: a number is its own; of an array its 2-norm and
+    its product with a vector of normal numbers that is the same for all."""
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [fingerprint(part) for part in value]
+    flat = np.asarray(value.detach() if hasattr(value, "detach") else value).ravel()
+    rng, squares, product = np.random.default_rng(0), 0.0, 0.0
+    for start in range(0, flat.size, 1 << 20):
+        part = flat[start:start + (1 << 20)].astype(np.float64)
+        squares += part @ part
+        product += part @ rng.standard_normal(part.size)
+    return {"norm": float(np.sqrt(squares)), "product": float(product)}
+
+
+def difference(one, other, drawn=False):
+    """The largest relative difference between two fingerprints; of random numbers only the norms can be compared."""
+    if one is None or other is None:
+        return 0.0
+    if isinstance(one, list):
+        return max((difference(*pair, drawn) for pair in zip(one, other, strict=True)), default=0.0)
+    if isinstance(one, dict):
+        keys = ("norm",) if drawn else ("norm", "product")
+        return max(abs(one[key] - other[key]) for key in keys) / max(one["norm"], other["norm"], 1e-30)
+    return abs(one - other) / max(abs(one), abs(other), 1e-30)
+
+
 # In the process of one library
 
 class Subject:
@@ -91,13 +121,19 @@ class Subject:
 
     def prepare(self, case, steps, block, settle):
         """Build, do the first ``steps`` steps one by one, then settle; answer with their times and values."""
+        self.step = None  # what an earlier case held is free before this one is built
+        gc.collect()
         build, self.step = timed(lambda: self.build(self.library, case))
-        seconds, values = zip(*(timed(self.step) for _ in range(steps)))
+        built, seconds, values = peak_mb(), [], []
+        for _ in range(steps):
+            taken, value = timed(self.step)
+            seconds.append(taken)
+            values.append(fingerprint(value))
         best, end = seconds[-1], time.perf_counter() + settle
         while time.perf_counter() < end:
             best = min(best, timed(self.step)[0])
         self.count = max(1, round(block / best))
-        return {"build": build, "first": seconds, "values": values}
+        return {"build": build, "built_mb": built, "first": seconds, "values": values}
 
     def time(self):
         """Time one block; a step before it refills the caches that the others have emptied."""
@@ -132,22 +168,29 @@ def serve(module, library, threads):
 # In the parent
 
 class Worker:
-    """The process of one library."""
+    """The process of one library, started when it is first called, and anew if it has died."""
 
     def __init__(self, module, library, threads):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.harness", module, library, str(threads)], cwd=ROOT, text=True,
-            env=environment(threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.module, self.library, self.threads, self.process = module, library, threads, None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process.stdout.close()
+
+    def start(self):
+        self.__exit__()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.harness", self.module, self.library, str(self.threads)], cwd=ROOT, text=True,
+            env=environment(self.threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def call(self, name, **arguments):
+        if self.process is None or self.process.poll() is not None:
+            self.start()
         try:
             print(json.dumps([name, arguments]), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
@@ -164,17 +207,28 @@ def quiet(blocks):
     return sorted(blocks, key=lambda block: block["waiting"])[:3], False
 
 
-def compare(module, libraries, case, threads, rounds, block=0.15, settle=0.5, patience=30.0, steps=4):
-    """Time one case with every library, interleaved; one dictionary for each library.
+class Team:
+    """A process for each library, for one case after another."""
 
-    ``rounds`` quiet blocks of about ``block`` seconds are wanted of each; when that many turns are over, disturbed
-    blocks are repeated for at most ``patience`` seconds. The first ``steps`` steps are timed one by one.
-    """
-    rows = {}
-    with contextlib.ExitStack() as stack:
-        workers = {library: stack.enter_context(Worker(module, library, threads)) for library in libraries}
-        for library, worker in workers.items():
-            rows[library] = worker.call("prepare", case=case, steps=steps, block=block, settle=settle)
+    def __init__(self, module, libraries, threads):
+        self.workers = {library: Worker(module, library, threads) for library in libraries}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for worker in self.workers.values():
+            worker.__exit__(*exception)
+
+    def compare(self, case, libraries, rounds, block=0.15, settle=0.5, patience=30.0, steps=4):
+        """Time one case with these libraries, interleaved; one dictionary for each library.
+
+        ``rounds`` quiet blocks of about ``block`` seconds are wanted of each; when that many turns are over, disturbed
+        blocks are repeated for at most ``patience`` seconds; with 0 rounds nothing is timed but the first ``steps`` steps,
+        which are always timed one by one.
+        """
+        rows = {library: self.workers[library].call("prepare", case=case, steps=steps, block=block, settle=settle)
+                for library in libraries}
         blocks = {library: [] for library in libraries if "error" not in rows[library]}
         turn, end = 0, float("inf")
         while True:
@@ -185,25 +239,47 @@ def compare(module, libraries, case, threads, rounds, block=0.15, settle=0.5, pa
             if not waiting or time.perf_counter() > end:
                 break
             for library in waiting[::-1] if turn % 2 else waiting:  # nobody always comes after the same neighbour
-                answer = workers[library].call("time")
+                answer = self.workers[library].call("time")
                 if "error" in answer:
                     rows[library] = answer
                     del blocks[library]
                 else:
-                    blocks[library].append(answer)
+                    blocks[library].append(answer | {"turn": turn})
             turn += 1
         for library, taken in blocks.items():
-            rows[library] |= summary(taken) | workers[library].call("memory")
-    return rows
+            rows[library] |= (summary(taken) if taken else {}) | self.workers[library].call("memory")
+        return rows
+
+
+def compare(module, libraries, case, threads, rounds, **timing):
+    """Time one case with every library, as `Team.compare` does, in processes that have done nothing else."""
+    with Team(module, libraries, threads) as team:
+        return team.compare(case, libraries, rounds, **timing)
+
+
+def deciles(values):
+    """The lowest and the highest decile."""
+    values = sorted(values)
+    tenths = statistics.quantiles(values, n=10, method="inclusive") if len(values) > 1 else values * 9
+    return tenths[0], tenths[-1]
 
 
 def summary(blocks):
     """Median and spread of the seconds per step over the quiet blocks."""
     chosen, undisturbed = quiet(blocks)
-    seconds = sorted(block["seconds"] for block in chosen)
-    deciles = statistics.quantiles(seconds, n=10, method="inclusive") if len(seconds) > 1 else seconds * 9
-    return {"seconds": statistics.median(seconds), "p10": deciles[0], "p90": deciles[-1], "blocks": len(seconds),
-            "thrown_away": len(blocks) - len(seconds), "undisturbed": undisturbed}
+    seconds = [block["seconds"] for block in chosen]
+    p10, p90 = deciles(seconds)
+    return {"seconds": statistics.median(seconds), "p10": p10, "p90": p90, "blocks": len(seconds),
+            "thrown_away": len(blocks) - len(seconds), "undisturbed": undisturbed,
+            "turns": [(block["turn"], block["seconds"]) for block in chosen]}
+
+
+def ratio(ours, theirs):
+    """How many times our time theirs is: the median over the turns in which both were quiet, and its deciles."""
+    mine, other = dict(ours["turns"]), dict(theirs["turns"])
+    ratios = [other[turn] / mine[turn] for turn in mine if turn in other] or [theirs["seconds"] / ours["seconds"]]
+    p10, p90 = deciles(ratios)
+    return {"median": statistics.median(ratios), "p10": p10, "p90": p90, "turns": len(ratios)}
 
 
 if __name__ == "__main__":

@@ -80,17 +80,17 @@ def main(argv):
     parser.add_argument("--size", default="S", choices=gpt.SIZES, help="the model (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: %(default)s)")
-    parser.add_argument("--json", default="bench-start.json", help="file for the results (default: %(default)s)")
+    report.add_out(parser)
     options = parser.parse_args(argv)
+    page = report.Page("start", options.out, size=options.size, threads=options.threads)
 
     loaded = imports(options.rounds)
-    report.show("Imports", ["import", "time", "memory MB"],
-                [(name, report.seconds(row["seconds"]), round(row["mb"])) for name, row in loaded.items()])
+    page.show("Imports", ["import", "time", "memory MB"],
+              [(name, report.seconds(row["seconds"]), round(row["mb"])) for name, row in loaded.items()])
     steps = first_steps(options.size, options.threads, options.rounds)
-    report.show(f"First training step, size {options.size}, threads {options.threads}",
-                ["", "start to first loss", "least", "most", "import and build", "the step itself"],
-                [(name, *map(report.seconds, (row["total"], row["least"], row["most"], row["build"], row["step"])))
-                 for name, row in steps.items()])
-    report.save(options.json, "start", {"imports": loaded, "first_steps": steps}, size=options.size,
-                threads=options.threads)
+    page.show(f"First training step, size {options.size}, threads {options.threads}",
+              ["", "start to first loss", "least", "most", "import and build", "the step itself"],
+              [(name, *map(report.seconds, (row["total"], row["least"], row["most"], row["build"], row["step"])))
+               for name, row in steps.items()])
+    page.save({"imports": loaded, "first_steps": steps})
     return 0
