@@ -33,9 +33,8 @@ ROWS, FEW = 12, 4  # rows in a tile, and in the small tile for what is left over
 WIDTH = 2 * LANES  # columns in a tile: 2 * ROWS sums, 2 vectors of b and 1 of a fit in the registers
 
 # Blocks: a block of a (BLOCK_M x BLOCK_K) stays in the second cache while blocks of b (BLOCK_K x BLOCK_N) pass by.
-BLOCK_M, BLOCK_N, BLOCK_K = 43 * ROWS, 4 * WIDTH, 768
+BLOCK_M, BLOCK_N, BLOCK_K = 43 * ROWS, 4 * WIDTH, 1024
 SMALLEST = np.finfo(np.float32).tiny  # what is smaller counts as 0
-AHEAD = 8  # steps of k from what is packed to what is asked for from memory
 
 
 # ---- vector code
@@ -175,8 +174,6 @@ def _pair_rows(width, whole):
                 words = builder.bitcast(_rounded(builder, one, next_one), _BITS)
                 words = _shuffle(builder, words, words, [x for i in range(LANES) for x in (i, i + LANES)])
                 _store_words(builder, builder.bitcast(words, _WORDS), panel, first, min(LANES, width - first))
-                for step in steps:
-                    _fetch(builder, source, builder.add(step, builder.mul(stride, _I64(AHEAD))), writes=False)
             return context.get_dummy_value()
 
         integer = types.int64
@@ -335,6 +332,8 @@ def product(
     # Many matrices: a thread takes whole ones. Few: each is cut into as many parts as there are threads.
     parts = 1 if batches % nt == 0 or batches >= 4 * nt else nt
     strips = _grid(parts, M, N)
+    blocks = -(-K // BLOCK_K)
+    k_block = -(-K // (2 * blocks)) * 2  # equal blocks, whichever threads there are, and only the last may be odd
     first, last = share(t, nt, batches * parts)
     for item in range(first, last):
         batch, part = item // parts, item % parts
@@ -345,8 +344,8 @@ def product(
         m0, m1, n0, n1 = top * ROWS, min(M, bottom * ROWS), left * WIDTH, min(N, right * WIDTH)
         for i in range(m0, m1, BLOCK_M):
             m = min(BLOCK_M, m1 - i)
-            for p in range(0, K, BLOCK_K):
-                k = min(BLOCK_K, K - p)
+            for p in range(0, K, k_block):
+                k = min(k_block, K - p)
                 invoke(pack, (at(a_start, i * a_row + p * a_column), a_row, a_column, m, k, ROWS, a_block))
                 for j in range(n0, n1, BLOCK_N):
                     n = min(BLOCK_N, n1 - j)
