@@ -37,9 +37,10 @@ def test_example_prints_what_the_readme_says(code, promised, capsys):
             assert float(got) == pytest.approx(float(said), abs=1.01 * last_digit), (got, said)
 
 
-def test_the_page_of_differences_is_true():
-    found = doctest.testfile(str(ROOT / "docs" / "differences.md"), module_relative=False)
-    assert found.attempted > 10 and found.failed == 0
+@pytest.mark.parametrize("page, examples", [("differences.md", 10), ("precision.md", 3)])
+def test_the_examples_of_a_page_are_true(page, examples):
+    found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
+    assert found.attempted > examples and found.failed == 0
 
 
 def test_all_examples_are_found():
