@@ -16,7 +16,7 @@ from minigrad import settings
 from minigrad.kernels import reference
 
 _MODULES = {
-    "gemm": "matmul linear",
+    "gemm": "matmul linear linear_gelu",
     "bfloat16": "matmul_bfloat16 linear_bfloat16",
     "attention": "attention attention_grad",
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
@@ -75,9 +75,19 @@ def matmul(a, b):
     return matmul_bfloat16(a, b) if _rounds(a, b) else pick("matmul", a, b)(a, b)
 
 
-def linear(x, w, b=None):
-    """x (..., K) @ w (K, N) + b (N,) -> (..., N)."""
-    return linear_bfloat16(x, w, b) if _rounds(x, w) else pick("linear", x, w, b)(x, w, b)
+def linear(x, w, b=None, plus=None):
+    """x (..., K) @ w (K, N) + b (N,) + plus (..., N) -> (..., N)."""
+    if _rounds(x, w):
+        y = linear_bfloat16(x, w, b)
+        return y if plus is None else np.add(y, plus, out=y)
+    return pick("linear", x, w, b, plus)(x, w, b, plus)
+
+
+def linear_gelu(x, w, b, approximate):
+    """y = gelu(x (..., K) @ w (K, N) + b (N,)) -> y (..., N), gelu's derivative there (..., N)."""
+    if _rounds(x, w):
+        return gelu(linear_bfloat16(x, w, b), approximate)
+    return pick("linear_gelu", x, w, b)(x, w, b, approximate)
 
 
 def matmul_bfloat16(a, b):

@@ -1,10 +1,13 @@
-"""Matrix products: a register-tiled product of packed panels, and everything around it.
+"""Matrix products: a register-tiled product, and everything around it.
 
-A product of any two strided matrices is cut into blocks that fit the caches. Blocks of ``a`` and ``b`` are packed into
-panels in the order in which the innermost loop reads them, and ``tile`` holds a small part of the result in vector
-registers while it walks along K:
+A product of any two strided matrices is cut into blocks that fit the caches. ``tile`` holds a small part of the result
+in vector registers while it walks along K: it takes numbers of ``a`` one by one, from where they lie, and numbers of
+``b`` a vector at a time, from where they lie or from packed panels:
 
-    a panel   ROWS rows of a       [K][ROWS]              b panel   2 vectors of columns of b   [K][2 * lanes]
+    b panel   2 vectors of columns of b   [K][2 * lanes]
+
+A product may begin with more than zeros (a bias, a residual, the sum over a block of K before) and end with more than
+storing (`epilogue.py`): both happen while that part of the result is in the cache.
 
 Threads share the result. Each of its numbers is the same sequence of multiply-adds wherever the cuts fall, so the bits
 do not depend on how many threads there are.
@@ -12,7 +15,6 @@ do not depend on how many threads there are.
 
 import functools
 import math
-import operator
 import threading
 
 import numpy as np
@@ -20,7 +22,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, run, scratch, shares
+from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, scratch, shares
+from minigrad.kernels.epilogue import gelu_block, gelu_tanh_block
 from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, row, share
@@ -35,10 +38,11 @@ else:
     VECTOR, ROWS = 16, 4
 FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 
-# Blocks: a panel of a (ROWS x BLOCK_K) stays in the first cache, a block of b (BLOCK_K x BLOCK_N) in the second.
+# Blocks: BLOCK_K numbers of ROWS rows of a stay in the first cache, a block of b (BLOCK_K x BLOCK_N) and what belongs
+# to it of c (BLOCK_M x BLOCK_N) in the second.
 BLOCK_M, BLOCK_N, BLOCK_K = 4 * ROWS, 512, 384
 CHUNK = 64  # columns of a product with few rows that stay together
-UNROLL = 4  # steps of k in one turn of the innermost loop
+DOTS = 4  # with no more columns left over than these, each number is a sum along the rows, not a tile for itself
 NO_PACKING = 2 * ROWS, 1024  # with no more rows of a, and no longer rows of b, packing b costs more than it saves
 
 
@@ -61,84 +65,66 @@ def lanes(typing_context, like):
 
 
 def _tile(rows, vectors):
-    """c = a b + plus for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k."""
+    """c = plus + a b for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k."""
 
     @intrinsic
-    def tile(typing_context, a, a_row, a_k, b, b_k, c, c_row, k, plus, plus_row, adds):
+    def tile(typing_context, a, a_row, a_k, b, b_k, k, plus, plus_row, c, c_row):
         width = lanes_of(a.dtype)
         integer = types.int64
-        signature = types.void(a, integer, integer, a, integer, a, integer, integer, a, integer, integer)
+        signature = types.void(a, integer, integer, a, integer, integer, a, integer, a, integer)
 
         def generate(context, builder, signature, values):
-            a_value, a_row, a_k, b_value, b_k, c_value, c_row, k, plus, plus_row, adds = values
+            a_value, a_row, a_k, b_value, b_k, k, plus, plus_row, c_value, c_row = values
             i64, number = ir.IntType(64), context.get_data_type(a.dtype)
-            vector = ir.VectorType(number, width)
-            scalar_pointer, vector_pointer = number.as_pointer(), vector.as_pointer()
-            size = a.dtype.bitwidth // 8
+            vector, size = ir.VectorType(number, width), a.dtype.bitwidth // 8
             # fuses where the CPU can, and is never a library call
-            multiply_add = builder.module.globals.get(f"llvm.fmuladd.v{width}f{8 * size}") or ir.Function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{8 * size}"
+            name = f"llvm.fmuladd.v{width}f{8 * size}"
+            multiply_add = builder.module.globals.get(name) or ir.Function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), name
             )
             undefined = ir.Constant(vector, ir.Undefined)
             everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+            places = [(i, j) for i in range(rows) for j in range(vectors)]
 
-            def load(base, offset):
-                return builder.load(builder.bitcast(builder.gep(base, [offset]), vector_pointer), align=size)
+            def vector_at(base, base_row, i, j):
+                """Where the j-th vector of row i begins."""
+                there = builder.add(builder.mul(base_row, i64(i)), i64(j * width))
+                return builder.bitcast(builder.gep(base, [there]), vector.as_pointer())
 
-            def broadcast(base, offset):
-                one = builder.load(builder.bitcast(builder.gep(base, [offset]), scalar_pointer), align=size)
+            def broadcast(base, i):
+                one = builder.load(builder.gep(base, [builder.mul(a_row, i64(i))]), align=size)
                 return builder.shuffle_vector(
                     builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
                 )
 
-            def steps(count, unrolled, state):
-                """Walk ``count * unrolled`` steps of k from ``state``, (a, b, sums); returns the state after them."""
-                before = builder.block
-                head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
-                builder.branch(head)
+            before = builder.block
+            sums = [builder.load(vector_at(plus, plus_row, i, j), align=size) for i, j in places]
+            head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
+            builder.branch(head)
 
-                builder.position_at_end(head)
-                state = [i64(0), *state]
-                phis = [builder.phi(value.type) for value in state]
-                for phi, value in zip(phis, state, strict=True):
-                    phi.add_incoming(value, before)
-                done, a_at, b_at, *sums = phis
-                builder.cbranch(builder.icmp_signed("<", done, count), body, after)
+            builder.position_at_end(head)
+            state = [i64(0), a_value, b_value, *sums]
+            phis = [builder.phi(value.type) for value in state]
+            for phi, value in zip(phis, state, strict=True):
+                phi.add_incoming(value, before)
+            done, a_at, b_at, *sums = phis
+            builder.cbranch(builder.icmp_signed("<", done, k), body, after)
 
-                builder.position_at_end(body)
-                for _ in range(unrolled):
-                    columns = [load(b_at, i64(j * width)) for j in range(vectors)]
-                    for i in range(rows):
-                        one = broadcast(a_at, builder.mul(a_row, i64(i)))
-                        for j in range(vectors):
-                            at_sum = i * vectors + j
-                            sums[at_sum] = builder.call(multiply_add, [one, columns[j], sums[at_sum]])
-                    a_at, b_at = builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k])
-                for phi, value in zip(phis, [builder.add(done, i64(1)), a_at, b_at, *sums], strict=True):
-                    phi.add_incoming(value, body)
-                builder.branch(head)
+            builder.position_at_end(body)
+            columns = [builder.load(vector_at(b_at, b_k, 0, j), align=size) for j in range(vectors)]
+            added = []
+            for i in range(rows):
+                one = broadcast(a_at, i)
+                for j in range(vectors):
+                    added.append(builder.call(multiply_add, [one, columns[j], sums[i * vectors + j]]))
+            state = [builder.add(done, i64(1)), builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k]), *added]
+            for phi, value in zip(phis, state, strict=True):
+                phi.add_incoming(value, body)
+            builder.branch(head)
 
-                builder.position_at_end(after)
-                return phis[1:]
-
-            state = [a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * (rows * vectors)]
-            turns = builder.sdiv(k, i64(UNROLL))
-            state = steps(turns, UNROLL, state)
-            _, _, *sums = steps(builder.sub(k, builder.mul(turns, i64(UNROLL))), 1, state)
-
-            with builder.if_else(builder.icmp_signed("!=", adds, i64(0))) as (then, otherwise):
-                for branch, with_plus in ((then, True), (otherwise, False)):
-                    with branch:
-                        for i in range(rows):
-                            for j in range(vectors):
-                                value = sums[i * vectors + j]
-                                if with_plus:
-                                    there = builder.add(builder.mul(plus_row, i64(i)), i64(j * width))
-                                    value = builder.fadd(value, load(plus, there))
-                                there = builder.add(builder.mul(c_row, i64(i)), i64(j * width))
-                                builder.store(
-                                    value, builder.bitcast(builder.gep(c_value, [there]), vector_pointer), align=size
-                                )
+            builder.position_at_end(after)
+            for (i, j), value in zip(places, sums, strict=True):
+                builder.store(value, vector_at(c_value, c_row, i, j), align=size)
             return context.get_dummy_value()
 
         return signature, generate
@@ -252,6 +238,423 @@ def pack(source: floats, stride: int, stride_k: int, n: int, k: int, width: int,
                 out[step * width + i] = begin[i * stride + step * stride_k]
 
 
+@kernel
+def block(
+    a: floats, a_row: int, a_k: int, b: floats, b_panel: int, b_k: int, k: int, plus: floats, plus_row: int,
+    plus_column: int, c: floats, c_row: int, m: int, n: int, spare: floats,
+):  # fmt: skip
+    """c (m, n) = plus + a b, for a (m, k) of any strides and b in panels of 2 vectors of columns."""
+    lane = lanes(a)
+    panel, spare_rows, i = 2 * lane, at(spare, 2 * ROWS * lane), 0
+    while i < m:
+        height = ROWS if m - i > 2 * FEW else FEW
+        rows = min(height, m - i)
+        a_at, a_apart, k_apart = at(a, i * a_row), a_row, a_k
+        if rows < height:  # the tile reads a copy, because behind the last row there may be nothing
+            for kk in range(k):
+                for r in range(rows):
+                    spare_rows[kk * height + r] = a_at[r * a_row + kk * a_k]
+            a_at, a_apart, k_apart = spare_rows, 1, height
+        # along the rows of c: what is written lies together, which matters more than that b comes from farther away
+        for j in range(0, n, panel):
+            columns = min(panel, n - j)
+            b_at, c_at, c_apart = at(b, j // panel * b_panel), at(c, i * c_row + j), c_row
+            plus_at, plus_apart = at(plus, i * plus_row + j * plus_column), plus_row
+            # a tile at the rim is computed whole in spare memory; from there its valid part is copied
+            whole = rows == height and (columns == lane or columns == panel)
+            if not whole:
+                for r in range(rows):
+                    old, new = row(plus_at, r * plus_row, columns), row(spare, r * panel, columns)
+                    for jj in range(columns):
+                        new[jj] = old[jj]
+                plus_at, plus_apart, c_at, c_apart = spare, panel, spare, panel
+            if height == ROWS:
+                if columns > lane:
+                    _wide(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+                else:
+                    _narrow(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+            elif columns > lane:
+                _few_wide(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+            else:
+                _few_narrow(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+            if not whole:
+                for r in range(rows):
+                    new, out = row(spare, r * panel, columns), row(c, (i + r) * c_row + j, columns)
+                    for jj in range(columns):
+                        out[jj] = new[jj]
+        i += height
+
+
+@kernel
+def dots(
+    a: floats, a_row: int, b: floats, k: int, plus: floats, plus_row: int, plus_column: int, c: floats, c_row: int,
+    m: int, n: int,
+):  # fmt: skip
+    """c (m, n) = plus + a b', for rows of a and b (n, k) whose numbers lie together: a vector is a part of a row."""
+    for i in range(m):
+        ai = row(a, i * a_row, k)
+        for j in range(n):
+            bj, total = row(b, j * k, k), constant(0, a)
+            for kk in range(k):
+                total += ai[kk] * bj[kk]
+            c[i * c_row + j] = plus[i * plus_row + j * plus_column] + total
+
+
+# ---- the whole product
+
+
+@helper
+def _grid(parts, M, N, width):
+    """Into how many strips of rows to cut c so that ``parts`` equal parts cost least: computing, and packing twice."""
+    best, rows = -1, 1
+    for strips in range(1, parts + 1):
+        if parts % strips == 0:
+            height = -(-M // (strips * ROWS)) * ROWS
+            breadth = -(-N // (parts // strips * width)) * width
+            cost = height * breadth + 8 * (height + breadth)
+            if best < 0 or cost < best:
+                best, rows = cost, strips
+    return rows
+
+
+@helper
+def _added(c, plus, bias, m, n, apart):
+    """c (m, n) = plus + bias."""
+    for i in range(m):
+        out, old, more = row(c, i * apart, n), row(plus, i * apart, n), row(bias, 0, n)
+        for j in range(n):
+            out[j] = old[j] + more[j]
+
+
+# Where in a plan its numbers are; behind them stands where the matrices of a and b begin, two numbers for each product.
+(
+    _BATCHES, _M, _N, _K, _A_ROW, _A_COLUMN, _B_ROW, _B_COLUMN, _PACKS, _NUMBERS, _PACK, _BLOCK, _DOTS, _OFFSETS,
+) = range(14)  # fmt: skip
+
+
+@kernel
+def product(
+    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, plus: floats, other: floats, plan: integers,
+    work: floats, has_bias: int, has_plus: int, finish: int,
+):  # fmt: skip
+    """c (batches, M, N) = a b + bias + plus, and then what ``finish`` makes of it, together with ``other``."""
+    batches, M, N, K = plan[_BATCHES], plan[_M], plan[_N], plan[_K]
+    a_row, a_column, b_row, b_column = plan[_A_ROW], plan[_A_COLUMN], plan[_B_ROW], plan[_B_COLUMN]
+    lane = lanes(a)
+    panel = 2 * lane
+    b_block = at(work, t * plan[_NUMBERS])
+    b_columns = at(b_block, BLOCK_K * BLOCK_N)
+    zeros = at(b_columns, BLOCK_K * DOTS)
+    spare = at(zeros, panel)
+    for j in range(panel):
+        zeros[j] = constant(0, a)
+    # Many matrices: a thread takes whole ones. Few: each is cut into as many parts as there are threads.
+    parts = 1 if batches % nt == 0 or batches >= 4 * nt else nt
+    strips = _grid(parts, M, N, panel)
+    k_block = -(-K // -(-K // BLOCK_K))  # equal blocks, whichever threads there are
+    first, last = share(t, nt, batches * parts)
+    for item in range(first, last):
+        batch, part = item // parts, item % parts
+        a_start, b_start = at(a, plan[_OFFSETS + 2 * batch]), at(b, plan[_OFFSETS + 2 * batch + 1])
+        top, bottom = share(part % strips, strips, -(-M // ROWS))
+        left, right = share(part // strips, parts // strips, -(-N // panel))
+        m0, m1, n0, n1 = top * ROWS, min(M, bottom * ROWS), left * panel, min(N, right * panel)
+        for j in range(n0, n1, BLOCK_N):
+            n = min(BLOCK_N, n1 - j)
+            few = n % lane if n % lane <= DOTS and a_column == 1 else 0
+            tiled = n - few
+            lying = 0 if plan[_PACKS] else tiled // panel * panel  # columns of b that are read from where they are
+            for p in range(0, K, k_block):
+                k = min(k_block, K - p)
+                b_at = at(b_start, p * b_row + j * b_column)
+                if lying < tiled:
+                    b_rest = at(b_at, lying * b_column)
+                    invoke(plan[_PACK], (b_rest, b_column, b_row, tiled - lying, k, panel, b_block))
+                for jj in range(few):
+                    for kk in range(k):
+                        b_columns[jj * k + kk] = b_at[(tiled + jj) * b_column + kk * b_row]
+                for i in range(m0, m1, BLOCK_M):
+                    m = min(BLOCK_M, m1 - i)
+                    a_at, place = at(a_start, i * a_row + p * a_column), (batch * M + i) * N + j
+                    c_at = at(c, place)
+                    if p > 0:
+                        plus_at, plus_row, plus_column = c_at, N, 1
+                    elif has_plus and has_bias:
+                        _added(c_at, at(plus, place), at(bias, j), m, n, N)
+                        plus_at, plus_row, plus_column = c_at, N, 1
+                    elif has_plus:
+                        plus_at, plus_row, plus_column = at(plus, place), N, 1
+                    elif has_bias:
+                        plus_at, plus_row, plus_column = at(bias, j), 0, 1
+                    else:
+                        plus_at, plus_row, plus_column = zeros, 0, 0
+                    if lying > 0:
+                        invoke(plan[_BLOCK], (a_at, a_row, a_column, b_at, panel, b_row, k, plus_at, plus_row,
+                                              plus_column, c_at, N, m, lying, spare))  # fmt: skip
+                    if lying < tiled:
+                        invoke(plan[_BLOCK], (a_at, a_row, a_column, b_block, panel * k, panel, k,
+                                              at(plus_at, lying * plus_column), plus_row, plus_column,
+                                              at(c_at, lying), N, m, tiled - lying, spare))  # fmt: skip
+                    if few > 0:
+                        invoke(plan[_DOTS], (a_at, a_row, b_columns, k, at(plus_at, tiled * plus_column), plus_row,
+                                             plus_column, at(c_at, tiled), N, m, few))  # fmt: skip
+                    if finish and p + k == K:
+                        invoke(finish, (c_at, at(other, place), N, m, n))
+
+
+@kernel
+def few_rows(
+    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, plus: floats, other: floats, plan: integers,
+    work: floats, has_bias: int, has_plus: int, finish: int,
+):  # fmt: skip
+    """`product` for one a of a few contiguous rows: b is read once, in the order in which it lies in memory."""
+    M, N, K, b_row, b_column = plan[_M], plan[_N], plan[_K], plan[_B_ROW], plan[_B_COLUMN]
+    # Whole chunks for a thread: which columns are a vector's, and which are left over, must not depend on the threads.
+    first, last = share(t, nt, -(-N // CHUNK))
+    first, last = first * CHUNK, min(N, last * CHUNK)
+    n = last - first
+    for i in range(M):
+        out = row(c, i * N + first, n)
+        for j in range(n):
+            out[j] = bias[first + j] if has_bias else constant(0, a)
+        if has_plus:
+            more = row(plus, i * N + first, n)
+            for j in range(n):
+                out[j] += more[j]
+    if b_row == 1:
+        for j in range(first, last):
+            column = row(b, j * b_column, K)
+            for i in range(M):
+                ai, total = row(a, i * K, K), constant(0, a)
+                for k in range(K):
+                    total += ai[k] * column[k]
+                c[i * N + j] += total
+    else:
+        for k in range(0, K - 3, 4):
+            b_at = at(b, k * b_row + first)
+            b0, b1, b2, b3 = row(b_at, 0, n), row(b_at, b_row, n), row(b_at, 2 * b_row, n), row(b_at, 3 * b_row, n)
+            for i in range(M):
+                out, a_at = row(c, i * N + first, n), at(a, i * K + k)
+                a0, a1, a2, a3 = a_at[0], a_at[1], a_at[2], a_at[3]
+                for j in range(n):
+                    out[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
+        for k in range(K // 4 * 4, K):
+            bk = row(b, k * b_row + first, n)
+            for i in range(M):
+                out, ak = row(c, i * N + first, n), a[i * K + k]
+                for j in range(n):
+                    out[j] += ak * bk[j]
+    if finish:
+        invoke(finish, (at(c, first), at(other, first), N, M, n))
+
+
+# ---- arrays in, arrays out
+
+
+def matmul(a, b):
+    """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
+    if b.ndim == 2:
+        return linear(a, b)
+    batch = a.shape[:-2]
+    if batch != b.shape[:-2]:
+        batch = np.broadcast_shapes(batch, b.shape[:-2])
+        a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))  # (..., M, K), (..., K, N)
+    return _multiply(a, b, empty((*batch, a.shape[-2], b.shape[-1]), a.dtype))
+
+
+def linear(x, w, b=None, plus=None):
+    """See `reference.linear`.   (..., K), (K, N), (N,), (..., N) -> (..., N)"""
+    y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
+    _multiply(_rows(x), w, y, b, _like("linear", "plus", plus, y))
+    return y
+
+
+def linear_gelu(x, w, b, approximate):
+    """See `reference.linear_gelu`.   (..., K), (K, N), (N,) -> y (..., N), its derivative (..., N)"""
+    y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
+    derivative = empty(y.shape, y.dtype)
+    finish = gelu_tanh_block if approximate == "tanh" else gelu_block
+    _multiply(_rows(x), w, y, b, None, finish.address(x.dtype), derivative)
+    return y, derivative
+
+
+def _rows(x):
+    """One matrix.   (..., K) -> (rows, K)"""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _like(who, name, x, y):
+    """x, contiguous, after checking that it has the shape of y."""
+    if x is None:
+        return None
+    if x.shape != y.shape:
+        raise ValueError(f"{who}: {name} has the shape of the result, {y.shape}. Received: {x.shape}.")
+    return np.ascontiguousarray(x)
+
+
+def _multiply(a, b, c, bias=None, plus=None, finish=0, other=None):
+    """c = a b + bias + plus, finished, for a (..., M, K), b (..., K, N), with equal leading axes; all but a and b contiguous."""
+    if bias is not None:
+        if bias.shape != (b.shape[-1],):
+            raise ValueError(f"linear: the bias needs one number a column, ({b.shape[-1]},). Received: {bias.shape}.")
+        bias = np.ascontiguousarray(bias)
+    code, plan, items, work, size = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides)
+    if code is None:  # nothing to add up, or a field of records, whose numbers are not whole numbers apart
+        if c.size == 0:
+            return c
+        if a.shape[-1]:
+            return _multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), c, bias, plus, finish, other)
+        a, b = np.zeros((*a.shape[:-1], 1), a.dtype), np.zeros((*b.shape[:-2], 1, b.shape[-1]), b.dtype)
+        return _multiply(a, b, c, bias, plus, finish, other)
+    nt = shares(items, work)
+    memory, place = _working_memory(nt * size)
+    values = [address(a), address(b), address(c), address(bias), address(plus), address(other), address(plan), place,
+              bias is not None, plus is not None, finish]  # fmt: skip
+    launch(code, nt, values)
+    del memory  # until here it is ours, even if a signal handler meanwhile asked for more
+    return c
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(dtype, a_shape, a_strides, b_shape, b_strides):
+    """How to multiply such arrays: the machine code, its plan, into how many items of how much work, bytes a thread.
+
+    Products of the same shapes come again and again, and finding this out takes longer than a small one of them.
+    """
+    (M, K), N = a_shape[-2:], b_shape[-1]
+    if b_shape[-2] != K:
+        raise ValueError(
+            "matmul: the last axis of a and the last but one of b must be equally long. "
+            f"Received: a {a_shape}, b {b_shape}."
+        )
+    item, lane = dtype.itemsize, VECTOR // dtype.itemsize
+    if 0 in (*a_shape, N) or any(stride % item for stride in a_strides + b_strides):
+        return None, None, 0, 0, 0
+    (a_row, a_column), (b_row, b_column) = ([stride // item for stride in x[-2:]] for x in (a_strides, b_strides))
+    packs = b_column != 1 or (M > NO_PACKING[0] or b_row > NO_PACKING[1])
+    batch = a_shape[:-2]
+    offsets = np.zeros((*batch, 2), np.int64)
+    for axis, length in enumerate(batch):
+        along = np.arange(length).reshape(-1, *[1] * (len(batch) - 1 - axis))  # (length, 1, ..., 1)
+        offsets[..., 0] += along * (a_strides[axis] // item)
+        offsets[..., 1] += along * (b_strides[axis] // item)
+    batches = math.prod(batch)
+    numbers = BLOCK_K * (BLOCK_N + DOTS + ROWS) + 2 * lane + 2 * ROWS * lane  # of working memory, for each thread
+    codes = pack.address(dtype), block.address(dtype), dots.address(dtype)
+    plan = np.array([batches, M, N, K, a_row, a_column, b_row, b_column, packs, numbers, *codes, *offsets.ravel()])
+    if M <= FEW and not batch and a_column == 1 and a_row == K and (b_row == 1 or b_column == 1):
+        return few_rows.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, 0
+    return product.address(dtype), plan, batches * M * N, batches * M * N * K // 16, numbers * item
+
+
+def _working_memory(size):
+    """At least ``size`` bytes for packed blocks and where they begin: the same ones for each product of a Python thread."""
+    memory, place = getattr(_local, "memory", (None, 0))
+    if memory is None or memory.nbytes < size:
+        memory = scratch(size)
+        place = address(memory)
+        _local.memory = memory, place
+    return memory, place
+
+
+_local = threading.local()
+
+
+# ---- panels of a: what attention uses
+
+UNROLL = 4  # steps of k in one turn of the innermost loop
+
+
+def _panel_tile(rows, vectors):
+    """c = a b + plus for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k."""
+
+    @intrinsic
+    def tile(typing_context, a, a_row, a_k, b, b_k, c, c_row, k, plus, plus_row, adds):
+        width = lanes_of(a.dtype)
+        integer = types.int64
+        signature = types.void(a, integer, integer, a, integer, a, integer, integer, a, integer, integer)
+
+        def generate(context, builder, signature, values):
+            a_value, a_row, a_k, b_value, b_k, c_value, c_row, k, plus, plus_row, adds = values
+            i64, number = ir.IntType(64), context.get_data_type(a.dtype)
+            vector = ir.VectorType(number, width)
+            scalar_pointer, vector_pointer = number.as_pointer(), vector.as_pointer()
+            size = a.dtype.bitwidth // 8
+            # fuses where the CPU can, and is never a library call
+            multiply_add = builder.module.globals.get(f"llvm.fmuladd.v{width}f{8 * size}") or ir.Function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{8 * size}"
+            )
+            undefined = ir.Constant(vector, ir.Undefined)
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+
+            def load(base, offset):
+                return builder.load(builder.bitcast(builder.gep(base, [offset]), vector_pointer), align=size)
+
+            def broadcast(base, offset):
+                one = builder.load(builder.bitcast(builder.gep(base, [offset]), scalar_pointer), align=size)
+                return builder.shuffle_vector(
+                    builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
+                )
+
+            def steps(count, unrolled, state):
+                """Walk ``count * unrolled`` steps of k from ``state``, (a, b, sums); returns the state after them."""
+                before = builder.block
+                head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
+                builder.branch(head)
+
+                builder.position_at_end(head)
+                state = [i64(0), *state]
+                phis = [builder.phi(value.type) for value in state]
+                for phi, value in zip(phis, state, strict=True):
+                    phi.add_incoming(value, before)
+                done, a_at, b_at, *sums = phis
+                builder.cbranch(builder.icmp_signed("<", done, count), body, after)
+
+                builder.position_at_end(body)
+                for _ in range(unrolled):
+                    columns = [load(b_at, i64(j * width)) for j in range(vectors)]
+                    for i in range(rows):
+                        one = broadcast(a_at, builder.mul(a_row, i64(i)))
+                        for j in range(vectors):
+                            at_sum = i * vectors + j
+                            sums[at_sum] = builder.call(multiply_add, [one, columns[j], sums[at_sum]])
+                    a_at, b_at = builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k])
+                for phi, value in zip(phis, [builder.add(done, i64(1)), a_at, b_at, *sums], strict=True):
+                    phi.add_incoming(value, body)
+                builder.branch(head)
+
+                builder.position_at_end(after)
+                return phis[1:]
+
+            state = [a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * (rows * vectors)]
+            turns = builder.sdiv(k, i64(UNROLL))
+            state = steps(turns, UNROLL, state)
+            _, _, *sums = steps(builder.sub(k, builder.mul(turns, i64(UNROLL))), 1, state)
+
+            with builder.if_else(builder.icmp_signed("!=", adds, i64(0))) as (then, otherwise):
+                for branch, with_plus in ((then, True), (otherwise, False)):
+                    with branch:
+                        for i in range(rows):
+                            for j in range(vectors):
+                                value = sums[i * vectors + j]
+                                if with_plus:
+                                    there = builder.add(builder.mul(plus_row, i64(i)), i64(j * width))
+                                    value = builder.fadd(value, load(plus, there))
+                                there = builder.add(builder.mul(c_row, i64(i)), i64(j * width))
+                                builder.store(
+                                    value, builder.bitcast(builder.gep(c_value, [there]), vector_pointer), align=size
+                                )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+_panel_wide, _panel_narrow = _panel_tile(ROWS, 2), _panel_tile(ROWS, 1)
+_panel_few_wide, _panel_few_narrow = _panel_tile(FEW, 2), _panel_tile(FEW, 1)
+
+
 def multiplying(a_row):
     """The kernel c = a b + plus for panels of ``a`` whose rows are ``a_row`` numbers apart (1 if packed).
 
@@ -283,13 +686,13 @@ def multiplying(a_row):
                     with_plus = adds if whole else 0
                     if height == ROWS:
                         if columns > lane:
-                            _wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                            _panel_wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
                         else:
-                            _narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                            _panel_narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
                     elif columns > lane:
-                        _few_wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                        _panel_few_wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
                     else:
-                        _few_narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
+                        _panel_few_narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
                     if not whole:
                         for ii in range(here):
                             out, new = row(c_at, ii * c_row, columns), row(spare, ii * 2 * lane, columns)
@@ -307,193 +710,3 @@ def multiplying(a_row):
 multiply = multiplying(1)
 
 
-# ---- the whole product
-
-
-@helper
-def _grid(parts, M, N, width):
-    """Into how many strips of rows to cut c so that ``parts`` equal parts cost least: computing, and packing twice."""
-    best, rows = -1, 1
-    for strips in range(1, parts + 1):
-        if parts % strips == 0:
-            height = -(-M // (strips * ROWS)) * ROWS
-            breadth = -(-N // (parts // strips * width)) * width
-            cost = height * breadth + 8 * (height + breadth)
-            if best < 0 or cost < best:
-                best, rows = cost, strips
-    return rows
-
-
-@kernel
-def product(
-    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, offsets: integers, batches: int, M: int, N: int,
-    K: int, a_row: int, a_column: int, b_row: int, b_column: int, work: floats, has_bias: int, pack: int, multiply: int,
-):  # fmt: skip
-    """c (batches, M, N) = a b + bias; matrix i of a and b begins at offsets[2 i] and offsets[2 i + 1]."""
-    width = 2 * lanes(a)
-    mine = at(work, t * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * width))
-    b_block, a_block = mine, at(mine, BLOCK_K * BLOCK_N)
-    spare = at(a_block, BLOCK_K * BLOCK_M)
-    # Many matrices: a thread takes whole ones. Few: each is cut into as many parts as there are threads.
-    parts = 1 if batches % nt == 0 or batches >= 4 * nt else nt
-    strips = _grid(parts, M, N, width)
-    first, last = share(t, nt, batches * parts)
-    for item in range(first, last):
-        batch, part = item // parts, item % parts
-        a_start, b_start = at(a, offsets[2 * batch]), at(b, offsets[2 * batch + 1])
-        c_start = at(c, batch * M * N)
-        top, bottom = share(part % strips, strips, -(-M // ROWS))
-        left, right = share(part // strips, parts // strips, -(-N // width))
-        m0, m1, n0, n1 = top * ROWS, min(M, bottom * ROWS), left * width, min(N, right * width)
-        for j in range(n0, n1, BLOCK_N):
-            n = min(BLOCK_N, n1 - j)
-            for p in range(0, K, BLOCK_K):
-                k = min(BLOCK_K, K - p)
-                b_at = at(b_start, p * b_row + j * b_column)
-                packs = M > NO_PACKING[0] or b_row > NO_PACKING[1] or b_column != 1
-                whole = 0 if packs else n // width * width
-                if whole < n:
-                    end = at(b_at, whole * b_column)
-                    invoke(pack, (end, b_column, b_row, n - whole, k, width, at(b_block, whole * k)))
-                for i in range(m0, m1, BLOCK_M):
-                    m = min(BLOCK_M, m1 - i)
-                    invoke(pack, (at(a_start, i * a_row + p * a_column), a_row, a_column, m, k, ROWS, a_block))
-                    c_at = at(c_start, i * N + j)
-                    # the first block of k brings in the bias, the others add to what is there
-                    plus, plus_row, adds = (c_at, N, 1) if p > 0 else (at(bias, j), 0, has_bias)
-                    if whole > 0:
-                        invoke(multiply, (a_block, ROWS * k, ROWS, b_at, width, b_row, c_at, N, m, whole, k,
-                                          plus, plus_row, adds, spare))  # fmt: skip
-                    if whole < n:
-                        invoke(multiply, (a_block, ROWS * k, ROWS, at(b_block, whole * k), width * k, width,
-                                          at(c_at, whole), N, m, n - whole, k,
-                                          at(plus, whole), plus_row, adds, spare))  # fmt: skip
-
-
-@kernel
-def few_rows(
-    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, M: int, N: int, K: int, b_row: int, b_column: int,
-    has_bias: int,
-):  # fmt: skip
-    """c (M, N) = a b + bias for a few rows of contiguous a: b is read once, in the order in which it lies in memory."""
-    # Whole chunks for a thread: which columns are a vector's, and which are left over, must not depend on the threads.
-    first, last = share(t, nt, -(-N // CHUNK))
-    first, last = first * CHUNK, min(N, last * CHUNK)
-    n = last - first
-    if b_row == 1:
-        for j in range(first, last):
-            column = row(b, j * b_column, K)
-            for i in range(M):
-                ai = row(a, i * K, K)
-                total = constant(0, a)
-                for k in range(K):
-                    total += ai[k] * column[k]
-                c[i * N + j] = total + bias[j] if has_bias else total
-        return
-    for i in range(M):
-        out = row(c, i * N + first, n)
-        for j in range(n):
-            out[j] = bias[first + j] if has_bias else constant(0, a)
-    for k in range(0, K - 3, 4):
-        b_at = at(b, k * b_row + first)
-        b0, b1, b2, b3 = row(b_at, 0, n), row(b_at, b_row, n), row(b_at, 2 * b_row, n), row(b_at, 3 * b_row, n)
-        for i in range(M):
-            out, a_at = row(c, i * N + first, n), at(a, i * K + k)
-            a0, a1, a2, a3 = a_at[0], a_at[1], a_at[2], a_at[3]
-            for j in range(n):
-                out[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
-    for k in range(K // 4 * 4, K):
-        bk = row(b, k * b_row + first, n)
-        for i in range(M):
-            out, ak = row(c, i * N + first, n), a[i * K + k]
-            for j in range(n):
-                out[j] += ak * bk[j]
-
-
-# ---- arrays in, arrays out
-
-
-def matmul(a, b):
-    """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
-    if b.ndim == 2:
-        return linear(a, b)
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))  # (..., M, K), (..., K, N)
-    c = empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
-    return _multiply(a, b, c, None)
-
-
-def linear(x, w, b=None):
-    """`x w + b` for every row of x.   (..., K), (K, N), (N,) -> (..., N)"""
-    y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
-    if x.ndim != 2:
-        x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (..., K) -> (rows, K): one matrix
-    _multiply(x, w, y, b)
-    return y
-
-
-def _multiply(a, b, c, bias):
-    """c = a b + bias for a (..., M, K), b (..., K, N), with equal leading axes, and contiguous c."""
-    (M, K), N = a.shape[-2:], b.shape[-1]
-    if b.shape[-2] != K:
-        raise ValueError(
-            "matmul: the last axis of a and the last but one of b must be equally long. "
-            f"Received: a {a.shape}, b {b.shape}."
-        )
-    if bias is not None and bias.shape != (N,):
-        raise ValueError(f"linear: the bias needs one number a column, ({N},). Received: {bias.shape}.")
-    if K == 0:
-        c[...] = 0 if bias is None else bias
-    if K == 0 or c.size == 0:
-        return c
-    item = a.itemsize
-    if functools.reduce(operator.or_, a.strides + b.strides) % item:  # a field of records: not whole numbers apart
-        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-    if bias is not None:
-        bias = np.ascontiguousarray(bias)
-    b_row, b_column = b.strides[-2] // item, b.strides[-1] // item
-    if M <= FEW and a.ndim == 2 and (b_row == 1 or b_column == 1):
-        a = np.ascontiguousarray(a)
-        run(few_rows, -(-N // CHUNK), M * N * K // 4, a, b, c, bias, M, N, K, b_row, b_column, bias is not None)
-        return c
-    offsets = _ONE if a.ndim == 2 else _offsets(a, b)
-    batches = len(offsets)
-    nt = shares(batches * M * N, batches * M * N * K // 16)
-    code, pack_code, multiply_code = _code(a.dtype)
-    memory, work = _working_memory(nt * item * (BLOCK_K * (BLOCK_M + BLOCK_N) + ROWS * 2 * VECTOR // item))
-    values = [
-        address(a), address(b), address(c), address(bias), address(offsets), batches, M, N, K,
-        a.strides[-2] // item, a.strides[-1] // item, b_row, b_column, work, bias is not None, pack_code, multiply_code,
-    ]  # fmt: skip
-    launch(code, nt, values)
-    del memory  # until here it is ours, even if a signal handler meanwhile asked for more
-    return c
-
-
-@functools.cache
-def _code(dtype):
-    return product.address(dtype), pack.address(dtype), multiply.address(dtype)
-
-
-def _working_memory(size):
-    """At least ``size`` bytes for packed blocks and where they begin: the same ones for each product of a Python thread."""
-    memory, place = getattr(_local, "memory", (None, 0))
-    if memory is None or memory.nbytes < size:
-        memory = scratch(size)
-        place = address(memory)
-        _local.memory = memory, place
-    return memory, place
-
-
-_local = threading.local()
-_ONE = np.zeros((1, 2), np.int64)
-
-
-def _offsets(a, b):
-    """Where the matrices of a and b (..., ., .) begin, in numbers: int64 (batches, 2)."""
-    out = np.zeros((*a.shape[:-2], 2), np.int64)
-    for axis, length in enumerate(a.shape[:-2]):
-        along = np.arange(length).reshape(-1, *[1] * (a.ndim - 3 - axis))  # (length, 1, ..., 1)
-        out[..., 0] += along * (a.strides[axis] // a.itemsize)
-        out[..., 1] += along * (b.strides[axis] // b.itemsize)
-    return out.reshape(-1, 2)  # (..., 2) -> (batches, 2)
