@@ -41,9 +41,10 @@ FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 # Blocks: BLOCK_K numbers of ROWS rows of a stay in the first cache, a block of b (BLOCK_K x BLOCK_N) and what belongs
 # to it of c (BLOCK_M x BLOCK_N) in the second.
 BLOCK_M, BLOCK_N, BLOCK_K = 4 * ROWS, 512, 384
+SAME_LINE = 4096  # bytes apart from each other, places have the same lines of the first cache
 CHUNK = 64  # columns of a product with few rows that stay together
 DOTS = 4  # with no more columns left over than these, each number is a sum along the rows, not a tile for itself
-NO_PACKING = 2 * ROWS, 1024  # with no more rows of a, and no longer rows of b, packing b costs more than it saves
+LYING = 2048, 4096  # bytes: rows of b up to this long are read from where they lie; longer ones if a has few rows
 
 
 # ---- vector code
@@ -246,15 +247,19 @@ def block(
     """c (m, n) = plus + a b, for a (m, k) of any strides and b in panels of 2 vectors of columns."""
     lane = lanes(a)
     panel, spare_rows, i = 2 * lane, at(spare, 2 * ROWS * lane), 0
+    copies = n > panel and max(a_row, a_k) * VECTOR % (SAME_LINE * lane) == 0
     while i < m:
         height = ROWS if m - i > 2 * FEW else FEW
         rows = min(height, m - i)
         a_at, a_apart, k_apart = at(a, i * a_row), a_row, a_k
-        if rows < height:  # the tile reads a copy, because behind the last row there may be nothing
-            for kk in range(k):
-                for r in range(rows):
-                    spare_rows[kk * height + r] = a_at[r * a_row + kk * a_k]
-            a_at, a_apart, k_apart = spare_rows, 1, height
+        # The tile reads a copy where there may be nothing behind the last row, and where rows would share cache lines.
+        if rows < height or copies:
+            a_apart, k_apart = k + lane, 1
+            for r in range(rows):
+                old, new = at(a_at, r * a_row), row(spare_rows, r * a_apart, k)
+                for kk in range(k):
+                    new[kk] = old[kk * a_k]
+            a_at = spare_rows
         # along the rows of c: what is written lies together, which matters more than that b comes from farther away
         for j in range(0, n, panel):
             columns = min(panel, n - j)
@@ -494,25 +499,32 @@ def _like(who, name, x, y):
 
 def _multiply(a, b, c, bias=None, plus=None, finish=0, other=None):
     """c = a b + bias + plus, finished, for a (..., M, K), b (..., K, N), with equal leading axes; all but a and b contiguous."""
-    if bias is not None:
-        if bias.shape != (b.shape[-1],):
-            raise ValueError(f"linear: the bias needs one number a column, ({b.shape[-1]},). Received: {bias.shape}.")
-        bias = np.ascontiguousarray(bias)
     code, plan, items, work, size = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides)
-    if code is None:  # nothing to add up, or a field of records, whose numbers are not whole numbers apart
-        if c.size == 0:
-            return c
-        if a.shape[-1]:
-            return _multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), c, bias, plus, finish, other)
-        a, b = np.zeros((*a.shape[:-1], 1), a.dtype), np.zeros((*b.shape[:-2], 1, b.shape[-1]), b.dtype)
-        return _multiply(a, b, c, bias, plus, finish, other)
+    if bias is not None:
+        if bias.shape != b.shape[-1:]:
+            raise ValueError(f"linear: the bias needs one number a column, {b.shape[-1:]}. Received: {bias.shape}.")
+        bias = np.ascontiguousarray(bias)
+    if code is None:
+        return _multiply_odd(a, b, c, bias, plus, finish, other)
     nt = shares(items, work)
     memory, place = _working_memory(nt * size)
-    values = [address(a), address(b), address(c), address(bias), address(plus), address(other), address(plan), place,
-              bias is not None, plus is not None, finish]  # fmt: skip
-    launch(code, nt, values)
+    launch(code, nt, (
+        address(a), address(b), address(c), bias is not None and address(bias), plus is not None and address(plus),
+        other is not None and address(other), address(plan), place, bias is not None, plus is not None, finish,
+    ))  # fmt: skip
     del memory  # until here it is ours, even if a signal handler meanwhile asked for more
     return c
+
+
+def _multiply_odd(a, b, c, bias, plus, finish, other):
+    """`_multiply` where there is nothing to add up, or for fields of records, whose numbers are not whole numbers apart."""
+    if c.size == 0:
+        return c
+    if a.shape[-1]:
+        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    else:  # a sum over nothing is one over a zero
+        a, b = np.zeros((*a.shape[:-1], 1), a.dtype), np.zeros((*b.shape[:-2], 1, b.shape[-1]), b.dtype)
+    return _multiply(a, b, c, bias, plus, finish, other)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -531,7 +543,7 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides):
     if 0 in (*a_shape, N) or any(stride % item for stride in a_strides + b_strides):
         return None, None, 0, 0, 0
     (a_row, a_column), (b_row, b_column) = ([stride // item for stride in x[-2:]] for x in (a_strides, b_strides))
-    packs = b_column != 1 or (M > NO_PACKING[0] or b_row > NO_PACKING[1])
+    packs = b_column != 1 or b_row * item > LYING[M <= 2 * ROWS]
     batch = a_shape[:-2]
     offsets = np.zeros((*batch, 2), np.int64)
     for axis, length in enumerate(batch):
@@ -539,12 +551,12 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides):
         offsets[..., 0] += along * (a_strides[axis] // item)
         offsets[..., 1] += along * (b_strides[axis] // item)
     batches = math.prod(batch)
-    numbers = BLOCK_K * (BLOCK_N + DOTS + ROWS) + 2 * lane + 2 * ROWS * lane  # of working memory, for each thread
+    numbers = BLOCK_K * (BLOCK_N + DOTS + ROWS) + (3 * ROWS + 2) * lane  # of working memory, for each thread
     codes = pack.address(dtype), block.address(dtype), dots.address(dtype)
     plan = np.array([batches, M, N, K, a_row, a_column, b_row, b_column, packs, numbers, *codes, *offsets.ravel()])
     if M <= FEW and not batch and a_column == 1 and a_row == K and (b_row == 1 or b_column == 1):
         return few_rows.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, 0
-    return product.address(dtype), plan, batches * M * N, batches * M * N * K // 16, numbers * item
+    return product.address(dtype), plan, batches * M * N, batches * M * N * K // 4, numbers * item
 
 
 def _working_memory(size):
