@@ -135,14 +135,17 @@ def log_softmax_grad(g, y):
     return pick("log_softmax_grad", g, y)(g, y)
 
 
-def layer_norm(x, gamma, beta, eps):
-    """x (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean less the row's first (...), rstd (...)."""
-    return pick("layer_norm", x, gamma, beta)(x, gamma, beta, eps)
+def layer_norm(x, gamma, beta, eps, centred=True):
+    """x (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean less the row's first (...), rstd (...).
+
+    Without ``centred`` it is RMS normalization.
+    """
+    return pick("layer_norm", x, gamma, beta)(x, gamma, beta, eps, centred)
 
 
-def layer_norm_grad(g, x, gamma, mean, rstd):
+def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
     """Gradients of layer_norm -> dx (..., E), dgamma (E,), dbeta (E,)."""
-    return pick("layer_norm_grad", g, x, gamma, mean, rstd)(g, x, gamma, mean, rstd)
+    return pick("layer_norm_grad", g, x, gamma, mean, rstd)(g, x, gamma, mean, rstd, centred)
 
 
 def sum_rows(g):
@@ -150,14 +153,14 @@ def sum_rows(g):
     return pick("sum_rows", g)(g)
 
 
-def cross_entropy(logits, targets):
-    """logits (N, V), targets int64 (N,) -> losses (N,), lse (N,)."""
-    return pick("cross_entropy", logits)(logits, targets)
+def cross_entropy(logits, targets, weight=None, smoothing=0.0):
+    """logits (N, V), targets int64 (N,), below 0 for none, weight (V,) or None -> losses (N,), lse (N,)."""
+    return pick("cross_entropy", logits, weight)(logits, targets, weight, smoothing)
 
 
-def cross_entropy_grad(g, logits, targets, lse):
-    """g (N,) -> g (softmax - one_hot) (N, V)."""
-    return pick("cross_entropy_grad", g, logits, lse)(g, logits, targets, lse)
+def cross_entropy_grad(g, logits, targets, lse, weight=None, smoothing=0.0):
+    """Gradient of cross_entropy with respect to the logits, g (N,) -> (N, V)."""
+    return pick("cross_entropy_grad", logits, g, lse, weight)(g, logits, targets, lse, weight, smoothing)
 
 
 def gelu(x, approximate):

@@ -99,9 +99,11 @@ def _adamw(
         kept = p.dtype.type(keep[k])
         for i in range(length):
             gi = g[i] * scale
-            m[i] = b1 * m[i] + r1 * gi
-            v[i] = b2 * v[i] + r2 * gi * gi
-            p[i] = kept * p[i] - factor * m[i] / (sqrt(v[i]) * inverse + tiny)
+            mi = b1 * m[i] + r1 * gi  # a name of its own: what is stored would be read again, at twice the time
+            vi = b2 * v[i] + r2 * gi * gi
+            m[i] = mi
+            v[i] = vi
+            p[i] = kept * p[i] - factor * mi / (sqrt(vi) * inverse + tiny)
 
 
 @kernel

@@ -1,26 +1,28 @@
-"""Layer normalization of rows, its gradients, and sums of columns."""
+"""Normalization of rows, its gradients, and sums of columns."""
+
+import math
 
 import numpy as np
 
-from minigrad.kernels.compile import EXACT, floats, helper, kernel, run
+from minigrad.kernels.compile import EXACT, floats, helper, kernel, run, scratch
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, share, sqrt
 
 _CHUNK = 64  # rows whose columns are added up in the element type; the sums of chunks are added up in float64
 
 
-def layer_norm(x, gamma, beta, eps):
+def layer_norm(x, gamma, beta, eps, centred=True):
     """See `reference.layer_norm`.   (..., E) -> y (..., E), mean (...), rstd (...)"""
     x = np.asarray(x, order="C")
     E = x.shape[-1]
     gamma = np.ones(E, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
     beta = np.zeros(E, x.dtype) if beta is None else np.ascontiguousarray(beta)
     y, mean, rstd = empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
-    run(_layer_norm, mean.size, x.size, x, gamma, beta, y, mean, rstd, mean.size, E, eps)
+    run(_layer_norm, mean.size, x.size, x, gamma, beta, y, mean, rstd, mean.size, E, eps, int(centred))
     return y, mean, rstd
 
 
-def layer_norm_grad(g, x, gamma, mean, rstd):
+def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
     """See `reference.layer_norm_grad`.   g, x (..., E) -> dx (..., E), dgamma (E,), dbeta (E,)"""
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
     E = x.shape[-1]
@@ -28,8 +30,8 @@ def layer_norm_grad(g, x, gamma, mean, rstd):
     mean, rstd = np.asarray(mean, order="C"), np.asarray(rstd, order="C")
     dx = empty_like(x)
     chunks = -(-mean.size // _CHUNK)
-    sums = np.empty((chunks, 2, E), x.dtype)
-    run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks)
+    sums = _empty_sums((chunks, 2, E), x.dtype)
+    run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks, int(centred))
     dgamma, dbeta = _add_up(sums)
     return dx, dgamma, dbeta
 
@@ -40,14 +42,22 @@ def sum_rows(g):
     N = g.shape[-1]
     R = g.size // N if N else 0
     chunks = -(-R // _CHUNK)
-    sums = np.empty((chunks, N), g.dtype)
+    sums = _empty_sums((chunks, N), g.dtype)
     run(_sum_rows, chunks, g.size, g, sums, R, N, chunks)
     return _add_up(sums)
 
 
+def _empty_sums(shape, dtype):
+    """An array that begins on a cache line: what is added to again and again must not lie across two."""
+    size = math.prod(shape)
+    return scratch(size * dtype.itemsize)[: size * dtype.itemsize].view(dtype).reshape(shape)
+
+
 def _add_up(sums):
     """Sums of chunks added up in float64.   (chunks, ...) -> (...)"""
-    return sums[0] if len(sums) == 1 else np.add.reduce(sums, 0, np.float64).astype(sums.dtype)
+    if len(sums) == 1:
+        return sums[0].copy()
+    return np.add.reduce(sums, 0, np.float64).astype(sums.dtype)
 
 
 @helper(fastmath=EXACT)
@@ -65,19 +75,20 @@ def _normalized(x, first, r, mr):
 @kernel
 def _layer_norm(
     t: int, nt: int, x: floats, gamma: floats, beta: floats, y: floats, mean: floats, rstd: floats,
-    R: int, E: int, eps: float,
+    R: int, E: int, eps: float, centred: int,
 ):  # fmt: skip
     first, last = share(t, nt, R)
     gammas, betas = row(gamma, 0, E), row(beta, 0, E)
-    count, one = constant(max(E, 1), x), constant(1, x)
+    count, zero, one = constant(max(E, 1), x), constant(0, x), constant(1, x)
     for i in range(first, last):
         xi, yi = row(x, i * E, E), row(y, i * E, E)
-        start = xi[0] if E > 0 else one
-        total = constant(0, x)
-        for j in range(E):
-            total += _shifted(xi[j], start)
-        m = total / count
-        total = constant(0, x)
+        start, m = zero, zero
+        if centred == 1 and E > 0:
+            start = xi[0]
+            for j in range(E):
+                m += _shifted(xi[j], start)
+            m /= count
+        total = zero
         for j in range(E):
             c = _shifted(_shifted(xi[j], start), m)
             total += c * c
@@ -90,7 +101,7 @@ def _layer_norm(
 @kernel
 def _layer_norm_grad(
     t: int, nt: int, g: floats, x: floats, gamma: floats, mean: floats, rstd: floats, dx: floats, sums: floats,
-    R: int, E: int, chunks: int,
+    R: int, E: int, chunks: int, centred: int,
 ):  # fmt: skip
     first, last = share(t, nt, chunks)
     gammas = row(gamma, 0, E)
@@ -102,7 +113,7 @@ def _layer_norm_grad(
             dbeta[j] = zero
         for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
             gi, xi, di = row(g, i * E, E), row(x, i * E, E), row(dx, i * E, E)
-            start, r = xi[0] if E > 0 else zero, rstd[i]
+            start, r = xi[0] if centred == 1 and E > 0 else zero, rstd[i]
             mr = mean[i] * r
             sum_dn = zero
             sum_dn_n = zero
@@ -113,7 +124,7 @@ def _layer_norm_grad(
                 sum_dn_n += dn * n
                 dgamma[j] += gi[j] * n
                 dbeta[j] += gi[j]
-            mean_dn, mean_dn_n = sum_dn / count, sum_dn_n / count
+            mean_dn, mean_dn_n = sum_dn / count if centred == 1 else zero, sum_dn_n / count
             for j in range(E):
                 n = _normalized(xi[j], start, r, mr)
                 di[j] = r * (gi[j] * gammas[j] - mean_dn - n * mean_dn_n)

@@ -127,15 +127,14 @@ def log_softmax_grad(g, y):
 
 
 def _log_sum_exp(x):
-    """log sum exp(x) along the last axis, without overflow; -inf for an empty row.   (..., N) -> (...)"""
-    if x.shape[-1] == 0:
-        return np.full(x.shape[:-1], -np.inf, x.dtype)
-    top = x.max(axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore"):
+    """log sum exp(x) along the last axis, without overflow; -inf for a row of nothing, or of -inf.   (..., N) -> (...)"""
+    top = x.max(axis=-1, keepdims=True, initial=-np.inf)
+    top = np.where(top == -np.inf, 0, top).astype(x.dtype)
+    with np.errstate(invalid="ignore", divide="ignore"):
         return np.log(np.exp(x - top).sum(axis=-1)) + top[..., 0]
 
 
-def layer_norm(x, gamma, beta, eps):
+def layer_norm(x, gamma, beta, eps, centred=True):
     """Every row shifted to mean 0, divided by its standard deviation, times gamma, plus beta.
 
     (..., E), gamma (E,) or None, beta (E,) or None -> y (..., E), mean (...), rstd (...)
@@ -143,16 +142,19 @@ def layer_norm(x, gamma, beta, eps):
         rstd = 1 / sqrt(var + eps)        y = (x - mean) rstd gamma + beta
 
     The mean is given less the first element of the row: far from 0 the mean itself would be known to too few digits, while
-    differences of neighbours are exact.
+    differences of neighbours are exact. Without `centred` nothing is subtracted, which is RMS normalization:
+    rstd = 1 / sqrt(mean(x^2) + eps), and the mean that is given is 0.
     """
     x = np.asarray(x, order="C")
     count = max(x.shape[-1], 1)
-    centred = _from_first(x)
-    mean = centred.sum(axis=-1, keepdims=True) / count
-    centred = centred - mean
+    mean = np.zeros((*x.shape[:-1], 1), x.dtype)
+    shifted = _from_first(x, centred)
+    if centred:
+        mean = shifted.sum(axis=-1, keepdims=True) / count
+        shifted = shifted - mean
     with np.errstate(divide="ignore", invalid="ignore"):
-        rstd = 1 / np.sqrt(np.square(centred).sum(axis=-1, keepdims=True) / count + eps)
-        y = centred * rstd
+        rstd = 1 / np.sqrt(np.square(shifted).sum(axis=-1, keepdims=True) / count + eps)
+        y = shifted * rstd
     if gamma is not None:
         y = y * gamma
     if beta is not None:
@@ -160,27 +162,31 @@ def layer_norm(x, gamma, beta, eps):
     return y, mean[..., 0], rstd[..., 0]
 
 
-def layer_norm_grad(g, x, gamma, mean, rstd):
+def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
     """Gradients of layer_norm with respect to x, gamma and beta.
 
     g, x (..., E), gamma (E,) or None, mean and rstd (...) of `layer_norm` -> dx (..., E), dgamma (E,), dbeta (E,)
 
         n = (x - mean) rstd        dn = g gamma
         dx = rstd (dn - mean(dn) - n mean(dn n))        dgamma = sum g n        dbeta = sum g
+
+    without mean(dn) where the forward was not `centred`.
     """
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
     count = max(x.shape[-1], 1)
     rstd = rstd[..., None]
-    n = (_from_first(x) - mean[..., None]) * rstd
+    n = (_from_first(x, centred) - mean[..., None]) * rstd
     dn = g if gamma is None else g * gamma
-    dx = rstd * (dn - dn.sum(axis=-1, keepdims=True) / count - n * ((dn * n).sum(axis=-1, keepdims=True) / count))
-    return dx, sum_rows(g * n), sum_rows(g)
+    dx = dn - n * ((dn * n).sum(axis=-1, keepdims=True) / count)
+    if centred:
+        dx = dx - dn.sum(axis=-1, keepdims=True) / count
+    return rstd * dx, sum_rows(g * n), sum_rows(g)
 
 
-def _from_first(x):
-    """Every row less its first element."""
+def _from_first(x, centred):
+    """Every row less its first element, or as it is."""
     with np.errstate(invalid="ignore"):
-        return x - x[..., :1]
+        return x - x[..., :1] if centred else x
 
 
 def sum_rows(g):
@@ -189,25 +195,44 @@ def sum_rows(g):
     return g.sum(axis=tuple(range(g.ndim - 1)), dtype=wide).astype(g.dtype)
 
 
-def cross_entropy(logits, targets):
+def cross_entropy(logits, targets, weight=None, smoothing=0.0):
     """Minus the log-probability of each row's target, and the log-sum-exp of each row.
 
-    (N, V), integers (N,) -> losses (N,), lse (N,)
+    (N, V), integers (N,), weight (V,) or None -> losses (N,), lse (N,)
 
-        loss_i = log sum_j exp(logits_ij) - logits_i,target_i
+        loss_i = (1 - s) w_target (lse_i - logits_i,target) + s/V sum_j w_j (lse_i - logits_ij)
+
+    with s for `smoothing` and, without `weight`, w_j = 1. A row whose target is below 0 counts as nothing: its loss is 0.
     """
     lse = _log_sum_exp(logits)
-    return lse - logits[np.arange(len(targets)), targets], lse
+    counts, rows = targets >= 0, np.arange(len(targets))
+    own = lse - logits[rows, targets]
+    losses = own if weight is None else weight[targets] * own
+    if smoothing:
+        each = lse[:, None] - logits  # (N, V)
+        spread = (each if weight is None else weight * each).mean(axis=1)
+        losses = (1 - smoothing) * losses + smoothing * spread
+    return np.where(counts, losses, logits.dtype.type(0)), lse
 
 
-def cross_entropy_grad(g, logits, targets, lse):
+def cross_entropy_grad(g, logits, targets, lse, weight=None, smoothing=0.0):
     """Gradient of cross_entropy with respect to the logits.   g (N,) -> (N, V)
 
-    d_ij = g_i (exp(logits_ij - lse_i) - [j = target_i])
+        d_ij = g_i (((1 - s) w_target + s/V sum_k w_k) exp(logits_ij - lse_i) - (1 - s) w_target [j = target_i] - s/V w_j)
+
+    and 0 in a row whose target is below 0.
     """
+    g = np.where(targets >= 0, g, g.dtype.type(0))
+    own = (g if weight is None else g * weight[targets]) * g.dtype.type(1 - smoothing)
     d = np.exp(np.asarray(logits, order="C") - lse[:, None])
-    d[np.arange(len(targets)), targets] -= 1
-    d *= g[:, None]
+    if smoothing:
+        w = np.ones(logits.shape[1], logits.dtype) if weight is None else weight
+        each = g * g.dtype.type(smoothing / logits.shape[1])
+        d *= (own + each * w.sum())[:, None]
+        d -= each[:, None] * w
+    else:
+        d *= own[:, None]
+    d[np.arange(len(targets)), targets] -= own
     return d
 
 

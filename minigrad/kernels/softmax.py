@@ -1,11 +1,20 @@
-"""softmax and log_softmax along rows: one pass for the maximum, one for the exponentials, one to divide."""
+"""softmax and log_softmax along rows: one pass for the maximum, one for the exponentials, one to divide.
+
+A row's exponentials wait for its largest element, and its logarithm for their sum, but not for those of other rows. So each
+step is done for a group of rows before the next.
+"""
+
+import math
 
 import numpy as np
 
 from minigrad.kernels.compile import EXACT, booleans, floats, helper, kernel, run
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, maximum, row, share
-from minigrad.kernels.vecmath import exp, log
+from minigrad.kernels.vecmath import _EXP, _LN2_HIGH, _LN2_LOW, choose, log, vectorised
+
+GROUP = 16  # rows
+_BLOCK = 1024  # elements of a long row that are looked through twice: they stay in the nearest cache
 
 
 def softmax(x, where=None):
@@ -33,7 +42,7 @@ def log_softmax(x):
     x = np.asarray(x, order="C")
     y = empty_like(x)
     R, N = _rows(x)
-    run(_log_softmax, R, x.size, x, y, R, N)
+    run(_log_softmax, R, 2 * x.size, x, y, np.empty((2, R), x.dtype), R, N)
     return y
 
 
@@ -55,6 +64,20 @@ def _rows(x):
     return (x.size // x.shape[-1] if x.shape[-1] else 0), x.shape[-1]
 
 
+@vectorised
+def decay(x):
+    """e^x as `vecmath.exp`, for x that are not above 0, or hardly: no bound above is looked at, and 2^n is one number."""
+    double = x.is_double
+    mantissa, bias = (52, 1023) if double else (23, 127)
+    magic = 1.5 * 2.0**mantissa
+    shifted = x * (1 / math.log(2)) + magic
+    n = shifted - magic
+    r = (x - n * _LN2_HIGH[double]) - n * _LN2_LOW[double]
+    y = r * r * r.polynomial(_EXP) + r + 1.0
+    power = ((shifted.bits() + bias) << mantissa).float_of_bits(x)
+    return choose(x < math.log(2) * (2 - bias), 0.0, y * power)
+
+
 @helper
 def largest(x):
     """The largest element of a row; NaN if there is one."""
@@ -62,6 +85,32 @@ def largest(x):
     for j in range(x.size):
         top = maximum(top, x[j])
     return top
+
+
+@helper
+def sums_of_rows(x, first, last, N, tops, totals):
+    """Of each row of N elements the largest, and the sum of the exponentials less it.
+
+    Block by block: the sum so far is made smaller where a block has a larger element than those before.
+    """
+    nothing, zero = constant(-np.inf, x), constant(0, x)
+    for i in range(first, last):
+        tops[i] = largest(row(x, i * N, min(_BLOCK, N)))
+    for i in range(first, last):
+        top, total = tops[i], zero
+        for start in range(0, N, _BLOCK):
+            block = row(x, i * N + start, min(_BLOCK, N - start))
+            if start > 0:
+                larger = largest(block)
+                if larger > top:
+                    total *= decay(top - larger)
+                    top = larger
+            base = zero if top == nothing else top
+            new = zero
+            for j in range(block.size):
+                new += decay(block[j] - base)
+            total += new
+        tops[i], totals[i] = top, total
 
 
 @helper(fastmath=EXACT)
@@ -73,17 +122,20 @@ def log_probability(x, top, rest):
 @kernel
 def _softmax(t: int, nt: int, x: floats, y: floats, R: int, N: int):
     first, last = share(t, nt, R)
-    for i in range(first, last):
-        xi, yi = row(x, i * N, N), row(y, i * N, N)
-        top = largest(xi)
-        total = constant(0, x)
-        for j in range(N):
-            e = exp(xi[j] - top)
-            yi[j] = e
-            total += e
-        scale = constant(1, x) / total
-        for j in range(N):
-            yi[j] *= scale
+    for group in range(first, last, GROUP):
+        rows = range(group, min(last, group + GROUP))
+        for i in rows:
+            y[i * N] = largest(row(x, i * N, N))
+        for i in rows:
+            xi, yi = row(x, i * N, N), row(y, i * N, N)
+            top, total = yi[0], constant(0, x)
+            for j in range(N):
+                e = decay(xi[j] - top)
+                yi[j] = e
+                total += e
+            scale = constant(1, x) / total
+            for j in range(N):
+                yi[j] *= scale
 
 
 @kernel
@@ -99,7 +151,7 @@ def _masked_softmax(t: int, nt: int, x: floats, where: booleans, y: floats, R: i
             top = zero
         total = zero
         for j in range(N):
-            e = exp(yi[j] - top)
+            e = decay(yi[j] - top)
             yi[j] = e
             total += e
         scale = zero if total == zero else one / total
@@ -120,17 +172,18 @@ def _softmax_grad(t: int, nt: int, g: floats, y: floats, d: floats, R: int, N: i
 
 
 @kernel
-def _log_softmax(t: int, nt: int, x: floats, y: floats, R: int, N: int):
+def _log_softmax(t: int, nt: int, x: floats, y: floats, statistics: floats, R: int, N: int):
     first, last = share(t, nt, R)
-    for i in range(first, last):
-        xi, yi = row(x, i * N, N), row(y, i * N, N)
-        top = largest(xi)
-        total = constant(0, x)
-        for j in range(N):
-            total += exp(xi[j] - top)
-        rest = log(total)
-        for j in range(N):
-            yi[j] = log_probability(xi[j], top, rest)
+    tops, rests = row(statistics, 0, R), row(statistics, R, R)
+    for group in range(first, last, GROUP):
+        end = min(last, group + GROUP)
+        sums_of_rows(x, group, end, N, tops, rests)
+        for i in range(group, end):
+            rests[i] = log(rests[i])
+        for i in range(group, end):
+            xi, yi, top, rest = row(x, i * N, N), row(y, i * N, N), tops[i], rests[i]
+            for j in range(N):
+                yi[j] = log_probability(xi[j], top, rest)
 
 
 @kernel
@@ -142,4 +195,4 @@ def _log_softmax_grad(t: int, nt: int, g: floats, y: floats, d: floats, R: int, 
         for j in range(N):
             total += gi[j]
         for j in range(N):
-            di[j] = gi[j] - exp(yi[j]) * total
+            di[j] = gi[j] - decay(yi[j]) * total

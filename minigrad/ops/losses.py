@@ -136,34 +136,35 @@ def _layout_errors(name):
     ]
 
 
-@op(saves=True, reference=lambda logits, targets, *options: _cross_entropy_reference(logits, targets, None, *options), samples=lambda rng: [
+@op(saves=True, reference=_cross_entropy_reference, samples=lambda rng: [
     Sample((normal(rng, 3, 4), np.array([0, 3, 1]))), Sample((normal(rng, 2, 3, 5), np.array([[0, 4, 4], [1, 2, 3]]))),
-    Sample((normal(rng, 3, 4), np.array([0, -100, 1]), "sum", -100, 0.1), note="smoothing"),
-    Sample((strided(rng, 2, 3), np.array([2, 0]), "none")),
-    Sample((normal(rng, 4, 3), np.array([2, 1, 1, 0]), "mean", 1, 0.2), note="ignored"),
-    Sample((normal(rng, 0, 3), np.zeros(0, int), "sum", -100, 0.1), note="0-size"),
+    Sample((normal(rng, 3, 4), np.array([0, -100, 1]), None, "sum", -100, 0.1), note="smoothing"),
+    Sample((strided(rng, 2, 3), np.array([2, 0]), rng.uniform(0.5, 2, 3), "none"), note="weight"),
+    Sample((normal(rng, 4, 3), np.array([2, 1, 1, 0]), None, "mean", 1, 0.2), note="ignored"),
+    Sample((normal(rng, 4, 3), np.array([2, 1, 2, 0]), rng.uniform(0.5, 2, 3), "mean", 1, 0.2), note="weight, ignored, smoothing"),
+    Sample((normal(rng, 0, 3), np.zeros(0, int), None, "sum", -100, 0.1), note="0-size"),
 ], errors=lambda: _class_errors("cross_entropy"), method=False)  # fmt: skip
-def class_cross_entropy(logits, targets, /, reduction="mean", ignore_index=-100, label_smoothing=0.0):
-    """`cross_entropy` of classes without weights, straight from the logits.   (..., V), integers (...) -> ()
+def class_cross_entropy(logits, targets, weight=None, /, reduction="mean", ignore_index=-100, label_smoothing=0.0):
+    """`cross_entropy` of classes, straight from the logits.   (..., V), integers (...), (V) -> ()
 
-    With s for the smoothing: (1 - s) (lse - logits[target]) + s (lse - mean(logits)), where lse is logsumexp(logits).
+    With s for the smoothing and lse = logsumexp(logits): (1 - s) (lse - logits[target]) + s (lse - mean(logits)), each
+    lse - logits[j] times weight[j].
 
     >>> import numpy as np
     >>> float(class_cross_entropy(np.log(np.array([[1.0, 3.0]])), np.array([1])).round(4))
     0.2877
     """
-    ids, kept = _kept_ids("cross_entropy", logits, targets, ignore_index)
     _check_reduction("cross_entropy", reduction)
-    (logits,) = promote((logits,), floating=True)
-    rows, ids = logits.reshape(ids.size, logits.shape[-1]), ids.reshape(-1)  # (..., V) -> (N, V), (...) -> (N)
-    losses, lse = kernels.cross_entropy(rows, ids)
-    if label_smoothing:
-        losses += label_smoothing * (rows[np.arange(ids.size), ids] - rows.mean(-1, dtype=np.float64)).astype(rows.dtype)
-    count = ids.size
-    if kept is not None:
-        kept = kept.reshape(-1)
-        losses[~kept], count = 0, np.count_nonzero(kept)
-    saved = ids, kept, count, lse
+    ids, kept = _kept_ids("cross_entropy", logits, targets, ignore_index)
+    ids = (ids if kept is None else np.where(kept, ids, -1)).reshape(-1)  # below 0 is what counts as nothing
+    logits, weight = promote((logits, weight), floating=True)
+    rows = logits.reshape(ids.size, logits.shape[-1])  # (..., V) -> (N, V)
+    losses, lse = kernels.cross_entropy(rows, ids, weight, label_smoothing)
+    if weight is not None:
+        count = float(np.where(ids < 0, 0, weight[ids]).sum(dtype=np.float64))
+    else:
+        count = ids.size if kept is None else np.count_nonzero(kept)
+    saved = ids, count, lse
     if reduction == "none":
         return losses.reshape(logits.shape[:-1]), saved
     total = losses.sum(dtype=np.float64)  # over a whole batch: float64
@@ -171,26 +172,36 @@ def class_cross_entropy(logits, targets, /, reduction="mean", ignore_index=-100,
 
 
 @class_cross_entropy.vjp
-def _(g, _, logits, targets, reduction, ignore_index, label_smoothing, saved):
-    ids, kept, count, lse = saved
-    V = logits.shape[-1]
+def _(g, out, logits, targets, weight, reduction, ignore_index, label_smoothing, saved, wanted):
+    ids, count, lse = saved
+    logits, weight = promote((logits, weight), floating=True)
+    rows = logits.reshape(ids.size, logits.shape[-1])  # (..., V) -> (N, V)
     if reduction == "none":
         each = g.reshape(-1)
     else:
-        each = np.full(ids.size, g if reduction == "sum" else g / max(count, 1), logits.dtype)
-    if kept is not None:
-        each = np.where(kept, each, each.dtype.type(0))
-    d = kernels.cross_entropy_grad(each, logits.reshape(ids.size, V), ids, lse)  # (N, V)
-    if label_smoothing:
-        d -= (each * (label_smoothing / V))[:, None]
-        d[np.arange(ids.size), ids] += each * label_smoothing
-    return d.reshape(logits.shape), None
+        each = np.empty(ids.size, logits.dtype)
+        each.fill(g if reduction == "sum" else g / (count or 1))
+    d = dweight = None
+    if wanted[0]:
+        d = kernels.cross_entropy_grad(each, rows, ids, lse, weight, label_smoothing).reshape(logits.shape)
+    if wanted[2]:
+        dweight = _weight_gradient(each, rows, ids, lse, label_smoothing, out if reduction == "mean" else 0.0)
+    return d, None, dweight
+
+
+def _weight_gradient(each, rows, ids, lse, smoothing, mean):
+    """The gradient for the weights, of which a mean has some below its line too.   each (N), rows (N, V) -> (V)"""
+    kept = np.flatnonzero(ids >= 0)
+    each, rows, ids, lse = each[kept], rows[kept], ids[kept], lse[kept]
+    own = (1 - smoothing) * (lse - rows[np.arange(ids.size), ids]) - mean
+    d = np.bincount(ids, each * own, rows.shape[1])
+    return d + smoothing / rows.shape[1] * (each[:, None] * (lse[:, None] - rows)).sum(0) if smoothing else d
 
 
 @class_cross_entropy.composite
-def _(logits, targets, reduction, ignore_index, label_smoothing):
+def _(logits, targets, weight, reduction, ignore_index, label_smoothing):
     ids, kept = _kept_ids("cross_entropy", logits, targets, ignore_index)
-    return _picked(log_softmax(logits), ids, kept, None, label_smoothing, reduction)
+    return _picked(log_softmax(logits), ids, kept, weight, label_smoothing, reduction)
 
 
 @op(composed=True, reference=_cross_entropy_reference, samples=lambda rng: [
@@ -223,21 +234,19 @@ def cross_entropy(logits, targets, weight=None, /, reduction="mean", ignore_inde
     """
     _check_smoothing("cross_entropy", label_smoothing)
     check_rank("cross_entropy", logits, 1, "logits")
-    logits, weighed = _moved(logits, axis if axis == -1 else one_axis("cross_entropy", logits, axis)), weight is not None
+    logits = _moved(logits, axis if axis == -1 else one_axis("cross_entropy", logits, axis))
     _check_weight("cross_entropy", weight, logits)
     soft = getattr(targets, "ndim", 0) == logits.ndim and targets.dtype.kind == "f"
-    if not soft and not weighed:
-        return class_cross_entropy(logits, targets, reduction, ignore_index, label_smoothing)
-    _check_reduction("cross_entropy", reduction)
     if not soft:
-        return _picked(log_softmax(logits), *_kept_ids("cross_entropy", logits, targets, ignore_index), weight, label_smoothing, reduction)
+        return class_cross_entropy(logits, targets, weight, reduction, ignore_index, label_smoothing)
+    _check_reduction("cross_entropy", reduction)
     targets = _moved(targets, axis)
     if np.shape(targets) != logits.shape:
         raise ShapeError("cross_entropy: probabilities must have the shape of the logits. " + received(logits=logits, targets=targets))
     if label_smoothing:
         targets = add(multiply(targets, 1 - label_smoothing), label_smoothing / logits.shape[-1])
     losses = multiply(targets, log_softmax(logits))
-    return _reduced(negative(sum(multiply(losses, weight) if weighed else losses, -1)), reduction)  # (..., V) -> (...)
+    return _reduced(negative(sum(losses if weight is None else multiply(losses, weight), -1)), reduction)  # (..., V) -> (...)
 
 
 @op(composed=True, reference=_nll_reference, samples=lambda rng: [

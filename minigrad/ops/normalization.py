@@ -61,34 +61,44 @@ def _standard_reference(x, axes, eps):
 @op(saves=True, samples=lambda rng: [
     Sample((normal(rng, 3, 4), normal(rng, 4), normal(rng, 4))), Sample((normal(rng, 2, 3, 5),)),
     Sample((strided(rng, 3, 4), normal(rng, 4), None)), Sample((normal(rng, 2, 3), None, normal(rng, 3), 0.1)),
+    Sample((normal(rng, 3, 4), normal(rng, 4), normal(rng, 4)), {"centred": False}, note="RMS"),
     Sample((normal(rng, 0, 3), normal(rng, 3), normal(rng, 3)), note="0-size"),
 ], errors=lambda: [
     ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"layer_norm.*weight.*3 features.*\(2,\)"),
 ], method=False)  # fmt: skip
-def row_norm(x, weight=None, bias=None, /, eps=1e-5):
-    """`layer_norm` over the last axis.   (..., E), (E), (E) -> (..., E)
+def row_norm(x, weight=None, bias=None, /, eps=1e-5, centred=True):
+    """`layer_norm` over the last axis, or without ``centred`` `rms_norm`.   (..., E), (E), (E) -> (..., E)
 
     >>> import numpy as np
     >>> row_norm(np.array([[1.0, 3.0]]), eps=0.0)
     array([[-1.,  1.]])
     """
-    check_rank("layer_norm", x, 1)
-    _check_parameters("layer_norm", x, x.shape[-1:], "features", weight=weight, bias=bias)
-    given = iter(promote([a for a in (x, weight, bias) if a is not None], floating=True))
-    x, weight, bias = [None if a is None else next(given) for a in (x, weight, bias)]
-    y, centre, rstd = kernels.layer_norm(x, weight, bias, eps)
+    name = "layer_norm" if centred else "rms_norm"
+    check_rank(name, x, 1)
+    _check_parameters(name, x, x.shape[-1:], "features", weight=weight, bias=bias)
+    x, weight, bias = _promoted(x, weight, bias)
+    y, centre, rstd = kernels.layer_norm(x, weight, bias, eps, centred)
     return y, (centre, rstd)
 
 
+def _promoted(*arrays):
+    """The arrays in one floating dtype; None stays."""
+    given = iter(promote([a for a in arrays if a is not None], floating=True))
+    return [None if a is None else next(given) for a in arrays]
+
+
 @row_norm.vjp
-def _(g, _, x, weight, bias, eps, saved, wanted):
-    gradients = kernels.layer_norm_grad(g, x, weight, *saved)
+def _(g, _, x, weight, bias, eps, centred, saved, wanted):
+    gradients = kernels.layer_norm_grad(g, x, weight, *saved, centred)
     return [d if want else None for d, want in zip(gradients, wanted)]
 
 
 @row_norm.composite
-def _(x, weight, bias, eps):
-    return _affine(_standard(_in_result_dtype(x, weight, bias), (x.ndim - 1,), eps), weight, bias)
+def _(x, weight, bias, eps, centred):
+    x = _in_result_dtype(x, weight, bias)
+    if not centred:
+        return _affine(divide(x, sqrt(add(mean(square(x), -1, True), eps))), weight, bias)
+    return _affine(_standard(x, (x.ndim - 1,), eps), weight, bias)
 
 
 def _layer_reference(x, weight=None, bias=None, eps=1e-5, axis=-1):
@@ -168,11 +178,9 @@ def rms_norm(x, weight=None, /, eps=1e-5, axis=-1):
     >>> rms_norm(np.array([[3.0, -3.0]]), eps=0.0)
     array([[ 1., -1.]])
     """
-    return _over_rows("rms_norm", x, axis, lambda rows, weight: _rms(_in_result_dtype(rows, weight), weight, eps), weight=weight)
-
-
-def _rms(rows, weight, eps):
-    return _affine(divide(rows, sqrt(add(mean(square(rows), -1, True), eps))), weight, None)
+    if axis == -1:
+        return row_norm(x, weight, None, eps, False)
+    return _over_rows("rms_norm", x, axis, lambda rows, weight: row_norm(rows, weight, None, eps, False), weight=weight)
 
 
 # ------------------------------------------------------------------------------------------- rows of the batch together

@@ -27,8 +27,10 @@ TOLERANCE = {np.float32: 4 * 2.0**-23, np.float64: 1e-12}
 def magnitude(name, arguments):
     """How large the terms are whose sum may be small: where they cancel, no digits of the sum are left."""
     if name == "layer_norm_grad":
-        g, _, gamma, _, rstd = arguments
+        g, _, gamma, _, rstd, *_ = arguments
         return np.abs(g).max() * (1 if gamma is None else np.abs(gamma).max()) * rstd.max()
+    if name == "cross_entropy_grad":
+        return 2 * np.abs(arguments[0]).max(initial=0)
     return 1.0 if name == "gelu" else 0.0
 
 
@@ -73,6 +75,15 @@ def _gradient_of_plain_norm(rng, dtype, R, N):
     return g, x, None, mean, rstd
 
 
+def _rms(rng, dtype, R, N):
+    return 3 + _rows(rng, dtype, R, N), _rows(rng, dtype, 1, N)[0], None, 1e-5, False
+
+
+def _gradient_of_rms(rng, dtype, R, N):
+    x, gamma, _, eps, centred = _rms(rng, dtype, R, N)
+    return _rows(rng, dtype, R, N), x, gamma, *reference.layer_norm(x, gamma, None, eps, centred)[1:], centred
+
+
 def _loss(rng, dtype, R, N):
     return 3 * _rows(rng, dtype, R, N), rng.integers(0, N, R)
 
@@ -80,6 +91,19 @@ def _loss(rng, dtype, R, N):
 def _gradient_of_loss(rng, dtype, R, N):
     logits, targets = _loss(rng, dtype, R, N)
     return rng.normal(size=R).astype(dtype), logits, targets, reference.cross_entropy(logits, targets)[1]
+
+
+def _weighed_loss(rng, dtype, R, N):
+    """Some rows count as nothing."""
+    targets = rng.integers(0, N, R)
+    targets[::3] = -1
+    return 3 * _rows(rng, dtype, R, N), targets, rng.uniform(0.5, 2, N).astype(dtype), 0.2
+
+
+def _gradient_of_weighed_loss(rng, dtype, R, N):
+    logits, targets, weight, smoothing = _weighed_loss(rng, dtype, R, N)
+    lse = reference.cross_entropy(logits, targets)[1]
+    return rng.normal(size=R).astype(dtype), logits, targets, lse, weight, smoothing
 
 
 def _embedding(rng, dtype, R, N):
@@ -97,9 +121,15 @@ CASES = {
     "layer_norm-plain": ("layer_norm", _plain_norm),
     "layer_norm_grad": ("layer_norm_grad", _gradient_of_norm),
     "layer_norm_grad-plain": ("layer_norm_grad", _gradient_of_plain_norm),
+    "layer_norm-rms": ("layer_norm", _rms),
+    "layer_norm_grad-rms": ("layer_norm_grad", _gradient_of_rms),
     "sum_rows": ("sum_rows", lambda *a: (_rows(*a),)),
     "cross_entropy": ("cross_entropy", _loss),
     "cross_entropy_grad": ("cross_entropy_grad", _gradient_of_loss),
+    "cross_entropy-weight": ("cross_entropy", _weighed_loss),
+    "cross_entropy-smoothing": ("cross_entropy", lambda *a: (*_loss(*a), None, 0.1)),
+    "cross_entropy_grad-weight": ("cross_entropy_grad", _gradient_of_weighed_loss),
+    "cross_entropy_grad-smoothing": ("cross_entropy_grad", lambda *a: (*_gradient_of_loss(*a), None, 0.1)),
     "gelu": ("gelu", lambda *a: (2 * _rows(*a), "none")),
     "gelu-tanh": ("gelu", lambda *a: (2 * _rows(*a), "tanh")),
     "embedding_grad": ("embedding_grad", _embedding),
@@ -242,6 +272,22 @@ def test_two_threads_give_the_bits_of_one(rng, case, dtype, monkeypatch):
 
 
 # ---- rows of the unusual kind
+
+
+@each_float
+def test_rows_of_several_blocks(rng, dtype):
+    """The largest element may come late, after blocks of nothing, and NaN anywhere."""
+    x = rng.normal(size=(7, 3000)).astype(dtype)
+    x[1, 2500], x[2, 1100] = 40, np.nan
+    x[3, :1500], x[4], x[5, 2900] = -np.inf, -np.inf, np.inf
+    x[6] += np.linspace(0, 500, 3000).astype(dtype)
+    targets = np.full(7, 2999)
+    for name, arguments in [("softmax", ()), ("log_softmax", ()), ("cross_entropy", (targets,))]:
+        with np.errstate(invalid="ignore"):
+            wanted = expected(name, x.astype(np.float64), *arguments)
+        for got, want in zip(compiled(name, x, *arguments), wanted, strict=True):
+            for i in range(7):
+                close(got[i], want[i], TOLERANCE[dtype])
 
 
 @each_float
