@@ -58,7 +58,7 @@ def build(library, case):
     if library == "machine":
         return peak.step(*case["work"], case["dtype"])
     sets = [tuple(operands(case, seed)) for seed in range(case["sets"])]
-    outs = [np.empty((a @ b).shape, a.dtype) for a, b in sets] if library != "minigrad" else []
+    outs = [np.empty((*a.shape[:-1], b.shape[-1]), a.dtype) for a, b in sets] if library != "minigrad" else []
     if library == "minigrad":
         from minigrad import kernels
 

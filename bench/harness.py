@@ -92,8 +92,8 @@ def fingerprint(value):
     rng, squares, product = np.random.default_rng(0), 0.0, 0.0
     for start in range(0, flat.size, 1 << 20):
         part = flat[start:start + (1 << 20)].astype(np.float64)
-        squares += part @ part
-        product += part @ rng.standard_normal(part.size)
+        squares += np.einsum("i,i", part, part)  # not with @: NumPy's BLAS would start its threads beside the library's own
+        product += np.einsum("i,i", part, rng.standard_normal(part.size))
     return {"norm": float(np.sqrt(squares)), "product": float(product)}
 
 
@@ -130,21 +130,25 @@ class Subject:
             seconds.append(taken)
             values.append(fingerprint(value))
         best, end = seconds[-1], time.perf_counter() + settle
-        while time.perf_counter() < end:
-            best = min(best, timed(self.step)[0])
-        self.count = max(1, round(block / best))
+        with before_others():  # a step that had to wait for its threads would make the blocks too short
+            while time.perf_counter() < end:
+                best = min(best, timed(self.step)[0])
+        self.block, self.best = block, best
         return {"build": build, "built_mb": built, "first": seconds, "values": values}
 
     def time(self):
         """Time one block; a step before it refills the caches that the others have emptied."""
-        if self.count > 1:
+        count = max(1, round(self.block / self.best))
+        if count > 1:
             self.step()
         with before_others():
             delay, start = waited(), time.perf_counter()
-            for _ in range(self.count):
+            for _ in range(count):
                 self.step()
             seconds = time.perf_counter() - start
-            return {"seconds": seconds / self.count, "waiting": (waited() - delay) / seconds}
+            waiting = (waited() - delay) / seconds
+        self.best = min(self.best, seconds / count)
+        return {"seconds": seconds / count, "waiting": waiting}
 
     def memory(self):
         return {"peak_mb": peak_mb()}
@@ -199,6 +203,15 @@ class Worker:
         return json.loads(line) if line else {"error": "the process ended; its last words are above"}
 
 
+def own_waiting(blocks, rounds):
+    """What each library waited for its own threads: one that has more of them than there are cores never has a quiet turn.
+
+    The least that it ever waited is that, if the machine was quiet for another library in all of these turns.
+    """
+    calm = any(sum(block["waiting"] <= MOST_WAITING for block in taken) >= rounds for taken in blocks.values())
+    return {library: min((block["waiting"] for block in taken), default=0.0) if calm else 0.0 for library, taken in blocks.items()}
+
+
 def quiet(blocks):
     """The blocks that hardly waited for a core; of a machine that was never quiet the three best, and False."""
     chosen = [block for block in blocks if block["waiting"] <= MOST_WAITING]
@@ -230,12 +243,14 @@ class Team:
         rows = {library: self.workers[library].call("prepare", case=case, steps=steps, block=block, settle=settle)
                 for library in libraries}
         blocks = {library: [] for library in libraries if "error" not in rows[library]}
-        turn, end = 0, float("inf")
+        turn, end, own = 0, float("inf"), {}
         while True:
+            if turn == rounds:
+                end, own = time.perf_counter() + patience, own_waiting(blocks, rounds)
+                for library, taken in blocks.items():
+                    blocks[library] = [block | {"waiting": block["waiting"] - own[library]} for block in taken]
             waiting = [library for library in blocks
                        if sum(b["waiting"] <= MOST_WAITING for b in blocks[library]) < rounds]
-            if turn == rounds:
-                end = time.perf_counter() + patience
             if not waiting or time.perf_counter() > end:
                 break
             for library in waiting[::-1] if turn % 2 else waiting:  # nobody always comes after the same neighbour
@@ -244,6 +259,7 @@ class Team:
                     rows[library] = answer
                     del blocks[library]
                 else:
+                    answer["waiting"] -= own.get(library, 0.0)
                     blocks[library].append(answer | {"turn": turn})
             turn += 1
         for library, taken in blocks.items():

@@ -160,6 +160,12 @@ def test_disturbed_blocks_are_thrown_away():
     assert noisy["seconds"] == 2.0 and noisy["blocks"] == 3 and not noisy["undisturbed"]
 
 
+def test_waiting_for_ones_own_threads_is_not_the_machines_fault():
+    calm, crowded = [{"waiting": 0.01}, {"waiting": 0.0}], [{"waiting": 0.4}, {"waiting": 0.3}]
+    assert harness.own_waiting({"calm": calm, "crowded": crowded}, rounds=2) == {"calm": 0.0, "crowded": 0.3}
+    assert harness.own_waiting({"a": crowded, "b": crowded}, rounds=2) == {"a": 0.0, "b": 0.0}  # nobody was quiet: the machine
+
+
 def test_a_library_that_fails_is_a_row_not_a_crash():
     rows = harness.compare("bench.train", ["nothing"], "XS", threads=1, rounds=1)
     assert "ModuleNotFoundError" in rows["nothing"]["error"]
