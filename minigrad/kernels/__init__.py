@@ -17,7 +17,6 @@ from minigrad.kernels import reference
 
 _MODULES = {
     "gemm": "matmul linear linear_gelu",
-    "bfloat16": "matmul_bfloat16 linear_bfloat16",
     "attention": "attention attention_grad",
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad sum_rows",
@@ -70,39 +69,25 @@ sys.modules[__name__].__class__ = _Door
 # ---- the kernels: meaning and formulas are in ``reference``
 
 
-def matmul(a, b):
-    """(..., M, K) @ (..., K, N) -> (..., M, N)."""
-    return matmul_bfloat16(a, b) if _rounds(a, b) else pick("matmul", a, b)(a, b)
+def matmul(a, b, precision=None):
+    """(..., M, K) @ (..., K, N) -> (..., M, N); in that of `settings.matmul_precision` where no precision is given."""
+    return pick("matmul", a, b)(a, b, _precision(precision, a, b))
 
 
-def linear(x, w, b=None, plus=None):
+def linear(x, w, b=None, plus=None, precision=None):
     """x (..., K) @ w (K, N) + b (N,) + plus (..., N) -> (..., N)."""
-    if _rounds(x, w):
-        y = linear_bfloat16(x, w, b)
-        return y if plus is None else np.add(y, plus, out=y)
-    return pick("linear", x, w, b, plus)(x, w, b, plus)
+    return pick("linear", x, w, b, plus)(x, w, b, plus, _precision(precision, x, w))
 
 
-def linear_gelu(x, w, b, approximate):
-    """y = gelu(x (..., K) @ w (K, N) + b (N,)) -> y (..., N), gelu's derivative there (..., N)."""
-    if _rounds(x, w):
-        return gelu(linear_bfloat16(x, w, b), approximate)
-    return pick("linear_gelu", x, w, b)(x, w, b, approximate)
+def linear_gelu(x, w, b, approximate, precision=None):
+    """y = gelu(x (..., K) @ w (K, N) + b (N,)) -> y (..., N), gelu's derivative (..., N)."""
+    return pick("linear_gelu", x, w, b)(x, w, b, approximate, _precision(precision, x, w))
 
 
-def matmul_bfloat16(a, b):
-    """`matmul` of float32 matrices that are rounded to bfloat16."""
-    return pick("matmul_bfloat16", a, b)(a, b)
-
-
-def linear_bfloat16(x, w, b=None):
-    """`linear` of float32 x and w that are rounded to bfloat16."""
-    return pick("linear_bfloat16", x, w, b)(x, w, b)
-
-
-def _rounds(a, b):
-    """Whether a and b are rounded before they are multiplied: both are float32, in any order of bytes, and it is asked for."""
-    return settings.matmul_precision() == "bfloat16" and a.dtype.char == b.dtype.char == "f"
+def _precision(given, a, b):
+    """In which precision a and b are multiplied: None is their own. Only float32, in any order of bytes, is ever rounded."""
+    name = given or settings.matmul_precision()
+    return name if name != "float32" and a.dtype.char == b.dtype.char == "f" else None
 
 
 def attention(q, k, v, causal, scale):

@@ -11,7 +11,6 @@ the rest. Threads share the result as in ``gemm``: the bits do not depend on how
 """
 
 import functools
-import math
 import warnings
 
 import numpy as np
@@ -21,8 +20,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigrad.kernels import gemm
-from minigrad.kernels.compile import EXACT, address, cpu, floats, helper, integers, kernel, launch, run, shares
-from minigrad.kernels.memory import empty, empty_like
+from minigrad.kernels.compile import EXACT, cpu, floats, integers, kernel, run
+from minigrad.kernels.memory import empty_like
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, bits_float, fabs, float_bits, row, share
 
@@ -34,6 +33,8 @@ WIDTH = 2 * LANES  # columns in a tile: 2 * ROWS sums, 2 vectors of b and 1 of a
 
 # Blocks: a block of a (BLOCK_M x BLOCK_K) stays in the second cache while blocks of b (BLOCK_K x BLOCK_N) pass by.
 BLOCK_M, BLOCK_N, BLOCK_K = 43 * ROWS, 4 * WIDTH, 1024
+NUMBERS = BLOCK_K // 2 * (BLOCK_M + BLOCK_N) + ROWS * WIDTH  # of working memory, for each thread
+AHEAD = 16  # steps of k from what is packed to what is asked for from memory
 SMALLEST = np.finfo(np.float32).tiny  # what is smaller counts as 0
 
 
@@ -174,6 +175,8 @@ def _pair_rows(width, whole):
                 words = builder.bitcast(_rounded(builder, one, next_one), _BITS)
                 words = _shuffle(builder, words, words, [x for i in range(LANES) for x in (i, i + LANES)])
                 _store_words(builder, builder.bitcast(words, _WORDS), panel, first, min(LANES, width - first))
+                for step in steps:
+                    _fetch(builder, source, builder.add(step, builder.mul(stride, _I64(AHEAD))), writes=False)
             return context.get_dummy_value()
 
         integer = types.int64
@@ -262,11 +265,11 @@ def pack(source: floats, stride: int, stride_k: int, n: int, k: int, width: int,
 
 
 @kernel
-def multiply(
-    a: floats, b: floats, c: floats, c_row: int, m: int, n: int, pairs: int, plus: floats, plus_row: int, adds: int,
-    spare: floats,
+def block(
+    a: floats, b: floats, pairs: int, plus: floats, plus_row: int, adds: int, c: floats, c_row: int, m: int, n: int,
+    spare: floats, finish: int, other: floats,
 ):  # fmt: skip
-    """c (m, n) = a b (+ plus if adds) of packed a and b."""
+    """c (m, n) = a b (+ plus if adds) of packed a and b, and what ``finish`` makes of it, a strip of rows at a time."""
     for i in range(0, m, ROWS):
         rows = min(ROWS, m - i)
         height = ROWS if rows > 2 * FEW else FEW
@@ -301,44 +304,30 @@ def multiply(
                         else:
                             for jj in range(columns):
                                 out[jj] = new[jj]
-
-
-# ---- the whole product
-
-
-@helper
-def _grid(parts, M, N):
-    """Into how many strips of rows to cut c so that ``parts`` equal parts cost least: computing, and packing twice."""
-    best, rows = -1, 1
-    for strips in range(1, parts + 1):
-        if parts % strips == 0:
-            height = -(-M // (strips * ROWS)) * ROWS
-            breadth = -(-N // (parts // strips * WIDTH)) * WIDTH
-            cost = height * breadth + 16 * (height + breadth)
-            if best < 0 or cost < best:
-                best, rows = cost, strips
-    return rows
+        if finish:
+            invoke(finish, (at(c, i * c_row), at(other, i * c_row), c_row, rows, n))
 
 
 @kernel
 def product(
-    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, offsets: integers, batches: int, M: int, N: int,
-    K: int, a_row: int, a_column: int, b_row: int, b_column: int, work: floats, has_bias: int, pack: int, multiply: int,
+    t: int, nt: int, a: floats, b: floats, c: floats, bias: floats, plus: floats, other: floats, plan: integers,
+    work: floats, has_bias: int, has_plus: int, finish: int,
 ):  # fmt: skip
-    """c (batches, M, N) = a b + bias; matrix i of a and b begins at offsets[2 i] and offsets[2 i + 1]."""
-    b_block = at(work, t * (BLOCK_K // 2 * (BLOCK_M + BLOCK_N) + ROWS * WIDTH))
-    a_block = at(b_block, BLOCK_K // 2 * BLOCK_N)
-    spare = at(a_block, BLOCK_K // 2 * BLOCK_M)
+    """`gemm.product` of rounded a and b."""
+    batches, M, N, K = plan[gemm._BATCHES], plan[gemm._M], plan[gemm._N], plan[gemm._K]
+    a_row, a_column, b_row, b_column = plan[gemm._A_ROW], plan[gemm._A_COLUMN], plan[gemm._B_ROW], plan[gemm._B_COLUMN]
+    a_block = at(work, t * NUMBERS)
+    b_block = at(a_block, BLOCK_K // 2 * BLOCK_M)
+    spare = at(b_block, BLOCK_K // 2 * BLOCK_N)
     # Many matrices: a thread takes whole ones. Few: each is cut into as many parts as there are threads.
     parts = 1 if batches % nt == 0 or batches >= 4 * nt else nt
-    strips = _grid(parts, M, N)
+    strips = gemm._grid(parts, M, N, WIDTH)
     blocks = -(-K // BLOCK_K)
     k_block = -(-K // (2 * blocks)) * 2  # equal blocks, whichever threads there are, and only the last may be odd
     first, last = share(t, nt, batches * parts)
     for item in range(first, last):
         batch, part = item // parts, item % parts
-        a_start, b_start = at(a, offsets[2 * batch]), at(b, offsets[2 * batch + 1])
-        c_start = at(c, batch * M * N)
+        a_start, b_start = at(a, plan[gemm._OFFSETS + 2 * batch]), at(b, plan[gemm._OFFSETS + 2 * batch + 1])
         top, bottom = share(part % strips, strips, -(-M // ROWS))
         left, right = share(part // strips, parts // strips, -(-N // WIDTH))
         m0, m1, n0, n1 = top * ROWS, min(M, bottom * ROWS), left * WIDTH, min(N, right * WIDTH)
@@ -346,14 +335,23 @@ def product(
             m = min(BLOCK_M, m1 - i)
             for p in range(0, K, k_block):
                 k = min(k_block, K - p)
-                invoke(pack, (at(a_start, i * a_row + p * a_column), a_row, a_column, m, k, ROWS, a_block))
+                a_at = at(a_start, i * a_row + p * a_column)
+                invoke(plan[gemm._PACK], (a_at, a_row, a_column, m, k, ROWS, a_block))
                 for j in range(n0, n1, BLOCK_N):
                     n = min(BLOCK_N, n1 - j)
-                    invoke(pack, (at(b_start, p * b_row + j * b_column), b_column, b_row, n, k, WIDTH, b_block))
-                    c_at = at(c_start, i * N + j)
-                    # the first block of k brings in the bias, the others add to what is there
-                    plus, plus_row, adds = (c_at, N, 1) if p > 0 else (at(bias, j), 0, has_bias)
-                    invoke(multiply, (a_block, b_block, c_at, N, m, n, (k + 1) // 2, plus, plus_row, adds, spare))
+                    b_at, place = at(b_start, p * b_row + j * b_column), (batch * M + i) * N + j
+                    invoke(plan[gemm._PACK], (b_at, b_column, b_row, n, k, WIDTH, b_block))
+                    # the first block of k brings in what is to be added, the others add to what is there
+                    plus_at, plus_row, adds = at(c, place), N, 1
+                    if p == 0 and has_plus and has_bias:
+                        gemm._added(plus_at, at(plus, place), at(bias, j), m, n, N)
+                    elif p == 0 and has_plus:
+                        plus_at = at(plus, place)
+                    elif p == 0:
+                        plus_at, plus_row, adds = at(bias, j), 0, has_bias
+                    finishes = finish if p + k == K else 0
+                    invoke(plan[gemm._BLOCK], (a_block, b_block, (k + 1) // 2, plus_at, plus_row, adds, at(c, place), N,
+                                               m, n, spare, finishes, at(other, place)))  # fmt: skip
 
 
 @kernel(fastmath=EXACT)
@@ -368,35 +366,24 @@ def rounding(t: int, nt: int, x: floats, y: floats, n: int):
         ys[i] = near if fabs(xs[i]) >= SMALLEST or xs[i] != xs[i] else near * np.float32(0)
 
 
-# ---- arrays in, arrays out
+# ---- what comes before the product
 
 
-def matmul_bfloat16(a, b):
-    """Matrix product of the rounded numbers, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
-    if b.ndim == 2:
-        return linear_bfloat16(a, b)
-    if not IN_HARDWARE:
-        return gemm.matmul(rounded(a), rounded(b))
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))  # (..., M, K), (..., K, N)
-    c = empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
-    return _multiply(a, b, c, None)
+def operands(a, b):
+    """a and b as `product` takes them, and its precision; where it cannot run, rounded already, for float32."""
+    if IN_HARDWARE:
+        return _with_neighbours(a), _with_neighbours(b), "bfloat16"
+    _say_that_it_is_slow()
+    return rounded(a), rounded(b), None
 
 
-def linear_bfloat16(x, w, b=None):
-    """`x w + b` for every row of x, of rounded x and w.   (..., K), (K, N), (N,) -> (..., N)"""
-    if not IN_HARDWARE:
-        return gemm.linear(rounded(x), rounded(w), b)
-    y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
-    if x.ndim != 2:
-        x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (..., K) -> (rows, K): one matrix
-    _multiply(x, w, y, b)
-    return y
+def _with_neighbours(x):
+    """x, or a copy: matrices whose rows or columns lie in one piece, whole numbers apart.   (..., M, N) -> (..., M, N)"""
+    return x if 4 in x.strides[-2:] and not any([stride % 4 for stride in x.strides]) else np.ascontiguousarray(x)
 
 
 def rounded(x):
     """x in the nearest bfloat16 numbers, without the instruction for it.   (...) -> (...)"""
-    _say_that_it_is_slow()
     x = np.ascontiguousarray(x)
     y = empty_like(x)
     run(rounding, x.size, x.size, x, y, x.size)
@@ -409,43 +396,3 @@ def _say_that_it_is_slow():
         'matmul_precision("bfloat16"): this CPU has no instruction that multiplies bfloat16 (avx512_bf16). The numbers are rounded '
         'as they should be, and then multiplied in float32: it takes a little longer than "float32".', RuntimeWarning, stacklevel=2,
     )  # fmt: skip
-
-
-def _multiply(a, b, c, bias):
-    """c = a b + bias for a (..., M, K), b (..., K, N), with equal leading axes, and contiguous c."""
-    (M, K), N = a.shape[-2:], b.shape[-1]
-    if b.shape[-2] != K:
-        raise ValueError(
-            "matmul: the last axis of a and the last but one of b must be equally long. "
-            f"Received: a {a.shape}, b {b.shape}."
-        )
-    if bias is not None and bias.shape != (N,):
-        raise ValueError(f"linear: the bias needs one number a column, ({N},). Received: {bias.shape}.")
-    if K == 0:
-        c[...] = 0 if bias is None else bias
-    if K == 0 or c.size == 0:
-        return c
-    a, b = _with_neighbours(a), _with_neighbours(b)
-    bias = None if bias is None else np.ascontiguousarray(bias)
-    offsets = gemm._ONE if a.ndim == 2 else gemm._offsets(a, b)
-    batches = len(offsets)
-    nt = shares(batches * M * N, batches * M * N * K // 32)
-    code, pack_code, multiply_code = _code(a.dtype)
-    memory, work = gemm._working_memory(4 * nt * (BLOCK_K // 2 * (BLOCK_M + BLOCK_N) + ROWS * WIDTH))
-    values = [
-        address(a), address(b), address(c), address(bias), address(offsets), batches, M, N, K,
-        a.strides[-2] // 4, a.strides[-1] // 4, b.strides[-2] // 4, b.strides[-1] // 4, work, bias is not None, pack_code, multiply_code,
-    ]  # fmt: skip
-    launch(code, nt, values)
-    del memory  # until here it is ours, even if a signal handler meanwhile asked for more
-    return c
-
-
-@functools.cache
-def _code(dtype):
-    return product.address(dtype), pack.address(dtype), multiply.address(dtype)
-
-
-def _with_neighbours(x):
-    """x, or a copy: matrices whose rows or columns lie in one piece, whole numbers apart.   (..., M, N) -> (..., M, N)"""
-    return x if 4 in x.strides[-2:] and not any([stride % 4 for stride in x.strides]) else np.ascontiguousarray(x)

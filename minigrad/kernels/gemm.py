@@ -456,30 +456,30 @@ def few_rows(
 # ---- arrays in, arrays out
 
 
-def matmul(a, b):
+def matmul(a, b, precision=None):
     """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
     if b.ndim == 2:
-        return linear(a, b)
+        return linear(a, b, None, None, precision)
     batch = a.shape[:-2]
     if batch != b.shape[:-2]:
         batch = np.broadcast_shapes(batch, b.shape[:-2])
         a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))  # (..., M, K), (..., K, N)
-    return _multiply(a, b, empty((*batch, a.shape[-2], b.shape[-1]), a.dtype))
+    return _multiply(a, b, empty((*batch, a.shape[-2], b.shape[-1]), a.dtype), precision)
 
 
-def linear(x, w, b=None, plus=None):
+def linear(x, w, b=None, plus=None, precision=None):
     """See `reference.linear`.   (..., K), (K, N), (N,), (..., N) -> (..., N)"""
     y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
-    _multiply(_rows(x), w, y, b, _like("linear", "plus", plus, y))
+    _multiply(_rows(x), w, y, precision, b, _like("linear", "plus", plus, y))
     return y
 
 
-def linear_gelu(x, w, b, approximate):
+def linear_gelu(x, w, b, approximate, precision=None):
     """See `reference.linear_gelu`.   (..., K), (K, N), (N,) -> y (..., N), its derivative (..., N)"""
     y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
     derivative = empty(y.shape, y.dtype)
     finish = gelu_tanh_block if approximate == "tanh" else gelu_block
-    _multiply(_rows(x), w, y, b, None, finish.address(x.dtype), derivative)
+    _multiply(_rows(x), w, y, precision, b, None, finish.address(x.dtype), derivative)
     return y, derivative
 
 
@@ -497,15 +497,19 @@ def _like(who, name, x, y):
     return np.ascontiguousarray(x)
 
 
-def _multiply(a, b, c, bias=None, plus=None, finish=0, other=None):
+def _multiply(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
     """c = a b + bias + plus, finished, for a (..., M, K), b (..., K, N), with equal leading axes; all but a and b contiguous."""
-    code, plan, items, work, size = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides)
+    if precision == "bfloat16":
+        from minigrad.kernels import bfloat16  # which is built on this file
+
+        a, b, precision = bfloat16.operands(a, b)
+    code, plan, items, work, size = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides, precision)
     if bias is not None:
         if bias.shape != b.shape[-1:]:
             raise ValueError(f"linear: the bias needs one number a column, {b.shape[-1:]}. Received: {bias.shape}.")
         bias = np.ascontiguousarray(bias)
     if code is None:
-        return _multiply_odd(a, b, c, bias, plus, finish, other)
+        return _multiply_odd(a, b, c, precision, bias, plus, finish, other)
     nt = shares(items, work)
     memory, place = _working_memory(nt * size)
     launch(code, nt, (
@@ -516,7 +520,7 @@ def _multiply(a, b, c, bias=None, plus=None, finish=0, other=None):
     return c
 
 
-def _multiply_odd(a, b, c, bias, plus, finish, other):
+def _multiply_odd(a, b, c, precision, bias, plus, finish, other):
     """`_multiply` where there is nothing to add up, or for fields of records, whose numbers are not whole numbers apart."""
     if c.size == 0:
         return c
@@ -524,11 +528,11 @@ def _multiply_odd(a, b, c, bias, plus, finish, other):
         a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     else:  # a sum over nothing is one over a zero
         a, b = np.zeros((*a.shape[:-1], 1), a.dtype), np.zeros((*b.shape[:-2], 1, b.shape[-1]), b.dtype)
-    return _multiply(a, b, c, bias, plus, finish, other)
+    return _multiply(a, b, c, precision, bias, plus, finish, other)
 
 
 @functools.lru_cache(maxsize=4096)
-def _plan(dtype, a_shape, a_strides, b_shape, b_strides):
+def _plan(dtype, a_shape, a_strides, b_shape, b_strides, precision):
     """How to multiply such arrays: the machine code, its plan, into how many items of how much work, bytes a thread.
 
     Products of the same shapes come again and again, and finding this out takes longer than a small one of them.
@@ -553,7 +557,13 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides):
     batches = math.prod(batch)
     numbers = BLOCK_K * (BLOCK_N + DOTS + ROWS) + (3 * ROWS + 2) * lane  # of working memory, for each thread
     codes = pack.address(dtype), block.address(dtype), dots.address(dtype)
+    if precision == "bfloat16":
+        from minigrad.kernels import bfloat16
+
+        numbers, codes = bfloat16.NUMBERS, (bfloat16.pack.address(dtype), bfloat16.block.address(dtype), 0)
     plan = np.array([batches, M, N, K, a_row, a_column, b_row, b_column, packs, numbers, *codes, *offsets.ravel()])
+    if precision == "bfloat16":
+        return bfloat16.product.address(dtype), plan, batches * M * N, batches * M * N * K // 32, numbers * item
     if M <= FEW and not batch and a_column == 1 and a_row == K and (b_row == 1 or b_column == 1):
         return few_rows.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, 0
     return product.address(dtype), plan, batches * M * N, batches * M * N * K // 4, numbers * item

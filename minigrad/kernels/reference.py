@@ -13,21 +13,39 @@ import numpy as np
 # ---- matrix products
 
 
-def matmul(a, b):
-    """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)"""
+def matmul(a, b, precision=None):
+    """Matrix product over the last two axes, leading axes broadcast.   (..., M, K), (..., K, N) -> (..., M, N)
+
+    With the precision "bfloat16" of a and b rounded to that, their products added up in float32; so for all products.
+    """
+    if precision == "bfloat16":
+        a, b = bfloat16(a), bfloat16(b)
     return np.ascontiguousarray(np.matmul(a, b))
 
 
-def linear(x, w, b=None, plus=None):
+def linear(x, w, b=None, plus=None, precision=None):
     """`x w + b + plus` for every row of x.   (..., K), (K, N), (N,), (..., N) -> (..., N)"""
-    y = np.matmul(x, w)
+    y = matmul(x, w, precision)
     y = y if b is None else y + b
-    return np.ascontiguousarray(y if plus is None else y + plus)
+    return y if plus is None else y + plus
 
 
-def linear_gelu(x, w, b, approximate):
+def linear_gelu(x, w, b, approximate, precision=None):
     """`gelu(x w + b)` for every row of x, and gelu's derivative there.   (..., K), (K, N), (N,) -> (..., N), (..., N)"""
-    return gelu(linear(x, w, b), approximate)
+    return gelu(linear(x, w, b, None, precision), approximate)
+
+
+def bfloat16(x):
+    """float32 numbers rounded to 8 bits of precision, ties to even; what is below 2**-126 becomes 0.   (...) -> (...)
+
+    >>> bfloat16(np.float32([1 + 2**-8, 1 + 3 * 2**-8, 3.4e38, 1e-40]))
+    array([1.      , 1.015625,      inf, 0.      ], dtype=float32)
+    """
+    x = np.asarray(x, np.float32, order="C")  # in the machine's order of bytes, like the bits
+    bits = x.view(np.uint32)
+    rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+    rounded = np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), rounded)
+    return np.where(np.isnan(x), x, rounded)
 
 
 # ---- attention

@@ -1,5 +1,6 @@
 """Products of numbers rounded to bfloat16: the rounding bit for bit, the sums within their bound, and where the switch reaches."""
 
+import functools
 import gc
 import os
 import subprocess
@@ -15,7 +16,7 @@ if numba.config.DISABLE_JIT:
 
 import minigrad as mg  # noqa: E402
 from minigrad import kernels, settings  # noqa: E402
-from minigrad.kernels import bfloat16, reference  # noqa: E402
+from minigrad.kernels import bfloat16, gemm, reference  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:matmul_precision:RuntimeWarning")  # of CPUs without the instruction
@@ -34,6 +35,10 @@ def way(request, monkeypatch):
         monkeypatch.setattr(bfloat16, "IN_HARDWARE", False)
     elif not bfloat16.IN_HARDWARE:
         pytest.skip("this CPU has no avx512_bf16")
+
+
+matmul = functools.partial(gemm.matmul, precision="bfloat16")
+linear = functools.partial(gemm.linear, precision="bfloat16")
 
 
 def matrix(rng, rows, columns, transposed=False):
@@ -83,20 +88,20 @@ def test_the_kernels_round_as_the_reference_does(way, layout):
     x = x.reshape(-1, 1)
     expected = reference.bfloat16(x)
     if layout == "rows":
-        found = bfloat16.linear_bfloat16(x, one)
+        found = linear(x, one)
     elif layout == "columns":  # beside a neighbour along k that is 0, so that the rows lie in one piece
-        found = bfloat16.linear_bfloat16(np.asfortranarray(np.where([[True, False]], x, np.float32(0))), np.ones((2, 1), np.float32))
+        found = linear(np.asfortranarray(np.where([[True, False]], x, np.float32(0))), np.ones((2, 1), np.float32))
     elif layout == "right rows":
-        found = bfloat16.linear_bfloat16(one, np.ascontiguousarray(x.T)).T
+        found = linear(one, np.ascontiguousarray(x.T)).T
     else:
-        found = bfloat16.linear_bfloat16(np.ones((1, 2), np.float32), np.where([[True, False]], x, np.float32(0)).T).T
+        found = linear(np.ones((1, 2), np.float32), np.where([[True, False]], x, np.float32(0)).T).T
     assert np.array_equal(found, expected, equal_nan=True)
 
 
 def test_a_product_too_small_for_float32_is_0_or_itself(way):
     """CPUs may flush it: that is less than any float32 that is not denormal."""
     x = np.full((5, 3), 2.0**-70, np.float32)
-    assert (np.abs(bfloat16.linear_bfloat16(x, x[:3])) <= 2.0**-126).all()
+    assert (np.abs(linear(x, x[:3])) <= 2.0**-126).all()
 
 
 # ---- products
@@ -107,8 +112,23 @@ def test_a_product_too_small_for_float32_is_0_or_itself(way):
 def test_every_layout_and_rim(rng, way, M, K, N, layout):
     a, b = matrix(rng, M, K, layout[0] == "T"), matrix(rng, K, N, layout[1] == "T")
     bias = rng.standard_normal(N).astype(np.float32)
-    assert_product(bfloat16.matmul_bfloat16(a, b), a, b)
-    assert_product(bfloat16.linear_bfloat16(a, b, bias), a, b, bias)
+    assert_product(matmul(a, b), a, b)
+    assert_product(linear(a, b, bias), a, b, bias)
+
+
+@pytest.mark.parametrize("M, K, N", [(5, 7, 3), (13, 33, 65), (29, 1537, 33), (530, 6, 130)])
+def test_what_a_product_begins_with_and_ends_with(rng, way, M, K, N):
+    """Bias, residual and GELU, at rims and over several blocks: the reference's, up to the rounding of float32 sums."""
+    x, w, bias = matrix(rng, M, K), matrix(rng, K, N), matrix(rng, 1, N)[0]
+    plus = matrix(rng, M, N, transposed=True)
+    close = functools.partial(np.testing.assert_allclose, rtol=0, atol=(K + 4) ** 0.5 * 2e-6)
+    both = {"precision": "bfloat16"}
+    close(gemm.linear(x, w, bias, plus, **both), reference.linear(x, w, bias, plus, **both))
+    close(gemm.linear(x, w, None, plus, **both), reference.linear(x, w, None, plus, **both))
+    for approximate in ("none", "tanh"):
+        found, expected = (module.linear_gelu(x, w, bias, approximate, **both) for module in (gemm, reference))
+        close(found[0], expected[0])
+        close(found[1], expected[1])
 
 
 def test_any_strides(rng, way):
@@ -117,15 +137,15 @@ def test_any_strides(rng, way):
     row, column = np.broadcast_to(a[:1], a.shape), np.broadcast_to(b[:, :1], b.shape)
     bias = rng.standard_normal(80).astype(np.float32)[::-2]
     for x, y in [(a, b), (row, b), (a, column), (row, column), (a[::-1], b[:, ::-1]), (b.T[:17], a.T[:, :13])]:
-        assert_product(bfloat16.matmul_bfloat16(x, y), x, y)
-    assert_product(bfloat16.linear_bfloat16(a, b, bias), a, b, bias)
+        assert_product(matmul(x, y), x, y)
+    assert_product(linear(a, b, bias), a, b, bias)
 
 
 def test_a_field_of_records(rng, way):
     records = np.zeros((13, 7), dtype=[("flag", np.int8), ("value", np.float32)])  # 5 bytes apart
     records["value"] = rng.standard_normal((13, 7))
     b = matrix(rng, 7, 5)
-    assert_product(bfloat16.matmul_bfloat16(records["value"], b), records["value"].copy(), b)
+    assert_product(matmul(records["value"], b), records["value"].copy(), b)
 
 
 @pytest.mark.parametrize(
@@ -134,15 +154,15 @@ def test_a_field_of_records(rng, way):
 )
 def test_leading_axes_broadcast(rng, way, a_shape, b_shape):
     a, b = rng.standard_normal(a_shape).astype(np.float32), rng.standard_normal(b_shape).astype(np.float32)
-    assert_product(bfloat16.matmul_bfloat16(a, b), a, b)
+    assert_product(matmul(a, b), a, b)
     a_swapped = np.ascontiguousarray(a.swapaxes(-1, 0)).swapaxes(-1, 0)  # same values, other strides
-    assert_product(bfloat16.matmul_bfloat16(a_swapped, b), a, b)
+    assert_product(matmul(a_swapped, b), a, b)
 
 
 @pytest.mark.parametrize("a_shape, b_shape", [((0, 3), (3, 4)), ((2, 3), (3, 0)), ((2, 0), (0, 4)), ((5, 2, 0), (0, 3))])
 def test_nothing_to_do(way, a_shape, b_shape):
     a, b = np.ones(a_shape, np.float32), np.ones(b_shape, np.float32)
-    for multiply in (bfloat16.matmul_bfloat16, bfloat16.linear_bfloat16):
+    for multiply in (matmul, linear):
         c = multiply(a, b)
         assert c.shape == (*a_shape[:-1], b_shape[-1]) and c.dtype == np.float32
         assert (c == 0).all()
@@ -150,7 +170,7 @@ def test_nothing_to_do(way, a_shape, b_shape):
 
 def test_a_sum_over_nothing_is_the_bias(way):
     bias = np.arange(4, dtype=np.float32)
-    assert (bfloat16.linear_bfloat16(np.ones((2, 0), np.float32), np.ones((0, 4), np.float32), bias) == [bias, bias]).all()
+    assert (linear(np.ones((2, 0), np.float32), np.ones((0, 4), np.float32), bias) == [bias, bias]).all()
 
 
 @pytest.mark.parametrize("layout", ["NN", "NT", "TN", "TT"])
@@ -158,12 +178,12 @@ def test_a_sum_over_nothing_is_the_bias(way):
 def test_nan_and_infinity_stay_in_their_row_and_column(rng, M, K, N, layout):
     """Tails are computed with padding: what is not a number must not leak out of it, nor into it."""
     a, b = matrix(rng, M, K, layout[0] == "T"), matrix(rng, K, N, layout[1] == "T")
-    clean = bfloat16.matmul_bfloat16(a, b)
+    clean = matmul(a, b)
     for value in (np.nan, np.inf):
         a_bad, b_bad = a.copy("K"), b.copy("K")
         a_bad[M - 1, K - 1] = value
         b_bad[K - 1, N - 1] = value
-        in_row, in_column = bfloat16.matmul_bfloat16(a_bad, b), bfloat16.matmul_bfloat16(a, b_bad)
+        in_row, in_column = matmul(a_bad, b), matmul(a, b_bad)
         assert not np.isfinite(in_row[M - 1]).any() and (in_row[:-1] == clean[:-1]).all()
         assert not np.isfinite(in_column[:, N - 1]).any() and (in_column[:, :-1] == clean[:, :-1]).all()
 
@@ -173,7 +193,7 @@ def test_inputs_are_left_alone(rng, way):
     before = a.copy(), b.copy(), bias.copy()
     for x in (a, b, bias):
         x.flags.writeable = False
-    bfloat16.linear_bfloat16(a, b, bias)
+    linear(a, b, bias)
     assert all((x == y).all() for x, y in zip((a, b, bias), before, strict=True))
 
 
@@ -187,19 +207,19 @@ def test_the_same_bits_on_any_number_of_threads(rng, way, monkeypatch, a_shape, 
     bits = set()
     for threads in (1, 2, 3, 5, 8):
         with settings.use_threads(threads):
-            results = [bfloat16.matmul_bfloat16(a, b), bfloat16.matmul_bfloat16(a, np.asfortranarray(b))]
-            results += [bfloat16.linear_bfloat16(a, b, bias)] if b.ndim == 2 else []
+            results = [matmul(a, b), matmul(a, np.asfortranarray(b))]
+            results += [linear(a, b, bias)] if b.ndim == 2 else []
             bits.add(b"".join(c.tobytes() for c in results))
     assert len(bits) == 1
 
 
 def test_axes_that_do_not_fit_raise_with_their_shapes(way):
     a, b = np.ones((2, 3), np.float32), np.ones((4, 5), np.float32)
-    for multiply in (bfloat16.matmul_bfloat16, bfloat16.linear_bfloat16):
+    for multiply in (matmul, linear):
         with pytest.raises(ValueError, match=r"equally long.*Received: a \(2, 3\), b \(4, 5\)"):
             multiply(a, b)
     with pytest.raises(ValueError, match=r"bias.*Received: \(3,\)"):
-        bfloat16.linear_bfloat16(np.ones((2, 4), np.float32), b, np.ones(3, np.float32))
+        linear(np.ones((2, 4), np.float32), b, np.ones(3, np.float32))
 
 
 def test_a_cpu_without_the_instruction_says_so_once(rng, monkeypatch):
@@ -207,8 +227,8 @@ def test_a_cpu_without_the_instruction_says_so_once(rng, monkeypatch):
     bfloat16._say_that_it_is_slow.cache_clear()
     a = matrix(rng, 2, 3)
     with pytest.warns(RuntimeWarning, match="matmul_precision.*avx512_bf16.*float32") as caught:
-        bfloat16.linear_bfloat16(a, a.T)
-        bfloat16.linear_bfloat16(a, a.T)
+        linear(a, a.T)
+        linear(a, a.T)
     assert len(caught) == 1
 
 
@@ -277,8 +297,21 @@ def test_other_names_raise(name):
         mg.matmul_precision(name)
 
 
+def test_it_reaches_every_product_of_the_door():
+    x, w = fine(3, 4), fine(4, 5)
+    calls = {"matmul": (x, w), "linear": (x, w), "linear_gelu": (x, w, None, "tanh")}
+    assert calls.keys() == set(kernels._MODULES["gemm"].split())
+    for name, arguments in calls.items():
+        door = getattr(kernels, name)
+        plain, given = door(*arguments), door(*arguments, precision="bfloat16")
+        with mg.matmul_precision("bfloat16"):
+            switched, kept = door(*arguments), door(*arguments, precision="float32")
+        assert (np.asarray(switched) == given).all() and (np.asarray(kept) == plain).all()
+        assert (np.asarray(plain) != given).any(), name
+
+
 @pytest.mark.parametrize("which", ["numba", "reference"])
-def test_it_reaches_every_product_of_float32_and_nothing_else(which):
+def test_it_reaches_products_of_float32_and_nothing_else(which):
     x, w = fine(3, 4), fine(4, 5)
     with mg.use_kernels(which), mg.matmul_precision("bfloat16"):
         assert is_rounded(kernels.matmul(x, w), 4) and is_rounded(kernels.linear(x, w), 4)
@@ -368,4 +401,4 @@ def test_rounding_is_pytorchs(way):
     x = x[(np.abs(x) >= np.finfo(np.float32).tiny) | ~np.isfinite(x) | (x == 0)].reshape(-1, 1)  # PyTorch keeps denormals
     expected = torch.from_numpy(x).bfloat16().float().numpy()
     assert np.array_equal(reference.bfloat16(x), expected, equal_nan=True)
-    assert np.array_equal(bfloat16.linear_bfloat16(x, np.ones((1, 1), np.float32)), expected, equal_nan=True)
+    assert np.array_equal(linear(x, np.ones((1, 1), np.float32)), expected, equal_nan=True)
