@@ -555,12 +555,13 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides, precision):
         offsets[..., 0] += along * (a_strides[axis] // item)
         offsets[..., 1] += along * (b_strides[axis] // item)
     batches = math.prod(batch)
-    numbers = BLOCK_K * (BLOCK_N + DOTS + ROWS) + (3 * ROWS + 2) * lane  # of working memory, for each thread
-    codes = pack.address(dtype), block.address(dtype), dots.address(dtype)
     if precision == "bfloat16":
         from minigrad.kernels import bfloat16
 
         numbers, codes = bfloat16.NUMBERS, (bfloat16.pack.address(dtype), bfloat16.block.address(dtype), 0)
+    else:
+        numbers = BLOCK_K * (BLOCK_N + DOTS + ROWS) + (3 * ROWS + 2) * lane  # of working memory, for each thread
+        codes = pack.address(dtype), block.address(dtype), dots.address(dtype)
     plan = np.array([batches, M, N, K, a_row, a_column, b_row, b_column, packs, numbers, *codes, *offsets.ravel()])
     if precision == "bfloat16":
         return bfloat16.product.address(dtype), plan, batches * M * N, batches * M * N * K // 32, numbers * item
