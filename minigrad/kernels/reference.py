@@ -27,7 +27,7 @@ def linear(x, w, b=None, plus=None, precision=None):
     """`x w + b + plus` for every row of x.   (..., K), (K, N), (N,), (..., N) -> (..., N)"""
     y = matmul(x, w, precision)
     y = y if b is None else y + b
-    return y if plus is None else y + plus
+    return y if plus is None else np.ascontiguousarray(y + plus)
 
 
 def linear_gelu(x, w, b, approximate, precision=None):
