@@ -39,6 +39,7 @@ import ctypes
 import functools
 import hashlib
 import inspect
+import json
 import os
 import platform
 import shutil
@@ -50,10 +51,12 @@ import warnings
 from pathlib import Path
 
 import llvmlite
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import cfunc, njit, types
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 
 from minigrad import settings
 from minigrad.kernels import pool
@@ -85,8 +88,7 @@ class Kernel:
         self.kinds = [p.annotation for p in inspect.signature(function).parameters.values()]
         self.given = self.kinds[2:]  # what `run` hands over, after the share and how many there are
         self.typed_by = self.kinds.index(floats) - 2 if floats in self.kinds else None
-        self.compiled = {}  # element type -> the callback, which keeps its machine code alive
-        self.addresses = {}
+        self.addresses = {}  # element type -> where its machine code begins
 
     def address(self, dtype):
         """Where the machine code for an element type begins: made, or loaded from the cache, when first asked for."""
@@ -94,14 +96,10 @@ class Kernel:
 
     def _compile(self, dtype):
         with _compiling:
-            if dtype not in self.compiled:
+            if dtype not in self.addresses:
                 pointers = {**_POINTERS, floats: _ELEMENTS[dtype]}
                 arguments = [types.CPointer(pointers[kind]) if kind in pointers else types.int64 for kind in self.kinds]
-                make = functools.partial(
-                    cfunc, types.void(*arguments), nopython=True, error_model="numpy", fastmath=set(self.fastmath)
-                )
-                self.compiled[dtype] = _with_cache(make, self.function)
-                self.addresses[dtype] = self.compiled[dtype].address
+                self.addresses[dtype] = machine_code(self.function, types.void(*arguments), self.fastmath)
             return self.addresses[dtype]
 
 
@@ -195,73 +193,146 @@ def _pool():
     if _shared is None:
         with _compiling:
             if _shared is None:
-                shared = Pool(_entry(pool.launch, pool.ARGUMENTS + 3), _entry(pool.work, 1))
-                if hasattr(os, "register_at_fork"):
-                    os.register_at_fork(after_in_child=_after_fork)
-                _shared = shared
+                _shared = Pool(_entry(pool.launch, ctypes.c_char_p), _entry(pool.work, ctypes.c_size_t))
     return _shared
 
 
-def _entry(function, arguments):
-    """A compiled function of int64s that gives the interpreter free, without the dispatcher that looks at types."""
-    make = functools.partial(njit, types.void(*[types.int64] * arguments), nogil=True, error_model="numpy")
-    dispatcher = _with_cache(make, function)
-    _kept.append(dispatcher)
-    return dispatcher.overloads[dispatcher.signatures[0]].entry_point
+def _entry(function, argument):
+    """Compiled code of one pointer or int64, for the interpreter, which is free for other threads while it runs."""
+    kind = types.CPointer(types.int64) if argument is ctypes.c_char_p else types.int64
+    return ctypes.CFUNCTYPE(None, argument)(machine_code(function, types.void(kind), EXACT))
+
+
+def _after_fork():
+    # Workers do not survive a fork, and one of them, or another thread, may have been in the middle of a job.
+    global _shared
+    if _shared is not None:
+        _shared = Pool(_shared.launch, _shared.work)
+    _compiling.release()
+
+
+if hasattr(os, "register_at_fork"):
+    # A fork waits until nobody compiles: Numba's own lock would stay closed in the child for ever.
+    os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_after_fork)
+
+
+# ---- compiling and caching
+
+
+def machine_code(function, signature, fastmath):
+    """Where the machine code of a function begins, as a C function that is never freed: from the cache, else compiled."""
+    path = _place(function, signature, fastmath)
+    address = _loaded(path) if path else None
+    if address is None:
+        address = _compiled(function, signature, fastmath, path if _may_write() else None)
+    return address
+
+
+def _compiled(function, signature, fastmath, path):
+    made = cfunc(signature, nopython=True, error_model="numpy", fastmath=set(fastmath))(function)
+    _kept.append(made)
+    if path:
+        module = made._library._final_module
+        outside = [v.name for v in (*module.functions, *module.global_variables) if v.is_declaration]
+        wants = [name for name in outside if not name.startswith("llvm.")]
+        head = json.dumps({"begins": made.native_name, "wants": wants}).encode() + b"\n"
+        try:
+            _write(path, head + made._library._get_compiled_object())
+        except OSError as error:
+            warnings.warn(f"kernels: the cache cannot be written ({error}); compiling without it.", stacklevel=2)
+    return made.address
+
+
+def _loaded(path):
+    """Where the machine code in a file begins, linked into this process; None where there is none that can be used.
+
+    Numba's own cache would wake its whole compiler to load something, a quarter of a second.
+    """
+    try:
+        digest, data = (raw := path.read_bytes())[:32], raw[32:]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        warnings.warn(f"kernels: the cache cannot be read ({error}); compiling.", stacklevel=2)
+        return None
+    if hashlib.sha256(data).digest() != digest:
+        warnings.warn(f"kernels: {path} is damaged; compiling it anew.", stacklevel=2)
+        return None
+    head, _, code = data.partition(b"\n")
+    head = json.loads(head)
+    rtsys.initialize(cpu_target.target_context)  # functions of Numba's that some machine code names
+    if any(llvm.address_of_symbol(name) is None for name in head["wants"]):
+        cpu_target.target_context.refresh()  # wakes the compiler, which brings its functions
+    # An engine for each: the names that Numba gives are unique in one process, not in the files of several.
+    machine = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault")
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _kept.append(engine)
+    return engine.get_function_address(head["begins"])
 
 
 _kept = []  # what keeps machine code alive
 
 
-def _after_fork():
-    # Workers do not survive a fork, and a lock may have been held by a thread that is gone.
-    global _shared, _compiling
-    _compiling = threading.RLock()
-    _shared = Pool(_shared.launch, _shared.work)
+def _write(path, data):
+    """A file, whole or not at all: other processes read and write the same one."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(hashlib.sha256(data).digest() + data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError:
+        os.unlink(name)
+        raise
 
 
-# ---- caching
-
-
-def _with_cache(make, function):
-    """Compile with ``make(cache=...)``; nothing but the kernels is ever cached in our folder."""
-    folder = _folder()
-    if folder:
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder
-        try:
-            return make(cache=True)(function)
-        except OSError as error:
-            warnings.warn(f"kernels: the cache cannot be written ({error}); compiling without it.", stacklevel=2)
-        finally:
-            numba.config.CACHE_DIR = before
-    return make(cache=False)(function)
+def _place(function, signature, fastmath):
+    """The file for the machine code of one of our kernels; None for others, whose sources the folder's name leaves out."""
+    folder = cache_folder()
+    if folder is None or not function.__module__.startswith("minigrad.kernels."):
+        return None
+    # A kernel that is made in a function is one of several, told apart by the numbers it uses from there.
+    given = inspect.getclosurevars(function).nonlocals
+    if not all(type(value) is int for value in given.values()):
+        raise TypeError(
+            f"{function.__qualname__}: a kernel can use whole numbers, and nothing else, of the function it is made in. "
+            f"Received: {given}."
+        )
+    key = repr((function.__qualname__, sorted(given.items()), str(signature), sorted(fastmath)))
+    key = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return folder / f"{function.__module__.rpartition('.')[2]}.{function.__name__}-{key}"
 
 
 @functools.cache
-def _folder():
-    """The cache folder of exactly these sources, versions and CPU; None where there is no cache."""
+def cache_folder():
+    """The folder for the machine code of exactly these sources, versions and CPU; None where there is no cache."""
     build = _build()
-    folder = None
-    new = True
-    if build and os.environ.get("MINIGRAD_CACHE") != "0":
-        folder = cache_home() / f"kernels-{build}"
-        try:
-            new = not folder.exists()
+    return cache_home() / f"kernels-{build}" if build and os.environ.get("MINIGRAD_CACHE") != "0" else None
+
+
+@functools.cache
+def _may_write():
+    """Whether what is compiled can be kept; tells the user, when the first kernel is compiled."""
+    folder = cache_folder()
+    new, keeps = folder is None or not folder.exists(), folder is not None
+    try:
+        if folder:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            warnings.warn(
-                f"kernels: no cache, every process compiles anew, because {folder} cannot be written ({error}). Set "
-                "MINIGRAD_CACHE_DIR to a folder that can, or MINIGRAD_CACHE=0 to silence this.",
-                stacklevel=2,
-            )
-            folder = None
+    except OSError as error:
+        keeps = False
+        warnings.warn(
+            f"kernels: every process compiles anew what is not in the cache, because {folder} cannot be written ({error}). "
+            "Set MINIGRAD_CACHE_DIR to a folder that can, or MINIGRAD_CACHE=0 to silence this.",
+            stacklevel=2,
+        )
     if new:
-        once = ", once" if folder else ""
-        print(f"minigrad: compiling kernels for this CPU{once} ...", file=sys.stderr, flush=True)
-        if folder:
+        print(f"minigrad: compiling kernels for this CPU{', once' * keeps} ...", file=sys.stderr, flush=True)
+        if keeps:
             _forget_old(folder)
-    return str(folder) if folder else None
+    return keeps
 
 
 def cache_home():

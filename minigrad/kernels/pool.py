@@ -12,6 +12,7 @@ Which thread computes a share never changes a bit of the result.
 import _thread
 import contextlib
 import ctypes
+import struct
 import sys
 import threading
 
@@ -151,37 +152,25 @@ def _take(state):
     return True
 
 
-def launch(state, code, shares, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u):
+def launch(order):
     """What the calling thread does: publish the job, take shares, wait until all are done.
 
-    One call from the interpreter, from the arguments to the result: a signal handler, or another Python thread, that launches
-    meanwhile finds the pool taken and computes its kernel alone.
+    ``order`` holds the state, the machine code, the number of shares and the arguments, all int64s. One call from the
+    interpreter, from the arguments to the result: a signal handler, or another Python thread, that launches meanwhile
+    finds the pool taken and computes its kernel alone.
     """
+    state, code, shares = order[0], order[1], order[2]
     if shares == 1 or not _swap(state + 8 * _TAKEN, 0, 1):
-        invoke(code, (np.int64(0), np.int64(1), a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, u))
+        invoke(
+            code,
+            (np.int64(0), np.int64(1), order[3], order[4], order[5], order[6], order[7], order[8], order[9], order[10],
+             order[11], order[12], order[13], order[14], order[15], order[16], order[17], order[18], order[19], order[20],
+             order[21], order[22]),
+        )  # fmt: skip
         return
-    job = state + 8 * _CODE
-    _store(job, code)
-    _store(job + 8, a)
-    _store(job + 16, b)
-    _store(job + 24, c)
-    _store(job + 32, d)
-    _store(job + 40, e)
-    _store(job + 48, f)
-    _store(job + 56, g)
-    _store(job + 64, h)
-    _store(job + 72, i)
-    _store(job + 80, j)
-    _store(job + 88, k)
-    _store(job + 96, l)
-    _store(job + 104, m)
-    _store(job + 112, n)
-    _store(job + 120, o)
-    _store(job + 128, p)
-    _store(job + 136, q)
-    _store(job + 144, r)
-    _store(job + 152, s)
-    _store(job + 160, u)
+    _store(state + 8 * _CODE, code)
+    for i in range(ARGUMENTS):
+        _store(state + 8 * (_CODE + 1 + i), order[3 + i])
     _store(state + 8 * _DONE, 0)
     number = (_load(state + 8 * _TICKET) >> 32) + 1
     _store(state + 8 * _TICKET, ((number & 0x7FFFFFFF) << 32) | (shares << 16))
@@ -209,7 +198,7 @@ def work(state):
 
 
 class Pool:
-    """Workers and the memory through which they get their jobs; ``launch`` and ``work`` compiled, as functions of ints."""
+    """Workers and the memory through which they get their jobs; ``launch`` (of bytes) and ``work`` (of an int) compiled."""
 
     def __init__(self, launch, work):
         self.launch, self.work = launch, work
@@ -228,7 +217,7 @@ class Pool:
             elif self.gates[number].locked():
                 with contextlib.suppress(RuntimeError):  # another thread opened it meanwhile
                     self.gates[number].release()
-        self.launch(self.state, code, shares, *values, *_PADDING[len(values)])
+        self.launch(_ORDERS[len(values)].pack(self.state, code, shares, *values))
 
     def _hire(self):
         gate = _thread.allocate_lock()
@@ -242,7 +231,7 @@ class Pool:
         self.gates.append(gate)
 
 
-_PADDING = [(0,) * (ARGUMENTS - n) for n in range(ARGUMENTS + 1)]
+_ORDERS = [struct.Struct(f"{3 + n}q{8 * (ARGUMENTS - n)}x") for n in range(ARGUMENTS + 1)]
 
 
 def _sleeper():

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ import minigrad  # noqa: E402
 from minigrad import kernels, settings  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
 from minigrad.kernels import reference  # noqa: E402
-from minigrad.kernels.compile import booleans, doubles, floats, helper, integers, kernel, run  # noqa: E402
+from minigrad.kernels.compile import ROWS, booleans, doubles, floats, helper, integers, kernel, run  # noqa: E402
 from minigrad.kernels.simd import constant, number, row, share  # noqa: E402
+from tests.kernels.process import process  # noqa: E402
 
 SAYS = "minigrad: compiling kernels for this CPU, once ...\n"
 
@@ -112,30 +113,6 @@ def test_scratch_is_aligned_large_enough_and_nobody_elses():
     assert policy.address(policy.scratch(1 << 20)) != policy.address(large), "as long as it is held it is not given again"
 
 
-def test_a_signal_handler_may_launch_a_kernel_in_the_middle_of_another():
-    code = """if True:
-        import signal, time
-        import numpy as np
-        import minigrad as mg
-        x, z = np.random.default_rng(0).normal(size=(40, 64)).astype("f"), np.ones((3, 7), "f")
-        a = np.random.default_rng(1).normal(size=(30, 40)).astype("f")
-        right, product, calls = mg.softmax(x), mg.matmul(a, x), 0
-        def handler(*_):
-            mg.softmax(z)
-            mg.matmul(z, z.T)
-        handler()
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, 5e-4, 5e-4)
-        end = time.time() + 2
-        while time.time() < end:
-            assert np.array_equal(mg.softmax(x), right) and np.array_equal(mg.matmul(a, x), product)
-            calls += 1
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        assert calls > 100
-    """
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_compiling_leaves_numba_as_it_was():
     before = numba.config.CACHE_DIR, numba.config.THREADING_LAYER, numba.get_num_threads()
     x = np.zeros(5, np.float32)
@@ -180,21 +157,8 @@ assert (kernels.embedding_grad(x, np.array([1, 0, 1]), 2) == [x[1], x[0] + x[2]]
 """
 
 
-def process(program, folder=None, **environment):
-    """Run a program in a process of its own; what it wrote to stderr."""
-    environment = {k: str(v) for k, v in environment.items()}
-    root = folder or Path(minigrad.__file__).parent.parent
-    # a folder of sources that nobody may write to: what Python itself would write is kept away
-    variables = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=variables, capture_output=True, text=True, cwd=root, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
 def machine_code(cache):
-    return {path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")}
+    return {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slow
@@ -235,13 +199,84 @@ def test_without_a_place_to_write_everything_works_with_one_warning(tmp_path):
 def test_a_cache_that_breaks_while_it_is_written(tmp_path):
     """No space left: the kernel is compiled all the same."""
     program = """
-import warnings
-from numba.core import caching
+import os
 def full(*arguments): raise OSError(28, "No space left on device")
-caching.IndexDataCacheFile.save = full
+os.replace = full
 """ + PROGRAM
     said = process(program, MINIGRAD_CACHE_DIR=tmp_path)
     assert "No space left" in said and "compiling without it" in said
+    assert not machine_code(tmp_path), "nothing half written stays"
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_is_told_and_made_anew(tmp_path):
+    program = PROGRAM + "kernels.softmax(x)"
+    process(program, MINIGRAD_CACHE_DIR=tmp_path)
+    made = list(machine_code(tmp_path))
+    damages = [lambda c: b"", lambda c: c[:20], lambda c: c[:-1], lambda c: c[:2000] + bytes([c[2000] ^ 1]) + c[2001:]]
+    for path, damage in zip(made, damages, strict=True):
+        path.write_bytes(damage(path.read_bytes()))
+    said = process(program, MINIGRAD_CACHE_DIR=tmp_path)
+    assert said.count("is damaged; compiling it anew") == len(made) and "minigrad: compiling" not in said
+    assert process(program, MINIGRAD_CACHE_DIR=tmp_path) == ""
+
+
+@pytest.mark.slow
+def test_a_filled_cache_that_may_only_be_read_is_used(tmp_path):
+    """Of another user, or installed with the package; what is not in it is compiled, with one warning."""
+    forbids = """
+import os, tempfile
+def forbidden(*arguments, **options): raise PermissionError(13, "Permission denied")
+tempfile.TemporaryFile = tempfile.mkstemp = os.replace = forbidden
+"""
+    process(PROGRAM, MINIGRAD_CACHE_DIR=tmp_path)
+    made = machine_code(tmp_path)
+    assert process(forbids + PROGRAM, MINIGRAD_CACHE_DIR=tmp_path) == ""
+    more = forbids + PROGRAM + "kernels.sum_rows(x); kernels.softmax(x)"
+    said = process(more, MINIGRAD_CACHE_DIR=tmp_path)
+    assert said.count("UserWarning") == 1 and "MINIGRAD_CACHE_DIR" in said and "Permission denied" in said
+    assert machine_code(tmp_path) == made
+
+
+@pytest.mark.slow
+def test_two_processes_fill_one_cache_at_once(tmp_path):
+    programs = [PROGRAM + f"kernels.{name}(x)" for name in ["softmax", "log_softmax"]]
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda program: process(program, MINIGRAD_CACHE_DIR=tmp_path), programs))
+    made = machine_code(tmp_path)
+    assert process(programs[0] + "; kernels.log_softmax(x)", MINIGRAD_CACHE_DIR=tmp_path) == ""
+    assert machine_code(tmp_path) == made
+
+
+@pytest.mark.slow
+def test_the_compiler_sleeps_when_everything_is_in_the_cache(tmp_path):
+    """Waking it takes a quarter of a second, which is half of the time to the first step of training."""
+    process(PROGRAM, MINIGRAD_CACHE_DIR=tmp_path)
+    asks = "import sys\nassert 'numba.cpython.mathimpl' not in sys.modules"
+    process(PROGRAM + asks, MINIGRAD_CACHE_DIR=tmp_path)
+    with pytest.raises(AssertionError, match="AssertionError"):
+        process(PROGRAM + asks, MINIGRAD_CACHE=0)
+
+
+def _outside(width, like):
+    def scaled(t: int, nt: int, x: floats):
+        row(x, 0, 1)[0] = constant(width, like)
+
+    return scaled
+
+
+def test_kernels_of_others_are_not_kept_and_ours_differ_in_numbers_only(monkeypatch):
+    """A file is found by the name and the numbers of a kernel: the folder's name knows the package's sources alone."""
+    assert policy._place(_outside(1, 2), "f", ROWS) is None
+    ours = {(width, like): _outside(width, like) for width in (1, 2) for like in (1, 2)}
+    for function in ours.values():
+        function.__module__ = "minigrad.kernels.softmax"
+    assert len({policy._place(function, "f", ROWS) for function in ours.values()}) == 4
+    assert policy._place(ours[1, 1], "f", ROWS) == policy._place(ours[1, 1], "f", ROWS) != policy._place(ours[1, 1], "g", ROWS)
+    ours = _outside(1, np.float32)
+    ours.__module__ = "minigrad.kernels.softmax"
+    with pytest.raises(TypeError, match="scaled: a kernel can use whole numbers, and nothing else"):
+        policy._place(ours, "f", ROWS)
 
 
 @pytest.mark.slow
@@ -254,54 +289,6 @@ def test_old_caches_are_removed(tmp_path):
     process(PROGRAM, MINIGRAD_CACHE_DIR=tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     assert "kernels-0" not in left and "kernels-11" in left and "something else" in left and len(left) == 9
-
-
-def test_two_python_threads_at_once():
-    """Both launch kernels that want all threads: each gets its own results, nobody waits for ever or dies."""
-    program = """
-import threading
-import numpy as np
-from minigrad import kernels, settings
-from minigrad.kernels import compile
-compile.GRAIN = 1
-wrong = []
-def work(seed):
-    rng = np.random.default_rng(seed)
-    with settings.use_threads(2):
-        for _ in range(200):
-            a, b = rng.standard_normal((13, 33)), rng.standard_normal((33, 65))
-            if np.abs(kernels.matmul(a, b) - a @ b).max() > 1e-12:
-                wrong.append(seed)
-threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert not wrong, wrong
-"""
-    process(program)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_goes_on_computing():
-    """Worker threads do not survive a fork; kernels in the child work all the same, with the same bits."""
-    program = """
-import os, warnings
-import numpy as np
-from minigrad import kernels, settings
-from minigrad.kernels import compile
-compile.GRAIN = 1
-warnings.simplefilter("ignore", DeprecationWarning)
-rng = np.random.default_rng(0)
-a, b = rng.standard_normal((13, 33)), rng.standard_normal((33, 65))
-with settings.use_threads(2):
-    before = kernels.matmul(a, b)
-    child = os.fork()
-    if child == 0:
-        same = all((kernels.matmul(a, b) == before).all() for _ in range(20))
-        os._exit(0 if same else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    assert (kernels.matmul(a, b) == before).all()
-"""
-    process(program)
 
 
 @pytest.mark.slow
