@@ -90,14 +90,15 @@ def _precision(given, a, b):
     return name if name != "float32" and a.dtype.char == b.dtype.char == "f" else None
 
 
-def attention(q, k, v, causal, scale):
-    """q (B,h,T,dq), k (B,h,S,dq), v (B,h,S,dv) -> out (B,h,T,dv), a view of a contiguous (B,T,h,dv); lse (B,h,T)."""
-    return pick("attention", q, k, v)(q, k, v, causal, scale)
+def attention(q, k, v, causal, scale, mask=None, bias=None, rate=0.0, seed=0, offset=0):
+    """q (B,h,T,dq), k (B,r,S,dq), v (B,r,S,dv) -> out (B,h,T,dv), a view of a contiguous (B,T,h,dv); lse (B,h,T)."""
+    return pick("attention", q, k, v, bias)(q, k, v, causal, scale, mask, bias, rate, seed, offset)
 
 
-def attention_grad(g, q, k, v, out, lse, causal, scale):
-    """Gradients of attention -> dq (B,h,T,dq), dk (B,h,S,dq), dv (B,h,S,dv)."""
-    return pick("attention_grad", g, q, k, v, out, lse)(g, q, k, v, out, lse, causal, scale)
+def attention_grad(g, q, k, v, out, lse, causal, scale, mask=None, bias=None, rate=0.0, seed=0, offset=0, bias_wanted=True):
+    """Gradients of attention -> dq (B,h,T,dq), dk (B,r,S,dq), dv (B,r,S,dv), dbias as bias or None."""
+    grad = pick("attention_grad", g, q, k, v, out, lse, bias)
+    return grad(g, q, k, v, out, lse, causal, scale, mask, bias, rate, seed, offset, bias_wanted)
 
 
 def softmax(x, where=None):

@@ -28,7 +28,7 @@ def dropout(x, rate, seed, offset):
 
 
 @intrinsic
-def _is_kept(typing_context, counter, first, second, threshold):
+def is_kept(typing_context, counter, first, second, threshold):
     """Whether the hash of a counter reaches the threshold; all are the lower 32 bits of an int64."""
 
     def generate(context, builder, signature, values):
@@ -51,4 +51,4 @@ def _dropout(
     low += first * _CHUNK
     factor, zero = number(scale, x), constant(0, x)
     for i in range(size):
-        ys[i] = xs[i] * factor if _is_kept(low + i, first_key, second_key, threshold) else zero
+        ys[i] = xs[i] * factor if is_kept(low + i, first_key, second_key, threshold) else zero

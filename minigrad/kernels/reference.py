@@ -51,49 +51,92 @@ def bfloat16(x):
 # ---- attention
 
 
-def attention(q, k, v, causal, scale):
+def attention(q, k, v, causal, scale, mask=None, bias=None, rate=0.0, seed=0, offset=0):
     """Scaled dot-product attention of every head, and the log-sum-exp of every query's scores.
 
-    (B, h, T, dq), (B, h, S, dq), (B, h, S, dv) -> out (B, h, T, dv), lse (B, h, T)
+    (B, h, T, dq), (B, r, S, dq), (B, r, S, dv) -> out (B, h, T, dv), lse (B, h, T)
 
-        out = softmax(scale q k') v            lse = log sum_s exp(scale q k')
+        out = dropout(softmax(scale q k' + bias)) v            lse = log sum_s exp(scale q k' + bias)
 
-    With `causal`, query t sees the keys s <= t. `out` is a view of a contiguous (B, T, h, dv) array, so that
-    merging the heads costs nothing.
+    With `causal`, query t sees the keys s <= t, and with a boolean `mask`, those where it is True; `mask` and `bias`
+    broadcast to (B, h, T, S). A query that sees nothing gets zeros, and what it does not see, NaN or not, changes
+    nothing. The h / r query heads of a group share a head of k and v. `dropout` chooses weights as the function of that
+    name does for a (B, h, T, S) array. `out` is a view of a contiguous (B, T, h, dv) array, so that merging the heads
+    costs nothing.
     """
-    scores = _scores(q, k, causal, scale)
-    lse = _log_sum_exp(scores)
+    scores = _scores(q, k, causal, scale, mask, bias)
+    lse = np.where((scores == -np.inf).all(axis=-1), scores.dtype.type(-np.inf), _log_sum_exp(scores))
+    # exp(scores - lse) instead of softmax would not add up to 1 where lse is large
+    weights = softmax(scores, np.ones((), bool))
+    weights = dropout(weights, rate, seed, offset) if rate else weights
     out = _heads_last(q, v.shape[-1])
-    with np.errstate(invalid="ignore"):  # exp(scores - lse) instead of softmax would not add up to 1 where lse is large
-        np.matmul(softmax(scores), v, out=out)  # (B,h,T,S) (B,h,S,dv) -> (B,h,T,dv)
+    out[...] = _weighted(weights, _repeated(v, q))  # (B,h,T,S) (B,h,S,dv) -> (B,h,T,dv)
     return out, lse
 
 
-def attention_grad(g, q, k, v, out, lse, causal, scale):
-    """Gradients of `attention` with respect to q, k and v, given that of its output, g (B, h, T, dv).
+def attention_grad(
+    g, q, k, v, out, lse, causal, scale, mask=None, bias=None, rate=0.0, seed=0, offset=0, bias_wanted=True
+):  # fmt: skip
+    """Gradients of `attention` with respect to q, k, v and bias, given that of its output, g (B, h, T, dv).
 
-        p = exp(scale q k' - lse)      ds = p (g v' - sum(g out))
-        dq = scale ds k                dk = scale ds' q               dv = p' g
+        p = exp(scale q k' + bias - lse)      ds = p (dropout(g v') - sum(g out))
+        dq = scale ds k        dk = scale ds' q        dv = dropout(p)' g        dbias = ds
 
-    Each is a view of a contiguous (B, T or S, h, width) array.
+    The first three are views of contiguous (B, T or S, heads, width) arrays; that of the bias, if there is one and its
+    gradient is wanted, has the shape of the bias: sums over the axes along which it was broadcast.
     """
+    p = np.exp(_scores(q, k, causal, scale, mask, bias) - np.where(lse == -np.inf, np.inf, lse)[..., None])  # (B,h,T,S)
     with np.errstate(invalid="ignore"):
-        p = np.exp(_scores(q, k, causal, scale) - lse[..., None])  # (B,h,T,S)
-    dp = np.matmul(g, v.swapaxes(-1, -2))  # (B,h,T,dv) (B,h,dv,S) -> (B,h,T,S)
-    ds = p * (dp - (g * out).sum(axis=-1, keepdims=True)) * scale
+        dp = np.matmul(g, _repeated(v, q).swapaxes(-1, -2))  # (B,h,T,dv) (B,h,dv,S) -> (B,h,T,S)
+        dp = dropout(dp, rate, seed, offset) if rate else dp
+        ds = np.where(p == 0, p, p * (dp - (g * out).sum(axis=-1, keepdims=True)))
+    kept = dropout(p, rate, seed, offset) if rate else p
     dq, dk, dv = _heads_last(q, q.shape[-1]), _heads_last(k, k.shape[-1]), _heads_last(v, v.shape[-1])
-    np.matmul(ds, k, out=dq)  # (B,h,T,S) (B,h,S,dq) -> (B,h,T,dq)
-    np.matmul(ds.swapaxes(-1, -2), q, out=dk)  # (B,h,S,T) (B,h,T,dq) -> (B,h,S,dq)
-    np.matmul(p.swapaxes(-1, -2), g, out=dv)  # (B,h,S,T) (B,h,T,dv) -> (B,h,S,dv)
-    return dq, dk, dv
+    dq[...] = _weighted(ds * scale, _repeated(k, q))  # (B,h,T,S) (B,h,S,dq) -> (B,h,T,dq)
+    dk[...] = _shared(_weighted((ds * scale).swapaxes(-1, -2), q), k)  # (B,h,S,T) (B,h,T,dq) -> (B,r,S,dq)
+    dv[...] = _shared(_weighted(kept.swapaxes(-1, -2), g), v)  # (B,h,S,T) (B,h,T,dv) -> (B,r,S,dv)
+    if bias is None or not bias_wanted:
+        return dq, dk, dv, None
+    along = (1,) * (4 - bias.ndim) + bias.shape
+    broadcast = tuple([axis for axis, n in enumerate(along) if n == 1])
+    return dq, dk, dv, ds.sum(axis=broadcast, keepdims=True).reshape(bias.shape)
 
 
-def _scores(q, k, causal, scale):
-    """scale q k', with -inf where a causal query may not look.   -> (B, h, T, S)"""
-    scores = np.matmul(q, k.swapaxes(-1, -2)) * scale  # (B,h,T,dq) (B,h,dq,S) -> (B,h,T,S)
+def _scores(q, k, causal, scale, mask, bias):
+    """scale q k' + bias, with -inf where a query may not look.   -> (B, h, T, S)"""
+    with np.errstate(invalid="ignore"):
+        scores = np.matmul(q, _repeated(k, q).swapaxes(-1, -2)) * scale  # (B,h,T,dq) (B,h,dq,S) -> (B,h,T,S)
+        if bias is not None:
+            scores += bias
+    if mask is not None:
+        scores[~np.broadcast_to(mask, scores.shape)] = -np.inf
     if causal:
         scores[..., ~np.tri(*scores.shape[-2:], dtype=bool)] = -np.inf
     return scores
+
+
+def _weighted(weights, x):
+    """weights x, where a weight of 0 takes nothing, not even of what is not finite.   (..., T, S) (..., S, d) -> (..., T, d)"""
+    finite = np.isfinite(x)
+    if finite.all():
+        return np.matmul(weights, x)
+    with np.errstate(invalid="ignore"):
+        out = np.matmul(weights, np.where(finite, x, 0))
+        for s in np.flatnonzero(~finite.all(axis=(*range(x.ndim - 2), -1))):
+            weight, row = weights[..., s, None], np.where(finite, 0, x)[..., s, None, :]  # (..., T, 1), (..., 1, d)
+            out += np.where((weight == 0) | np.isfinite(row), 0, weight * row)
+    return out
+
+
+def _repeated(x, q):
+    """Every head of x as often as heads of q share it.   (B, r, S, width) -> (B, h, S, width)"""
+    return x if x.shape[1] == q.shape[1] else np.repeat(x, q.shape[1] // x.shape[1], axis=1)
+
+
+def _shared(x, like):
+    """Sums over the heads that share one.   (B, h, S, width) -> (B, r, S, width)"""
+    B, r, S, width = like.shape
+    return x if x.shape[1] == r else x.reshape(B, r, -1, S, width).sum(axis=2)  # (B,h,..) -> (B,r,h/r,..) -> (B,r,..)
 
 
 def _heads_last(like, width):
