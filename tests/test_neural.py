@@ -641,16 +641,19 @@ def test_attention_over_leading_axes_that_differ_is_an_error(rng):
         attend()(q, k.reshape(3, 2, *k.shape[2:]), v)
 
 
-def test_the_kernel_of_attention_is_used_for_what_it_can_do(rng, monkeypatch):
+def test_every_form_of_attention_is_computed_by_the_kernel_in_both_directions(rng, monkeypatch):
     calls = []
-    real = mg.kernels.attention
-    monkeypatch.setattr(mg.kernels, "attention", lambda *args: calls.append(1) or real(*args))
-    q, k, v = heads(rng)
-    attend()(q, k, v), attend(is_causal=True, scale=0.1)(q, k, v), attend()(q[0], k[0], v[0])
-    attend(enable_gqa=True)(q, k[:, :2], v[:, :2])
-    assert len(calls) == 4
-    attend(mask=np.ones((T, S), bool))(q, k, v)
-    assert len(calls) == 4
+    for name in ("attention", "attention_grad"):
+        real = getattr(mg.kernels, name)
+        monkeypatch.setattr(mg.kernels, name, lambda *a, name=name, real=real, **kw: calls.append(name) or real(*a, **kw))
+    for options in (
+        {}, {"is_causal": True, "scale": 0.1}, {"mask": np.tri(T, S, dtype=bool)}, {"bias": np.ones((h, 1, S))},
+        {"dropout": 0.3}, {"mask": np.tri(T, S, dtype=bool), "bias": np.ones((T, S)), "is_causal": True, "dropout": 0.3},
+    ):  # fmt: skip
+        for own, batch in ((h, (B,)), (2, (B,)), (h, ()), (h, (2, 1, 3))):
+            gradients(attend(enable_gqa=own < h, **options), heads(rng, own=own, batch=batch))
+            assert calls == ["attention", "attention_grad"]
+            calls.clear()
 
 
 def test_pytorchs_words_are_understood(rng):

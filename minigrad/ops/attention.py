@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: a kernel that never holds the scores, and the formula for what the kernel does not know."""
+"""Scaled dot-product attention: a kernel that never holds the scores, and the formula in other ops, for what is differentiated twice."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 from .. import kernels, random
 from ..core import op, values
 from ..errors import DtypeError, ShapeError, received
-from .broadcasting import broadcast_to, promote, sum_to
+from .broadcasting import broadcast_to, promote
 from .elementwise import add, multiply
 from .linalg import matrix_product
 from .neural import check_rate, counted_dropout
@@ -77,8 +77,8 @@ def attention_weights(q, k, mask=None, bias=None, /, is_causal=False, scale=None
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    k = _shared(q, k) if enable_gqa else k
-    _check("attention_weights", q, k, k, mask, bias)
+    _check("attention_weights", q, k, k, mask, bias, enable_gqa)
+    k = _repeated(q, k)
     scores = multiply(matrix_product(q, swapaxes(k, -1, -2)), 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if mask is None and bias is None and not is_causal:
         return softmax(scores)
@@ -86,19 +86,26 @@ def attention_weights(q, k, mask=None, bias=None, /, is_causal=False, scale=None
     return softmax(scores, where=_allowed(mask, is_causal, scores.shape))  # also with a bias alone: it may forbid, by -infinity
 
 
-# ------------------------------------------------------------------------------------------- four axes, equal heads
+# ------------------------------------------------------------------------------------------- four axes
 
 
-@op(saves=True, reference=_reference, samples=lambda rng: [
-    *_samples(rng), Sample((normal(rng, 2, 3, 4, 5), normal(rng, 2, 3, 6, 5), normal(rng, 2, 3, 6, 7)),
-                           {"dropout": 0.4, "seed": 3, "offset": 9}, note="dropout"),
+def _headed_reference(q, k, v, mask=None, bias=None, **options):
+    return _reference(q, k, v, mask, bias, enable_gqa=True, **options)
+
+
+@op(saves=True, reference=_headed_reference, samples=lambda rng: [
+    *_samples(rng),
+    Sample((normal(rng, 2, 3, 4, 5), normal(rng, 2, 3, 6, 5), normal(rng, 2, 3, 6, 7)), {"dropout": 0.4, "seed": 3, "offset": 9},
+           note="dropout"),
+    Sample((normal(rng, 2, 6, 4, 5), normal(rng, 2, 3, 7, 5), normal(rng, 2, 3, 7, 4), rng.random((2, 1, 1, 7)) < 0.7,
+            normal(rng, 6, 1, 7)), {"dropout": 0.4, "seed": 3}, note="shared keys, all at once"),
 ], errors=lambda: [
     ErrorSample((np.ones((4, 5)), np.ones((6, 5)), np.ones((6, 7))), {}, ShapeError, f"{NAME}.*four axes"),
 ], method=False, kinks="a question that may attend to nothing gets 0, and so do its gradients")  # fmt: skip
 def headed_attention(q, k, v, mask=None, bias=None, /, is_causal=False, scale=None, dropout=0.0, seed=None, offset=0):
-    """Attention of h heads.   (B, h, T, dq), (B, h, S, dq), (B, h, S, dv) -> (B, h, T, dv)
+    """Attention of h heads, h a multiple of r.   (B, h, T, dq), (B, r, S, dq), (B, r, S, dv) -> (B, h, T, dv)
 
-    What `scaled_dot_product_attention` says, for four axes, as many heads everywhere, and a dropout whose seed is known.
+    What `scaled_dot_product_attention` says, for four axes, heads that may share keys, and a dropout whose seed is known.
 
     >>> import numpy as np
     >>> q = k = np.zeros((1, 1, 2, 3))
@@ -108,40 +115,28 @@ def headed_attention(q, k, v, mask=None, bias=None, /, is_causal=False, scale=No
     """
     if q.ndim != 4:
         raise ShapeError(f"{NAME}: q, k and v need the four axes (B, h, T or S, width). " + received(q=q, k=k, v=v))
-    q, k, v, *rest = promote((q, k, v) if bias is None else (q, k, v, bias), floating=True)
-    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if mask is None and bias is None and not dropout:
-        out, lse = kernels.attention(q, k, v, is_causal, scale)
-        return out, (out, lse)
-    scores = kernels.matmul(q, swapaxes(k, -1, -2)) * scale  # (B h T dq)(B h dq S) -> (B h T S)
-    for b in rest:
-        scores += b
-    weights = kernels.softmax(scores, _allowed(mask, is_causal, scores.shape))
-    kept = kernels.dropout(weights, dropout, seed, offset) if dropout else weights
-    return kernels.matmul(kept, v), (weights, kept)  # (B h T S)(B h S dv) -> (B h T dv)
+    out, lse = kernels.attention(*_asked(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset))
+    return out, (out, lse)
 
 
 @headed_attention.vjp
-def _(g, _, q, k, v, mask, bias, is_causal, scale, dropout, seed, offset, saved):
+def _(g, _, q, k, v, mask, bias, is_causal, scale, dropout, seed, offset, saved, wanted):
+    q, k, v, *rest = _asked(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset)
+    dq, dk, dv, dbias = kernels.attention_grad(g, q, k, v, *saved, *rest, bias_wanted=wanted[4])
+    return tuple([d if want else None for d, want in zip((dq, dk, dv, None, dbias), wanted)])
+
+
+def _asked(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset):
+    """What the kernels are asked: arrays of one dtype, a scale, a seed."""
+    q, k, v, *rest = promote((q, k, v) if bias is None else (q, k, v, bias), floating=True)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if mask is None and bias is None and not dropout:
-        return *kernels.attention_grad(g, q, k, v, *saved, is_causal, scale), None, None
-    weights, kept = saved
-    dv = kernels.matmul(swapaxes(kept, -1, -2), g)  # (B h S T)(B h T dv) -> (B h S dv)
-    dkept = kernels.matmul(g, swapaxes(v, -1, -2))  # (B h T dv)(B h dv S) -> (B h T S)
-    dweights = kernels.dropout(dkept, dropout, seed, offset) if dropout else dkept
-    dscores = kernels.softmax_grad(dweights, weights)
-    dbias = None if bias is None else sum_to(dscores, np.shape(bias))
-    dscores = dscores * scale  # a new array: dbias may be the old one
-    dq = kernels.matmul(dscores, k)  # (B h T S)(B h S dq) -> (B h T dq)
-    dk = kernels.matmul(swapaxes(dscores, -1, -2), q)  # (B h S T)(B h T dq) -> (B h S dq)
-    return dq, dk, dv, None, dbias
+    return q, k, v, is_causal, scale, mask, rest[0] if rest else None, dropout, seed or 0, offset
 
 
 @headed_attention.composite
 def _(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset):
-    weights = attention_weights(q, k, mask, bias, is_causal, scale)
-    return matrix_product(counted_dropout(weights, dropout, seed, offset) if dropout else weights, v)
+    weights = attention_weights(q, k, mask, bias, is_causal, scale, enable_gqa=True)
+    return matrix_product(counted_dropout(weights, dropout, seed, offset) if dropout else weights, _repeated(q, v))
 
 
 def _allowed(mask, is_causal, shape):
@@ -201,13 +196,10 @@ def scaled_dot_product_attention(
     check_rate(NAME, dropout)
     if not 2 <= q.ndim == k.ndim == v.ndim:
         raise ShapeError(f"{NAME}: q, k and v need as many axes, (..., T or S, width). " + received(q=q, k=k, v=v))
-    if enable_gqa:
-        k, v = _shared(q, k), _shared(q, v)
-    _check(NAME, q, k, v, mask, bias)
+    _check(NAME, q, k, v, mask, bias, enable_gqa)
     lead = q.shape[:-2]
     if len(lead) != 2:
-        scores = (*lead, q.shape[-2], k.shape[-2])
-        mask, bias = [None if x is None else _folded(broadcast_to(x, scores)) for x in (mask, bias)]
+        mask, bias = [None if x is None else _folded_mask(x, lead) for x in (mask, bias)]
         q, k, v = _folded(q), _folded(k), _folded(v)
     if dropout and seed is None:
         seed, offset = (generator or random.current()).counters(math.prod(q.shape[:-1]) * k.shape[-2])
@@ -215,16 +207,13 @@ def scaled_dot_product_attention(
     return out if len(lead) == 2 else reshape(out, (*lead, *out.shape[-2:]))  # (B, h, T, dv) -> (..., T, dv)
 
 
-def _shared(q, x):
-    """Every head of x as often as heads of q share it.   (..., h, S, width) -> (..., r h, S, width)"""
-    heads, own = (a.shape[-3] if a.ndim > 2 else 1 for a in (q, x))
-    if heads == own:
+def _repeated(q, x):
+    """Every head of x as often as heads of q share it.   (..., h, S, width), (..., r, S, width) -> (..., h, S, width)"""
+    if x.ndim == 2 or x.shape[-3] == q.shape[-3]:
         return x
-    if own == 0 or heads % own:
-        raise ShapeError(f"{NAME}: {heads} heads of q cannot share {own} of k and v equally. " + received(q=q, k_or_v=x))
     *lead, own, S, width = x.shape
-    repeated = broadcast_to(expand_dims(x, -3), (*lead, own, heads // own, S, width))  # (.. h S w) -> (.. h 1 S w) -> (.. h r S w)
-    return reshape(repeated, (*lead, heads, S, width))
+    repeated = broadcast_to(expand_dims(x, -3), (*lead, own, q.shape[-3] // own, S, width))  # (.. r S w) -> (.. r h/r S w)
+    return reshape(repeated, (*lead, q.shape[-3], S, width))
 
 
 def _folded(x):
@@ -233,13 +222,23 @@ def _folded(x):
     return reshape(x, (math.prod(lead[:-1]), lead[-1], *x.shape[-2:]))
 
 
-def _check(name, q, k, v, mask, bias):
+def _folded_mask(x, lead):
+    """A mask or bias for folded scores: only the batch is broadcast, and only if x has one.   -> (B or 1, h or 1, T or 1, S or 1)"""
+    x = reshape(x, (1,) * (len(lead) + 2 - x.ndim) + x.shape)
+    if any([n != 1 for n in x.shape[: len(lead) - 1]]):
+        x = broadcast_to(x, (*lead[:-1], *x.shape[max(len(lead) - 1, 0) :]))
+    return _folded(x)
+
+
+def _check(name, q, k, v, mask, bias, enable_gqa):
     """Raises where shapes or dtypes do not belong together."""
     scores, error = (*q.shape[:-1], k.shape[-2]), ShapeError
-    if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
-        shared = q.ndim > 2 and k.shape[-3] and q.shape[-3] % k.shape[-3] == 0
-        advice = " With enable_gqa=True several heads of q share one of k and v." if shared else ""
+    equal, shared = q.shape[:-2] == k.shape[:-2], q.ndim > 2 and k.shape[-3] and q.shape[-3] % k.shape[-3] == 0
+    if q.shape[:-3] != k.shape[:-3] or k.shape[:-2] != v.shape[:-2] or not (equal or enable_gqa):
+        advice = " With enable_gqa=True several heads of q share one of k and v." if shared and not enable_gqa else ""
         problem = f"q, k and v must agree in the batch B and the heads h.{advice}"
+    elif not (equal or shared):
+        problem = f"{q.shape[-3]} heads of q cannot share {k.shape[-3]} of k and v equally."
     elif q.shape[-1] != k.shape[-1]:
         problem = f"questions and keys must have the same width dq, not {q.shape[-1]} and {k.shape[-1]}."
     elif k.shape[-2] != v.shape[-2]:

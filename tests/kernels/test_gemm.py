@@ -203,7 +203,7 @@ for dtype in (np.float32, np.float64):
         for door, found in ((kernels.attention, results), (reference.attention, expected)):
             out, lse = door(q, k, v, causal, 0.5)
             gradient = kernels.attention_grad if found is results else reference.attention_grad
-            found += [out, lse, *gradient(np.ones_like(out), q, k, v, out, lse, causal, 0.5)]
+            found += [out, lse, *gradient(np.ones_like(out), q, k, v, out, lse, causal, 0.5)[:3]]
         for x, y in zip(results, expected):
             assert np.abs(x - y).max() < 1e3 * np.finfo(dtype).eps, (dtype, causal)
 """

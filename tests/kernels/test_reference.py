@@ -218,19 +218,26 @@ def test_attention_one_query_at_a_time(rng, causal, keys):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_gradients_of_attention(rng, causal):
-    q, k, v, g = (rng.normal(size=(1, 2, *shape)) for shape in [(T, 3), (S, 3), (S, 2), (T, 2)])
-    out, lse = reference.attention(q, k, v, causal, 0.3)
-    dq, dk, dv = reference.attention_grad(g, q, k, v, out, lse, causal, 0.3)
-    close(dq, difference_quotients(lambda x: reference.attention(x, k, v, causal, 0.3)[0], q, g))
-    close(dk, difference_quotients(lambda x: reference.attention(q, x, v, causal, 0.3)[0], k, g))
-    close(dv, difference_quotients(lambda x: reference.attention(q, k, x, causal, 0.3)[0], v, g))
+@pytest.mark.parametrize("options", [{}, {"rate": 0.4, "seed": 2, "offset": 7}, {"mask": True}], ids=["plain", "dropout", "mask"])
+def test_gradients_of_attention(rng, causal, options):
+    """By difference quotients; two query heads share the keys, and the bias is the same for both, and for every key."""
+    q, k, v, g = (rng.normal(size=(1, *shape)) for shape in [(2, T, 3), (1, S, 3), (1, S, 2), (2, T, 2)])
+    bias = rng.normal(size=(T, 1)) + (0 if options else rng.normal(size=(1, 1, T, S)))
+    mask = rng.random((1, 1, T, S)) < 0.6 if "mask" in options else None
+    options = {"mask": mask, **{name: value for name, value in options.items() if name != "mask"}}
+    attention = lambda q, k, v, bias: reference.attention(q, k, v, causal, 0.3, bias=bias, **options)  # noqa: E731
+    out, lse = attention(q, k, v, bias)
+    dq, dk, dv, dbias = reference.attention_grad(g, q, k, v, out, lse, causal, 0.3, bias=bias, **options)
+    close(dq, difference_quotients(lambda x: attention(x, k, v, bias)[0], q, g))
+    close(dk, difference_quotients(lambda x: attention(q, x, v, bias)[0], k, g))
+    close(dv, difference_quotients(lambda x: attention(q, k, x, bias)[0], v, g))
+    close(dbias, difference_quotients(lambda x: attention(q, k, v, x)[0], bias, g))
 
 
 def test_merging_the_heads_of_attention_copies_nothing(rng):
     q, k, v, g = (rng.normal(size=(B, H, *shape)) for shape in [(T, DQ), (S, DQ), (S, DV), (T, DV)])
     out, lse = reference.attention(q, k, v, False, 1.0)
-    for a in [out, *reference.attention_grad(g, q, k, v, out, lse, False, 1.0)]:
+    for a in [out, *reference.attention_grad(g, q, k, v, out, lse, False, 1.0)[:3]]:
         assert a.transpose(0, 2, 1, 3).flags.c_contiguous
 
 
