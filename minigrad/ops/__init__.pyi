@@ -443,8 +443,11 @@ def vdot(x: TensorLike, y: TensorLike) -> Tensor:
 def vecdot(x: TensorLike, y: TensorLike, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:
     """Sum of the products of the elements along an axis; the other axes broadcast.   (..., n), (..., n) -> (...)"""
 
-def matrix_product(x: TensorLike, y: TensorLike) -> Tensor:
-    """Matrix product over the last two axes; the axes before broadcast.   (..., m, k), (..., k, n) -> (..., m, n)"""
+def matrix_product(x: TensorLike, y: TensorLike, precision: Any = None) -> Tensor:
+    """Matrix product over the last two axes; the axes before broadcast.   (..., m, k), (..., k, n) -> (..., m, n)
+
+    The products in its gradients have the same ``precision``; without one, each has that of `settings.matmul_precision` at its time.
+    """
 
 def allclose(x: Any, y: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """Whether `isclose` holds for every element, as a Python bool.   (...), (...) -> bool"""

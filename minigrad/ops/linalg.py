@@ -52,8 +52,10 @@ def _matmul_errors(name):
 
 
 @op(linear=(0, 1), reference=np.matmul, samples=_matmul_samples, method=False, errors=_matmul_errors("matmul"))  # fmt: skip
-def matrix_product(x, y, /):
+def matrix_product(x, y, /, precision=None):
     """Matrix product over the last two axes; the axes before broadcast.   (..., m, k), (..., k, n) -> (..., m, n)
+
+    The products in its gradients have the same ``precision``; without one, each has that of `settings.matmul_precision` at its time.
 
     >>> import numpy as np
     >>> matrix_product(np.eye(2), np.array([[1.0], [2.0]]))
@@ -67,16 +69,16 @@ def matrix_product(x, y, /):
         )
     if x.shape[:-2] != y.shape[:-2]:
         _check_broadcast("matmul", x, y, 2, "before the last two")
-    return kernels.matmul(x, y)
+    return kernels.matmul(x, y, precision)
 
 
 matrix_product.op.prepare = functools.partial(promote, floating=False)
 
 
 @matrix_product.vjp
-def _(g, _, x, y, wanted):
-    dx = _like(x, matrix_product(g, mT(y))) if wanted[0] else None  # (.. m n)(.. n k) -> (.. m k)
-    dy = _like(y, matrix_product(mT(x), g)) if wanted[1] else None  # (.. k m)(.. m n) -> (.. k n)
+def _(g, _, x, y, precision, wanted):
+    dx = _like(x, matrix_product(g, mT(y), precision)) if wanted[0] else None  # (.. m n)(.. n k) -> (.. m k)
+    dy = _like(y, matrix_product(mT(x), g, precision)) if wanted[1] else None  # (.. k m)(.. m n) -> (.. k n)
     return dx, dy
 
 
