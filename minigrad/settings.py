@@ -260,7 +260,7 @@ def matmul_precision(name=None):
     takes part: `linear`, `matmul`, `einsum` and what is made of them, and the products of their gradients, so ``backward()``
     belongs inside as well. Operands are rounded to bfloat16 (float32's range, 8 bits of precision, ties to even; below 2**-126 to 0);
     their products are added up in float32. All that is stored stays float32: weights, activations, gradients, the optimiser's state.
-    Products of other dtypes, and the inside of fused attention, are as without it. On CPUs without the instruction the
+    Products of other dtypes, and the inside of attention, are as without it. On CPUs without the instruction the
     numbers are the same, up to the order of the sums, and are not made faster; a RuntimeWarning says so.
 
     Takes effect at once, for this thread, in a ``with`` statement only inside its block; a decorator too. Without a name it returns

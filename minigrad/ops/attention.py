@@ -79,7 +79,8 @@ def attention_weights(q, k, mask=None, bias=None, /, is_causal=False, scale=None
     """
     _check("attention_weights", q, k, k, mask, bias, enable_gqa)
     k = _repeated(q, k)
-    scores = multiply(matrix_product(q, swapaxes(k, -1, -2)), 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    products = matrix_product(q, swapaxes(k, -1, -2), "float32")  # as in the fused kernel, whatever `matmul_precision` says
+    scores = multiply(products, 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if mask is None and bias is None and not is_causal:
         return softmax(scores)
     scores = scores if bias is None else add(scores, bias)
@@ -136,7 +137,7 @@ def _asked(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset):
 @headed_attention.composite
 def _(q, k, v, mask, bias, is_causal, scale, dropout, seed, offset):
     weights = attention_weights(q, k, mask, bias, is_causal, scale, enable_gqa=True)
-    return matrix_product(counted_dropout(weights, dropout, seed, offset) if dropout else weights, _repeated(q, v))
+    return matrix_product(counted_dropout(weights, dropout, seed, offset) if dropout else weights, _repeated(q, v), "float32")
 
 
 def _allowed(mask, is_causal, shape):

@@ -351,6 +351,23 @@ def test_gradients_of_first_and_second_order_are_the_references():
         assert 2.0**-14 * scale < np.abs(found - full).max() < 2.0**-5 * scale, "rounded, and close"
 
 
+def test_the_inside_of_attention_is_untouched():
+    """Fused or by its parts, forward and backward: float32, bit for bit as without the switch."""
+    rng = np.random.default_rng(9)
+    q, k, v = (rng.standard_normal((2, 3, n, d)).astype(np.float32) for n, d in ((4, 5), (6, 5), (6, 7)))
+
+    def everything(create_graph):
+        leaves = [mg.tensor(x, requires_grad=True) for x in (q, k, v)]
+        outputs = mg.scaled_dot_product_attention(*leaves, is_causal=True), mg.attention_weights(*leaves[:2])
+        mg.add((outputs[0] ** 2).sum(), (outputs[1] ** 2).sum()).backward(create_graph=create_graph)
+        return [t.numpy().tobytes() for t in (*outputs, *(leaf.grad for leaf in leaves))]
+
+    for create_graph in (False, True):
+        plain = everything(create_graph)
+        with mg.matmul_precision("bfloat16"):
+            assert everything(create_graph) == plain
+
+
 def test_float64_gradients_are_untouched():
     rng = np.random.default_rng(8)
     x, w = rng.standard_normal((3, 4)), rng.standard_normal((4, 5))
