@@ -302,12 +302,15 @@ class Adam(Optimizer):
         p -= lr / (1 - b1**t) * m / (np.sqrt(v / (1 - b2**t)) + eps)
 
     @quiet
-    def step(self):
-        """Change every parameter once that is not frozen and has a gradient; what has the same rates in one launch."""
+    def step(self, grad_norm=None):
+        """Change every parameter once that is not frozen and has a gradient; what has the same rates in one launch.
+
+        ``grad_norm``: the norm of all these gradients, where `clip_grad_norm_` has measured it already.
+        """
         self.steps += 1
         groups, scale, together = self._moving(), 1.0, {}
         if self.global_clipnorm is not None:
-            self.grad_norm = kernels.grad_norm([g for _, moving in groups for _, g, _ in moving])
+            self.grad_norm = kernels.grad_norm([g for _, moving in groups for _, g, _ in moving]) if grad_norm is None else grad_norm
             scale = clip_scale(self.grad_norm, self.global_clipnorm)
         for options, moving in groups:
             decay = options["weight_decay"]

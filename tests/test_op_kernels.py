@@ -86,9 +86,14 @@ def big(name, dtype):
         "softmax masked": (lambda x: mg.softmax(x, where=mask), (normal(20, 130, 130),)),
         "log_softmax": (mg.log_softmax, (normal(700, 257),)),
         "layer_norm": (mg.layer_norm, (normal(900, 129), normal(129), normal(129))),
+        "rms_norm": (mg.rms_norm, (normal(900, 129), normal(129))),
         "gelu": (mg.gelu, (normal(300, 517),)),
         "gelu tanh": (lambda x: mg.gelu(x, "tanh"), (normal(300, 517),)),
+        "silu": (mg.silu, (normal(300, 517),)),
         "cross_entropy": (lambda x: mg.cross_entropy(x, targets), (normal(257, 1031),)),
+        "cross_entropy weighed": (
+            lambda x, w: mg.cross_entropy(x, targets, w, ignore_index=5, label_smoothing=0.1), (normal(257, 1031), np.ones(1031, dtype))
+        ),
         "embedding": (lambda table: mg.embedding(ids, table), (normal(97, 65),)),
         "dropout": (lambda x: mg.dropout(x, 0.4, 3, 2**32 - 50_000), (normal(300, 517),)),
         "attention": (mg.scaled_dot_product_attention, (normal(3, 4, 130, 33), normal(3, 4, 141, 33), normal(3, 4, 141, 17))),
@@ -103,8 +108,8 @@ def big(name, dtype):
 
 
 BIG = [
-    "linear", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "gelu",
-    "gelu tanh", "cross_entropy", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
+    "linear", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "rms_norm",
+    "gelu", "gelu tanh", "silu", "cross_entropy", "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 
 

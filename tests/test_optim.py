@@ -416,6 +416,20 @@ def test_clipping_inside_the_step_equals_clipping_before_it():
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-12)
 
 
+def test_a_norm_that_is_known_is_not_measured_again(monkeypatch):
+    one, other = parameters(), parameters()
+    measures, told = mg.optim.AdamW(one, lr=0.1, global_clipnorm=0.5), mg.optim.AdamW(other, lr=0.1, global_clipnorm=0.5)
+    for p, q, g in zip(one, other, gradients(0)):
+        p.grad, q.grad = Tensor(g), Tensor(g)
+    measures.step()
+    norm = mg.optim.clip_grad_norm_(other, math.inf)
+    monkeypatch.setattr(mg.kernels, "grad_norm", None)
+    told.step(grad_norm=norm)
+    assert told.grad_norm == measures.grad_norm
+    for p, q in zip(one, other):
+        assert np.array_equal(p.numpy(), q.numpy())
+
+
 def test_clipping_counts_only_what_moves():
     p, frozen = mg.Parameter([3.0]), mg.Parameter([4.0])
     p.grad, frozen.grad = Tensor([3.0]), Tensor([400.0])

@@ -128,7 +128,8 @@ class Training:
         for name, value in (("loss", loss.item()), ("length of the gradient", norm)):
             if not math.isfinite(value):
                 raise Diverged(f"The {name} is {value} at step {self.step + 1}: training stops here.")
-        self.optimizer.step()
+        clips = getattr(self.optimizer, "global_clipnorm", None) is not None
+        self.optimizer.step(**{"grad_norm": norm} if clips else {})
         row = {"step": self.step + 1, "learning_rate": self.optimizer.lr, "train_loss": loss.item(), "gradient_norm": norm}
         self.history.rows.append(row)
         self.seconds += time.perf_counter() - began

@@ -21,7 +21,7 @@ _MODULES = {
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad sum_rows",
     "loss": "cross_entropy cross_entropy_grad",
-    "activation": "gelu",
+    "activation": "gelu silu",
     "embedding": "embedding_grad",
     "random": "dropout",
     "adam": "adamw grad_norm",
@@ -152,6 +152,11 @@ def cross_entropy_grad(g, logits, targets, lse, weight=None, smoothing=0.0):
 def gelu(x, approximate):
     """``approximate`` is "none" or "tanh" -> y (...), its derivative (...)."""
     return pick("gelu", x)(x, approximate)
+
+
+def silu(x):
+    """x times its sigmoid -> y (...), its derivative (...)."""
+    return pick("silu", x)(x)
 
 
 def embedding_grad(g, ids, V):

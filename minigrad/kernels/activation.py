@@ -1,4 +1,4 @@
-"""GELU and its derivative in one pass."""
+"""GELU and SiLU with their derivatives in one pass."""
 
 import math
 
@@ -18,6 +18,15 @@ def gelu(x, approximate):
     y, derivative = empty_like(x), empty_like(x)
     chunks = -(-x.size // _CHUNK)
     run(_gelu_tanh if approximate == "tanh" else _gelu, chunks, 4 * x.size, x, y, derivative, x.size, chunks)
+    return y, derivative
+
+
+def silu(x):
+    """See `reference.silu`.   (...) -> (...), (...)"""
+    x = np.asarray(x, order="C")
+    y, derivative = empty_like(x), empty_like(x)
+    chunks = -(-x.size // _CHUNK)
+    run(_silu, chunks, 3 * x.size, x, y, derivative, x.size, chunks)
     return y, derivative
 
 
@@ -51,6 +60,20 @@ def tanh_gelu(x):
     return x.at_least(-40.0) * s, s + near * slope * (smaller * larger)
 
 
+@vectorised(results=2)
+def sigmoid_silu(x):
+    """x s and its derivative s + x s (1 - s), with s = 1 / (1 + e^(-x)).
+
+    From e = e^(-|x|) come s, or 1 - s if x < 0, as 1 / (1 + e), and the other as e / (1 + e), which is accurate where it is small.
+    """
+    near = x.at_least(-800.0).at_most(800.0)
+    e = exp.code(-abs(near))
+    larger = 1.0 / (e + 1.0)
+    smaller = e * larger
+    s = choose(x < 0.0, smaller, larger)
+    return x.at_least(-800.0) * s, s + near * (smaller * larger)
+
+
 @kernel
 def _gelu(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
     first, last = share(t, nt, chunks)
@@ -67,3 +90,12 @@ def _gelu_tanh(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int
     xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
     for i in range(size):
         ys[i], ds[i] = tanh_gelu(xs[i])
+
+
+@kernel
+def _silu(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
+    first, last = share(t, nt, chunks)
+    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+    xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
+    for i in range(size):
+        ys[i], ds[i] = sigmoid_silu(xs[i])

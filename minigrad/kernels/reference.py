@@ -322,6 +322,21 @@ def gelu(x, approximate):
     return np.asarray(np.maximum(x, -40) * factor), np.asarray(factor + near * slope)
 
 
+def silu(x):
+    """x times its sigmoid, and the derivative of that.   (...) -> (...), (...)
+
+        y = x s        y' = s + x s (1 - s)        s = 1 / (1 + exp(-x))
+
+    Beyond |x| = 800 s is 0 or 1, so it is evaluated there: infinities give no NaN.
+    """
+    x = np.asarray(x, order="C")
+    near = np.clip(x, -800, 800)
+    e = np.exp(-np.abs(near))
+    larger, smaller = 1 / (1 + e), e / (1 + e)
+    s = np.where(x < 0, smaller, larger)
+    return np.asarray(np.maximum(x, -800) * s), np.asarray(s + near * (smaller * larger))
+
+
 def erf(x):
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 3e-16.   (...) -> (...)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import kernels
 from ..core import values
 from ..kernels import memory
 from .broadcasting import elementwise
@@ -200,7 +201,7 @@ def _(g, _, x):
     return (multiply(g, sigmoid(negative(x))),)
 
 
-@elementwise(floating=True, reference=lambda x: x / (1 + np.exp(-x)), samples=_samples())
+@elementwise(floating=True, saves=True, reference=lambda x: x / (1 + np.exp(-x)), samples=_samples())
 def silu(x, /):
     """x sigmoid(x), also called swish.   (...) -> (...)   (Elfwing, Uchibe and Doya 2018)
 
@@ -208,13 +209,17 @@ def silu(x, /):
     >>> silu(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.2689,  0.    ,  0.7311])
     """
-    return x * sigmoid(x)
+    return kernels.silu(x)
 
 
 @silu.vjp
-def _(g, out, x):
-    s = sigmoid(x)
-    return (multiply(g, add(s, multiply(out, subtract(1.0, s)))),)
+def _(g, _, x, saved):
+    return (multiply(g, saved),)
+
+
+@silu.composite
+def _(x):
+    return multiply(x, sigmoid(x))
 
 
 @elementwise(floating=True, reference=lambda x: x * np.tanh(np.log(1 + np.exp(x))), samples=_samples())

@@ -31,7 +31,7 @@ def magnitude(name, arguments):
         return np.abs(g).max() * (1 if gamma is None else np.abs(gamma).max()) * rstd.max()
     if name == "cross_entropy_grad":
         return 2 * np.abs(arguments[0]).max(initial=0)
-    return 1.0 if name == "gelu" else 0.0
+    return 1.0 if name in ("gelu", "silu") else 0.0
 
 
 def _rows(rng, dtype, R, N):
@@ -132,6 +132,7 @@ CASES = {
     "cross_entropy_grad-smoothing": ("cross_entropy_grad", lambda *a: (*_gradient_of_loss(*a), None, 0.1)),
     "gelu": ("gelu", lambda *a: (2 * _rows(*a), "none")),
     "gelu-tanh": ("gelu", lambda *a: (2 * _rows(*a), "tanh")),
+    "silu": ("silu", lambda *a: (2 * _rows(*a),)),
     "embedding_grad": ("embedding_grad", _embedding),
     "dropout": ("dropout", lambda *a: (_rows(*a), 0.3, 5, 1000)),
 }
@@ -369,6 +370,14 @@ def test_gelu_at_the_ends_of_the_line(dtype, approximate):
     x = np.array([np.inf, -np.inf, 1e30, -1e30, np.nan, 0.0, 200.0, -200.0], dtype)
     y, derivative = compiled("gelu", x, approximate)
     np.testing.assert_array_equal(y, np.array([np.inf, 0, 1e30, 0, np.nan, 0, 200, 0], dtype))
+    np.testing.assert_array_equal(derivative, [1, 0, 1, 0, np.nan, 0.5, 1, 0])
+
+
+@each_float
+def test_silu_at_the_ends_of_the_line(dtype):
+    x = np.array([np.inf, -np.inf, 1e30, -1e30, np.nan, 0.0, 900.0, -900.0], dtype)
+    y, derivative = compiled("silu", x)
+    np.testing.assert_array_equal(y, np.array([np.inf, 0, 1e30, 0, np.nan, 0, 900, 0], dtype))
     np.testing.assert_array_equal(derivative, [1, 0, 1, 0, np.nan, 0.5, 1, 0])
 
 
