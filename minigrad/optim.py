@@ -184,8 +184,9 @@ class Optimizer:
         for group in self.groups:
             moving = []
             for p in group["params"]:
-                if p.grad is not None and p._requires_grad:
-                    g = as_array(p.grad, p._data.dtype)
+                g = p.grad
+                if g is not None and p._requires_grad:
+                    g = g._data if isinstance(g, Tensor) and g.dtype == p.dtype else as_array(g, p.dtype)
                     if g.shape != p._data.shape:
                         raise ShapeError("optimiser: a gradient has the shape of its parameter. " + received(parameter=p, gradient=g))
                     if number not in self.state:
@@ -322,7 +323,7 @@ class Adam(Optimizer):
             for p, g, state in moving:
                 state["step"] += 1
                 if "m" not in state:
-                    state["m"], state["v"] = np.zeros(p.shape, p.dtype), np.zeros(p.shape, p.dtype)
+                    state["m"], state["v"] = _two_of_zeros(p)
                 together.setdefault((rates, state["step"]), []).append((p, g, state, decay))
         for ((lr, betas, eps, scale), step), entries in together.items():
             ps, gs, states, decays = zip(*entries)
@@ -332,6 +333,13 @@ class Adam(Optimizer):
             )  # fmt: skip
             for p in ps:
                 p._mark_changed()
+
+
+def _two_of_zeros(p):
+    """Two arrays like ``p``, which begin at other places of a memory page than it does: a CPU takes equal places for equal addresses."""
+    apart = 1024 // p.dtype.itemsize
+    room = np.zeros(2 * (p.size + apart), p.dtype)
+    return [room[start : start + p.size].reshape(p.shape) for start in (apart, p.size + 2 * apart)]
 
 
 class AdamW(Adam):

@@ -109,7 +109,8 @@ def big(name, dtype):
 
 BIG = [
     "linear", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "rms_norm",
-    "gelu", "gelu tanh", "silu", "cross_entropy", "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
+    "gelu", "gelu tanh", "silu", "cross_entropy", "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal",
+    "attention masked", "bias",
 ]  # fmt: skip
 
 

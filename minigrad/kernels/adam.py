@@ -24,16 +24,12 @@ def adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale=1.
     grads = [np.asarray(g, order="C") for g in grads]
     sizes = tuple([p.size for p in params])
     for arrays in (params, grads, m, v):  # a kernel that writes to memory looks twice at what it is given
-        if tuple([a.size for a in arrays]) != sizes or not all(type(a) is np.ndarray for a in arrays):
+        # an array that is none, or lies elsewhere, has no size here
+        if tuple([a.size for a in arrays if type(a) is np.ndarray and a.flags.c_contiguous]) != sizes:
             raise ValueError(
-                "adamw: params, grads, m and v are lists of arrays of equal shapes. Received: "
-                f"{[np.shape(a) for a in arrays]} next to {[np.shape(p) for p in params]}."
+                "adamw: params, grads, m and v are lists of arrays of equal shapes, and all but grads C-contiguous, because they change "
+                f"in place. Received: {[(np.shape(a), getattr(a, 'strides', None)) for a in arrays]} next to {list(map(np.shape, params))}."
             )
-    if not all(a.flags.c_contiguous for a in chain(params, m, v)):
-        raise ValueError(
-            "adamw: params, m and v must be C-contiguous, because they change in place. "
-            f"Received: strides {[a.strides for a in chain(params, m, v)]}."
-        )
     chunks, work = _chunks(sizes)
     arrays, objects = _objects(params, grads, m, v)
     keep = 1 - lr * np.array(decay, np.float64)
