@@ -5,6 +5,7 @@ import functools
 from . import ops
 from .initializers import get_initializer
 from .layer import Layer, Parameter, check_size, width_of
+from .ops.fused import linear_gelu
 
 
 def linear(x):
@@ -41,6 +42,15 @@ def get_activation(name, who, what="activation"):
     return ACTIVATIONS[name]
 
 
+def _form_of_gelu(activation):
+    """The argument ``approximate`` of a GELU, which can be computed together with a product; None for other activations."""
+    if activation is ops.gelu:
+        return "none"
+    if type(activation) is functools.partial and activation.func is ops.gelu and not activation.args:
+        return activation.keywords.get("approximate", "none")
+    return None
+
+
 class Dense(Layer):
     """activation(x kernel + bias) for every row of x.   (..., E) -> (..., units)
 
@@ -67,6 +77,9 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
     def call(self, x):
+        form = _form_of_gelu(self.activation)
+        if form is not None:
+            return linear_gelu(x, self.kernel, self.bias, form)
         return self.activation(ops.linear(x, self.kernel, self.bias))  # (..., E)(E, units) -> (..., units)
 
 

@@ -22,6 +22,7 @@ _MODULES = {
     "norm": "layer_norm layer_norm_grad sum_rows",
     "loss": "cross_entropy cross_entropy_grad",
     "activation": "gelu silu",
+    "elementwise": "multiply_sum_rows",
     "embedding": "embedding_grad",
     "random": "dropout",
     "adam": "adamw grad_norm",
@@ -137,6 +138,11 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
 def sum_rows(g):
     """Column sums.   (..., N) -> (N,)."""
     return pick("sum_rows", g)(g)
+
+
+def multiply_sum_rows(x, y):
+    """x * y, and its column sums.   (..., N), (..., N) -> (..., N), (N,)."""
+    return pick("multiply_sum_rows", x, y)(x, y)
 
 
 def cross_entropy(logits, targets, weight=None, smoothing=0.0):

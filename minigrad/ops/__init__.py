@@ -8,6 +8,7 @@ from . import (
     decompositions,
     distances,
     elementwise,
+    fused,
     indexing,
     joining,
     linalg,

@@ -123,6 +123,17 @@ def matmul(x, y, /):
     return out
 
 
+def check_linear(name, x, w, b):
+    """Raises ShapeError unless x (..., k), w (k, n) and b (n) fit together."""
+    if w.ndim != 2 or x.ndim < 1 or x.shape[-1] != w.shape[0]:
+        raise ShapeError(
+            f"{name}: x has {x.shape[-1] if x.ndim else 'no'} features, w {w.shape[0] if w.ndim else 'no'} rows; w must be a matrix "
+            "(features in, features out). " + received(x=x, w=w)
+        )
+    if b is not None and b.shape != (w.shape[1],):
+        raise ShapeError(f"{name}: the bias needs one number for each of the {w.shape[1]} columns of w. " + received(w=w, b=b))
+
+
 @op(samples=lambda rng: [
     Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5), normal(rng, 5))), Sample((normal(rng, 3, 4), normal(rng, 4, 5))),
     Sample((strided(rng, 3, 4), normal(rng, 5, 4).T, normal(rng, 5)), note="strided"),
@@ -141,13 +152,7 @@ def linear(x, w, b=None, /):
     >>> linear(np.array([[1.0, 2.0]]), np.eye(2), np.array([10.0, 20.0]))
     array([[11., 22.]])
     """
-    if w.ndim != 2 or x.ndim < 1 or x.shape[-1] != w.shape[0]:
-        raise ShapeError(
-            f"linear: x has {x.shape[-1] if x.ndim else 'no'} features, w {w.shape[0] if w.ndim else 'no'} rows; w must be a matrix "
-            "(features in, features out). " + received(x=x, w=w)
-        )
-    if b is not None and b.shape != (w.shape[1],):
-        raise ShapeError(f"linear: the bias needs one number for each of the {w.shape[1]} columns of w. " + received(w=w, b=b))
+    check_linear("linear", x, w, b)
     return kernels.linear(x, w, b)
 
 

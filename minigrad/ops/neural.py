@@ -38,10 +38,14 @@ def gelu(x, /, approximate="none"):
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.1587,  0.    ,  0.8413])
     """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f'gelu: approximate is "none" or "tanh". Received: {approximate!r}.')
+    check_approximate("gelu", approximate)
     (x,) = promote((x,), floating=True)
     return kernels.gelu(x, approximate)
+
+
+def check_approximate(name, approximate):
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f'{name}: approximate is "none" or "tanh". Received: {approximate!r}.')
 
 
 @gelu.vjp

@@ -49,6 +49,43 @@ def test_every_layout_and_rim(rng, M, K, N, layout, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("M, K, N", SIZES)
+def test_what_is_added_and_what_ends_a_product(rng, M, K, N, dtype):
+    """A residual, a bias, both; GELU and its derivative, each on the block while it is in the cache, equal to the parts."""
+    x, w = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
+    bias, plus = rng.standard_normal(N).astype(dtype), rng.standard_normal((M, N)).astype(dtype)
+    alone = gemm.linear(x, w)
+    scale = np.abs(x).astype(np.float64) @ np.abs(w) + np.abs(plus) + np.abs(bias)
+    bound = (K + 3) * np.finfo(dtype).eps * scale
+    before = plus.copy()
+    assert (np.abs(gemm.linear(x, w, None, plus) - (alone.astype(np.float64) + plus)) <= bound).all()
+    assert (np.abs(gemm.linear(x, w, bias, plus) - (alone.astype(np.float64) + plus + bias)) <= bound).all()
+    assert (plus == before).all()
+    for approximate in ("none", "tanh"):
+        h = gemm.linear(x, w, bias)
+        for found, right in zip(gemm.linear_gelu(x, w, bias, approximate), reference.gelu(h.astype(np.float64), approximate), strict=True):
+            assert found.dtype == dtype and found.flags.c_contiguous
+            assert (np.abs(found - right) <= 16 * np.finfo(dtype).eps * (1 + np.abs(right))).all()
+        first, second = gemm.linear_gelu(x, w, None, approximate), kernels.gelu(gemm.linear(x, w), approximate)
+        assert all((np.abs(p - q) <= 4 * np.finfo(dtype).eps * (1 + np.abs(q))).all() for p, q in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("stride", [1024, 2048, 4096])
+def test_rows_that_share_cache_lines(rng, stride, dtype):
+    """Rows a power of two apart are copied before they are read; the numbers stay the same."""
+    a, b = rng.standard_normal((29, stride)).astype(dtype)[:, :401], rng.standard_normal((401, 70)).astype(dtype)
+    assert (gemm.matmul(a, b) == gemm.matmul(a.copy(), b)).all()
+    wide = rng.standard_normal((65, stride)).astype(dtype)[:, :29]  # (65, 29), read as its transpose
+    assert (gemm.matmul(wide.T, b[:65]) == gemm.matmul(wide.copy().T, b[:65])).all()
+
+
+def test_what_is_added_has_the_shape_of_the_result():
+    with pytest.raises(ValueError, match=r"linear: plus.*\(2, 4\).*Received: \(4,\)"):
+        gemm.linear(np.ones((2, 3), np.float32), np.ones((3, 4), np.float32), None, np.ones(4, np.float32))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_any_strides(rng, dtype):
     a = rng.standard_normal((40, 60)).astype(dtype)[3:36:2, ::-3]  # (17, 20)
     b = rng.standard_normal((50, 90)).astype(dtype)[44:4:-2, 1:80:2]  # (20, 40)
@@ -147,7 +184,8 @@ def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch, a_shape, b_sha
     for threads in (1, 2, 3, 5, 8):
         with settings.use_threads(threads):
             results = [gemm.matmul(a, b), gemm.matmul(a, np.asfortranarray(b))]
-            results += [gemm.linear(a, b, bias)] if b.ndim == 2 else []
+            if b.ndim == 2:
+                results += [gemm.linear(a, b, bias), gemm.linear(a, b, bias, results[0]), *gemm.linear_gelu(a, b, bias, "tanh")]
             bits.add(b"".join(c.tobytes() for c in results))
     assert len(bits) == 1
 

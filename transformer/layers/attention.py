@@ -13,6 +13,7 @@ from minigrad import random
 from minigrad.errors import ShapeError, received
 from minigrad.initializers import get_initializer, glorot_uniform
 from minigrad.layer import as_input, check_size, width_of
+from minigrad.ops.fused import combine_heads, project_heads
 
 from .dropout import check_rate
 from .masks import causal_mask, combined_mask, window_mask
@@ -251,9 +252,7 @@ class MultiHeadAttention(mg.Layer):
              return_attention_scores=False, use_causal_mask=False, training=False):  # fmt: skip
         query, value, key = self._sorted(query, value, key)
         allowed = self._allowed(query, key, query_mask, value_mask, key_mask, attention_mask)
-        q = self._heads("query", query)  # (B, T, E) -> (B, h, T, dq)
-        k = self._heads("key", key)  # (B, S, E) -> (B, r, S, dq)
-        v = self._heads("value", value)  # (B, S, E) -> (B, r, S, dv)
+        q, k, v = self._heads(query, key, value)  # (B, h, T, dq), (B, r, S, dq), (B, r, S, dv)
         rate = self.dropout if training else 0.0
         heads, weights = attend(q, k, v, allowed, use_causal_mask, self.scale, rate, self.generator, return_attention_scores)
         result = self._combined(heads)  # (B, h, T, dv) -> (B, T, E)
@@ -276,26 +275,31 @@ class MultiHeadAttention(mg.Layer):
         near = window_mask(T, S, self.sliding_window)
         return near if allowed is None else allowed & near
 
-    def _heads(self, name, x):
-        """x W + b, split into heads: one wide projection is h small ones.   (B, T, E) -> (B, h, T, width)"""
-        kernel, bias = getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias")
-        E, h, width = kernel.shape
-        if x.shape[-1] != E:
-            raise ShapeError(f"{type(self).__name__}: {name} needs the axes (B, T or S, E) with E = {E}. " + received(**{name: x}))
-        wide = mg.linear(x, kernel.reshape(E, h * width), None if bias is None else bias.reshape(h * width))
-        return mg.permute(wide.reshape(*x.shape[:2], h, width), (0, 2, 1, 3))  # (B, T, h, width) -> (B, h, T, width)
+    def _heads(self, query, key, value):
+        """x W + b for each of them, split into heads: one wide projection is h small ones.   (B, T, E) -> (B, h, T, width)"""
+        inputs = {"query": query, "key": key, "value": value}
+        weights = {name: (getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias")) for name in inputs}
+        for name, x in inputs.items():
+            E = weights[name][0].shape[0]
+            if x.shape[-1] != E:
+                raise ShapeError(f"{type(self).__name__}: {name} needs the axes (B, T or S, E) with E = {E}. " + received(**{name: x}))
+        if query is key is value:
+            return project_heads(query, *weights["query"], *weights["key"], *weights["value"])
+        if key is value:
+            return project_heads(query, *weights["query"]), *project_heads(key, *weights["key"], *weights["value"])
+        return [project_heads(x, *weights[name]) for name, x in inputs.items()]
 
     def _combined(self, heads):
         """R, from all heads.   (B, h, T, dv) -> (B, T, E)"""
         B, h, T, dv = heads.shape
-        out, kernel, bias = self.output_kernel.shape[2:], self.output_kernel.reshape(h, dv, -1), self.output_bias
-        bias = None if bias is None else bias.reshape(-1)
+        out, kernel, bias = self.output_kernel.shape[2:], self.output_kernel, self.output_bias
+        if len(out) > 1:
+            kernel, bias = kernel.reshape(h, dv, math.prod(out)), None if bias is None else bias.reshape(-1)  # E stands for several axes
         if self.combine == "sum":
             result = mg.sum(mg.matmul(heads, kernel), 1)  # sum over i of head_i W_O_i: (B, h, T, dv)(h, dv, E) -> (B, T, E)
             result = result if bias is None else result + bias
         else:
-            joined = heads.permute(0, 2, 1, 3).reshape(B, T, h * dv)  # (B, h, T, dv) -> (B, T, h dv)
-            result = mg.linear(joined, kernel.reshape(h * dv, -1), bias)  # (B, T, h dv)(h dv, E) -> (B, T, E)
+            result = combine_heads(heads, kernel, bias)  # (B, h, T, dv) -> (B, T, h dv); (B, T, h dv)(h dv, E) -> (B, T, E)
         return result if len(out) == 1 else result.reshape(B, T, *out)
 
 

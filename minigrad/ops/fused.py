@@ -1,0 +1,189 @@
+"""Ops recorded as one, because as several they would cost more: what surrounds the matrix products of a transformer.
+
+Each has its parts as composite, and is what a layer calls where it would call the parts.
+"""
+
+import functools
+import math
+
+import numpy as np
+
+from .. import kernels
+from ..core import op
+from ..errors import ShapeError, received
+from .broadcasting import promote
+from .linalg import check_linear, linear
+from .neural import check_approximate, gelu
+from .samples import ErrorSample, Sample, normal, strided
+from .shape import permute, reshape
+
+__all__: list[str] = []  # parts for layers
+
+# ------------------------------------------------------------------------------------------ a product and an activation
+
+
+
+@op(saves=True, samples=lambda rng: [
+    Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5), normal(rng, 5))), Sample((normal(rng, 3, 4), normal(rng, 4, 5))),
+    Sample((normal(rng, 3, 4), normal(rng, 4, 5), normal(rng, 5), "tanh")), Sample((strided(rng, 3, 4), normal(rng, 5, 4).T), note="strided"),
+    Sample((normal(rng, 0, 4), normal(rng, 4, 5), normal(rng, 5)), note="0-size"), Sample((normal(rng, 4), normal(rng, 4, 5)), note="one row"),
+], reference=lambda x, w, b=None, approximate="none": gelu.op.reference(np.matmul(x, w) + (0 if b is None else b), approximate),
+   method=False, errors=lambda: [
+    ErrorSample((np.ones((2, 3)), np.ones((4, 5))), {}, ShapeError, r"linear_gelu.*3 features.*4 rows.*\(2, 3\).*\(4, 5\)"),
+    ErrorSample((np.ones((2, 4)), np.ones((4, 5)), np.ones(4)), {}, ShapeError, r"linear_gelu.*5 columns.*\(4,\)"),
+    ErrorSample((np.ones((2, 3)), np.ones((3, 5)), None, "sigmoid"), {}, ValueError, "linear_gelu.*none.*tanh.*sigmoid"),
+])  # fmt: skip
+def linear_gelu(x, w, b=None, /, approximate="none"):
+    """gelu(x w + b) for every row of x.   (..., k), (k, n), (n) -> (..., n)
+
+    >>> import numpy as np
+    >>> linear_gelu(np.array([[1.0, 2.0]]), np.eye(2), np.array([10.0, 20.0]))
+    array([[11., 22.]])
+    """
+    check_linear("linear_gelu", x, w, b)
+    check_approximate("linear_gelu", approximate)
+    return kernels.linear_gelu(x, w, b, approximate)
+
+
+linear_gelu.op.prepare = functools.partial(promote, floating=True)
+
+
+@linear_gelu.vjp
+def _(g, _, x, w, b, approximate, saved, wanted):
+    dh, db = kernels.multiply_sum_rows(g, saved)  # (..., n) -> (..., n), (n)
+    dx = kernels.linear(dh, w.T) if wanted[0] else None  # (..., n)(n k) -> (..., k)
+    dw = kernels.matmul(_rows(x, 1).T, _rows(dh, 1)) if wanted[1] else None  # (k rows)(rows n) -> (k n)
+    return dx, dw, db if wanted[2] else None
+
+
+@linear_gelu.composite
+def _(x, w, b, approximate):
+    return gelu(linear(x, w, b), approximate)
+
+
+def _rows(x, last):
+    """The axes before the last ones as one.   (..., n.. ) -> (rows, n)"""
+    return x.reshape(math.prod(x.shape[: x.ndim - last]), math.prod(x.shape[x.ndim - last :]))
+
+
+# --------------------------------------------------------------------------------------------------- heads of attention
+
+
+def _project_reference(x, *weights):
+    out = []
+    for w, b in zip(weights[::2], (*weights[1::2], None)):
+        if w is not None:
+            out.append(np.einsum("bte,ehd->bhtd", x, w) + (0 if b is None else b[:, None]))
+    return tuple(out) if len(out) > 1 else out[0]
+
+
+@op(saves=False, samples=lambda rng: [
+    Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6), normal(rng, 5, 6))), Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6))),
+    Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6), normal(rng, 5, 6), normal(rng, 4, 1, 7), normal(rng, 1, 7))),
+    Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6), None, normal(rng, 4, 5, 6), None, normal(rng, 4, 2, 7), None)),
+    Sample((strided(rng, 2, 3, 4), normal(rng, 6, 5, 4).T), note="strided"),
+    Sample((normal(rng, 0, 3, 4), normal(rng, 4, 5, 6), normal(rng, 5, 6)), note="0-size"),
+], reference=_project_reference, method=False, errors=lambda: [
+    ErrorSample((np.ones((2, 3, 4)), np.ones((5, 2, 3))), {}, ShapeError, r"project_heads.*4 features.*\(2, 3, 4\).*\(5, 2, 3\)"),
+    ErrorSample((np.ones((2, 3, 4)), np.ones((4, 2, 3)), np.ones((3, 2))), {}, ShapeError, r"project_heads.*bias.*\(2, 3\).*\(3, 2\)"),
+    ErrorSample((np.ones((3, 4)), np.ones((4, 2, 3))), {}, ShapeError, r"project_heads.*\(B, T, E\).*\(3, 4\)"),
+])  # fmt: skip
+def project_heads(x, w1, b1=None, w2=None, b2=None, w3=None, b3=None, /):
+    """x w + b, split into heads, for each of up to three kernels.   (B, T, E), (E, h, d), (h, d) -> (B, h, T, d)
+
+    >>> import numpy as np
+    >>> project_heads(np.ones((1, 2, 3)), np.ones((3, 4, 5))).shape
+    (1, 4, 2, 5)
+    """
+    if x.ndim != 3:
+        raise ShapeError("project_heads: x needs the axes (B, T, E). " + received(x=x))
+    heads = []
+    for w, b in ((w1, b1), (w2, b2), (w3, b3)):
+        if w is None:
+            continue
+        if w.ndim != 3 or w.shape[0] != x.shape[2]:
+            raise ShapeError(f"project_heads: x has {x.shape[2]} features, so a kernel has the axes (E, h, d). " + received(x=x, w=w))
+        if b is not None and b.shape != w.shape[1:]:
+            raise ShapeError(f"project_heads: a bias has the axes (h, d) of its kernel, {w.shape[1:]}. " + received(w=w, b=b))
+        wide = kernels.linear(x, _rows(w, 2), None if b is None else b.reshape(-1))  # (B, T, E)(E, h d) -> (B, T, h d)
+        heads.append(wide.reshape(*x.shape[:2], *w.shape[1:]).transpose(0, 2, 1, 3))  # (B, T, h d) -> (B, T, h, d) -> (B, h, T, d)
+    return tuple(heads) if len(heads) > 1 else heads[0]
+
+
+project_heads.op.prepare = functools.partial(promote, floating=True)
+
+
+@project_heads.vjp
+def _(g, _, x, w1, b1, w2, b2, w3, b3, wanted):
+    given = iter(g if type(g) is tuple else (g,))
+    dx, rows, gradients = None, _rows(x, 1), []
+    for w, (_x, *wants) in zip((w1, w2, w3), (wanted[:3], wanted[2:5], wanted[4:])):
+        d = None if w is None else next(given)
+        dw = db = None
+        if d is not None:
+            d = _rows(d.transpose(0, 2, 1, 3), 2)  # (B, h, T, d) -> (B, T, h, d) -> (B T, h d)
+            dx = kernels.linear(d, _rows(w, 2).T, None, dx) if wanted[0] else None  # (B T, h d)(h d, E) -> (B T, E)
+            dw = kernels.matmul(rows.T, d).reshape(w.shape) if wants[0] else None  # (E, B T)(B T, h d) -> (E, h, d)
+            db = kernels.sum_rows(d).reshape(w.shape[1:]) if wants[1] else None  # (B T, h d) -> (h, d)
+        gradients += [dw, db]
+    return None if dx is None else dx.reshape(x.shape), *gradients
+
+
+@project_heads.composite
+def _(x, w1, b1, w2, b2, w3, b3):
+    heads = []
+    for w, b in ((w1, b1), (w2, b2), (w3, b3)):
+        if w is not None:
+            (E, h, d), (B, T) = w.shape, x.shape[:2]
+            wide = linear(x, reshape(w, (E, h * d)), None if b is None else reshape(b, (h * d,)))
+            heads.append(permute(reshape(wide, (B, T, h, d)), (0, 2, 1, 3)))  # (B, T, h d) -> (B, T, h, d) -> (B, h, T, d)
+    return tuple(heads) if len(heads) > 1 else heads[0]
+
+
+@op(samples=lambda rng: [
+    Sample((normal(rng, 2, 3, 4, 5), normal(rng, 3, 5, 6), normal(rng, 6))), Sample((normal(rng, 2, 3, 4, 5), normal(rng, 3, 5, 6))),
+    Sample((normal(rng, 2, 4, 3, 5).transpose(0, 2, 1, 3), normal(rng, 6, 5, 3).T), note="strided"),
+    Sample((normal(rng, 0, 3, 4, 5), normal(rng, 3, 5, 6), normal(rng, 6)), note="0-size"),
+], reference=lambda x, w, b=None: np.einsum("bhtd,hde->bte", x, w) + (0 if b is None else b), method=False, errors=lambda: [
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((3, 4, 6))), {}, ShapeError, r"combine_heads.*\(B, h, T, d\).*\(h, d, E\).*\(3, 4, 6\)"),
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((3, 5, 6)), np.ones(5)), {}, ShapeError, r"combine_heads.*6 features.*\(5,\)"),
+])  # fmt: skip
+def combine_heads(heads, w, b=None, /):
+    """The heads side by side, times one kernel: the sum of all heads' products.   (B, h, T, d), (h, d, E), (E) -> (B, T, E)
+
+    >>> import numpy as np
+    >>> combine_heads(np.ones((1, 4, 2, 5)), np.ones((4, 5, 3)))[0, 0]
+    array([20., 20., 20.])
+    """
+    if heads.ndim != 4 or w.ndim != 3 or w.shape[:2] != (heads.shape[1], heads.shape[3]):
+        raise ShapeError("combine_heads: heads (B, h, T, d) and kernel (h, d, E) agree in h and d. " + received(heads=heads, w=w))
+    if b is not None and b.shape != w.shape[2:]:
+        raise ShapeError(f"combine_heads: the bias needs one number for each of the {w.shape[2]} features. " + received(w=w, b=b))
+    B, _, T, _ = heads.shape
+    return kernels.linear(_joined(heads), _rows(w, 1), b).reshape(B, T, w.shape[2])
+
+
+combine_heads.op.prepare = functools.partial(promote, floating=True)
+
+
+def _joined(heads):
+    """(B, h, T, d) -> (B, T, h, d) -> (B T, h d)"""
+    return _rows(heads.transpose(0, 2, 1, 3), 2)
+
+
+@combine_heads.vjp
+def _(g, _, heads, w, b, wanted):
+    (B, h, T, d), g = heads.shape, _rows(g, 1)  # (B, T, E) -> (B T, E)
+    dheads = dw = None
+    if wanted[0]:
+        dheads = kernels.linear(g, _rows(w, 1).T).reshape(B, T, h, d).transpose(0, 2, 1, 3)  # (B T, h d) -> (B, T, h, d) -> (B, h, T, d)
+    if wanted[1]:
+        dw = kernels.matmul(_joined(heads).T, g).reshape(w.shape)  # (h d, B T)(B T, E) -> (h, d, E)
+    return dheads, dw, kernels.sum_rows(g) if wanted[2] else None
+
+
+@combine_heads.composite
+def _(heads, w, b):
+    (B, h, T, d), E = heads.shape, w.shape[2]
+    joined = reshape(permute(heads, (0, 2, 1, 3)), (B, T, h * d))  # (B, h, T, d) -> (B, T, h, d) -> (B, T, h d)
+    return linear(joined, reshape(w, (h * d, E)), b)
