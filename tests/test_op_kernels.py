@@ -6,6 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad import derivatives, kernels
 from minigrad.core import Tensor
+from minigrad.ops import fused
 from tests.helpers import OPS, WITH_GRADIENT, Call, assert_close, cases, get_sample
 
 TOLERANCE = {"float64": 1e-13, "float32": 3e-6}
@@ -79,6 +80,12 @@ def big(name, dtype):
     mask = rng.random((130, 130)) < 0.7
     return {
         "linear": (mg.linear, (normal(8, 127, 96), normal(96, 385), normal(385))),
+        "linear gelu": (fused.linear_gelu, (normal(8, 127, 96), normal(96, 385), normal(385))),
+        "heads": (
+            lambda x, *weights: sum([mg.sum(y, (1, 3)) for y in fused.project_heads(x, *weights)]),
+            (normal(8, 127, 96), normal(96, 4, 33), normal(4, 33), normal(96, 3, 35), normal(3, 35)),
+        ),
+        "heads combined": (fused.combine_heads, (normal(8, 3, 127, 33), normal(3, 33, 95), normal(95))),
         "matmul": (mg.matmul, (normal(6, 131, 64), normal(6, 64, 129))),
         "matmul broadcast": (mg.matmul, (normal(3, 1, 131, 64), normal(5, 64, 77))),
         "matmul transposed": (lambda x, y: mg.matmul(x.mT, y.mT), (normal(200, 131), normal(129, 200))),
@@ -108,7 +115,8 @@ def big(name, dtype):
 
 
 BIG = [
-    "linear", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "rms_norm",
+    "linear", "linear gelu", "heads", "heads combined",
+    "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "rms_norm",
     "gelu", "gelu tanh", "silu", "cross_entropy", "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal",
     "attention masked", "bias",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from . import contractions as contractions
 from . import decompositions as decompositions
 from . import distances as distances
 from . import elementwise as elementwise
+from . import fused as fused
 from . import indexing as indexing
 from . import joining as joining
 from . import linalg as linalg

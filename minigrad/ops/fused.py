@@ -25,8 +25,9 @@ __all__: list[str] = []  # parts for layers
 
 @op(saves=True, samples=lambda rng: [
     Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5), normal(rng, 5))), Sample((normal(rng, 3, 4), normal(rng, 4, 5))),
-    Sample((normal(rng, 3, 4), normal(rng, 4, 5), normal(rng, 5), "tanh")), Sample((strided(rng, 3, 4), normal(rng, 5, 4).T), note="strided"),
-    Sample((normal(rng, 0, 4), normal(rng, 4, 5), normal(rng, 5)), note="0-size"), Sample((normal(rng, 4), normal(rng, 4, 5)), note="one row"),
+    Sample((normal(rng, 3, 4), normal(rng, 4, 5), normal(rng, 5), "tanh")),
+    Sample((strided(rng, 3, 4), normal(rng, 5, 4).T), note="strided"), Sample((normal(rng, 4), normal(rng, 4, 5)), note="one row"),
+    Sample((normal(rng, 0, 4), normal(rng, 4, 5), normal(rng, 5)), note="0-size"),
 ], reference=lambda x, w, b=None, approximate="none": gelu.op.reference(np.matmul(x, w) + (0 if b is None else b), approximate),
    method=False, errors=lambda: [
     ErrorSample((np.ones((2, 3)), np.ones((4, 5))), {}, ShapeError, r"linear_gelu.*3 features.*4 rows.*\(2, 3\).*\(4, 5\)"),
