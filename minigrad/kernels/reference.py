@@ -48,29 +48,6 @@ def bfloat16(x):
     return np.where(np.isnan(x), x, rounded)
 
 
-def bfloat16(x):
-    """float32 numbers rounded to 8 bits of precision, ties to even; what is below 2**-126 becomes 0.   (...) -> (...)
-
-    >>> bfloat16(np.float32([1 + 2**-8, 1 + 3 * 2**-8, 3.4e38, 1e-40]))
-    array([1.      , 1.015625,      inf, 0.      ], dtype=float32)
-    """
-    x = np.asarray(x, np.float32, order="C")  # in the machine's order of bytes, like the bits
-    bits = x.view(np.uint32)
-    rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
-    rounded = np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), rounded)
-    return np.where(np.isnan(x), x, rounded)
-
-
-def matmul_bfloat16(a, b):
-    """`matmul` of float32 operands that are rounded to bfloat16; their products are added up in float32."""
-    return matmul(bfloat16(a), bfloat16(b))
-
-
-def linear_bfloat16(x, w, b=None):
-    """`linear` of float32 x and w that are rounded to bfloat16; their products and b are added up in float32."""
-    return linear(bfloat16(x), bfloat16(w), b)
-
-
 # ---- attention
 
 

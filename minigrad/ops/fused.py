@@ -118,14 +118,14 @@ project_heads.op.prepare = functools.partial(promote, floating=True)
 def _(g, _, x, w1, b1, w2, b2, w3, b3, wanted):
     given = iter(g if type(g) is tuple else (g,))
     dx, rows, gradients = None, _rows(x, 1), []
-    for w, (_x, *wants) in zip((w1, w2, w3), (wanted[:3], wanted[2:5], wanted[4:])):
+    for w, want_w, want_b in zip((w1, w2, w3), wanted[1::2], wanted[2::2]):
         d = None if w is None else next(given)
         dw = db = None
         if d is not None:
             d = _rows(d.transpose(0, 2, 1, 3), 2)  # (B, h, T, d) -> (B, T, h, d) -> (B T, h d)
             dx = kernels.linear(d, _rows(w, 2).T, None, dx) if wanted[0] else None  # (B T, h d)(h d, E) -> (B T, E)
-            dw = kernels.matmul(rows.T, d).reshape(w.shape) if wants[0] else None  # (E, B T)(B T, h d) -> (E, h, d)
-            db = kernels.sum_rows(d).reshape(w.shape[1:]) if wants[1] else None  # (B T, h d) -> (h, d)
+            dw = kernels.matmul(rows.T, d).reshape(w.shape) if want_w else None  # (E, B T)(B T, h d) -> (E, h, d)
+            db = kernels.sum_rows(d).reshape(w.shape[1:]) if want_b else None  # (B T, h d) -> (h, d)
         gradients += [dw, db]
     return None if dx is None else dx.reshape(x.shape), *gradients
 
