@@ -320,9 +320,9 @@ def _is_finite(place, x):
 
 
 @_along(keeps="max")
-def _largest(place, x, seen):
-    """The largest of a query's scores x; those from number ``seen`` on become -inf."""
-    x = choose(place < seen, x, float("-inf"))
+def _largest(place, x, seen, factor):
+    """The largest of a query's scores x, which are multiplied by a factor; those from number ``seen`` on become -inf."""
+    x = choose(place < seen, x * factor, float("-inf"))
     return (x,), x
 
 
@@ -334,16 +334,38 @@ def _exponentials(place, x, base):
 
 
 @_along
-def _score_gradients(place, x, y, seen, lse, delta, factor):
-    """Scores x become probabilities, and y, the gradient of these, that of the scores."""
-    p = choose(place < seen, exp.code(x - lse), 0.0)
-    return p, choose(p > 0.0, p * (y - delta) * factor, p)  # NaN stays NaN
+def _score_gradients(place, x, y, seen, factor, lse, delta, scale):
+    """Scores x times a factor become probabilities, and y, the gradient of these, that of the scores times ``scale``."""
+    p = choose(place < seen, exp.code(x * factor - lse), 0.0)
+    return p, choose(p > 0.0, p * (y - delta) * scale, p)  # NaN stays NaN
 
 
 @_along
-def _add(place, x, y):
-    """x = x + y"""
-    return (x + y,)
+def _add(place, x, y, factor):
+    """x = x factor + y"""
+    return (x * factor + y,)
+
+
+@_along
+def _finish(place, lse, total, top):
+    """The log-sum-exp, and 1 / total, or 0 for a query that saw nothing."""
+    return top + log.code(total), choose(total > 0.0, 1.0 / total, total)
+
+
+@intrinsic
+def _fetch(typing_context, pointer):
+    """Let the cache line at an address come nearer, while something else is computed."""
+
+    def generate(context, builder, signature, values):
+        number = ir.IntType(32)
+        place = builder.bitcast(values[0], ir.IntType(8).as_pointer())
+        code = builder.module.globals.get("llvm.prefetch.p0") or ir.Function(
+            builder.module, ir.FunctionType(ir.VoidType(), [place.type, number, number, number]), "llvm.prefetch.p0"
+        )
+        builder.call(code, [place, number(0), number(2), number(1)])  # to read, into the second cache, data
+        return context.get_dummy_value()
+
+    return types.void(pointer), generate
 
 
 # ---- inside a head
@@ -389,8 +411,8 @@ def _scores(multiply, a, b, width, c, query, queries, first, keys, causal, spare
 
 
 @helper
-def _gathered(multiply_scores, scores, b, b_panel, width, c, c_row, query, queries, first, keys, causal, spare):
-    """c (queries, width) += scores b, for packed b (keys, width)."""
+def _gathered(multiply_scores, scores, b, b_panel, width, c, c_row, query, queries, first, keys, causal, adds, spare):
+    """c (queries, width) = scores b, added to what is there or not, for packed b (keys, width)."""
     strip = _strip(causal, query, first, keys, queries)
     for r in range(0, queries, strip):
         n = _strip_sees(causal, query, first, keys, queries, r)
@@ -398,13 +420,13 @@ def _gathered(multiply_scores, scores, b, b_panel, width, c, c_row, query, queri
             a_at, c_at = at(scores, r * APART), at(c, r * c_row)
             invoke(multiply_scores, (
                 a_at, ROWS * APART, 1, b, b_panel, 2 * lanes(b), c_at, c_row, min(strip, queries - r), width, n,
-                c_at, c_row, 1, spare,
+                c_at, c_row, adds, spare,
             ))  # fmt: skip
 
 
 @helper
-def _scattered(multiply, scores, b, width, c, c_row, query, queries, first, keys, causal, spare):
-    """c (keys, width) += scores' b for packed b (queries, width): what the queries give to each key."""
+def _scattered(multiply, scores, b, width, c, c_row, query, queries, first, keys, causal, known, spare):
+    """c (keys, width) += scores' b for packed b (queries, width), or = for keys from ``known`` on: what queries give to keys."""
     panel = 2 * lanes(b)
     strip = keys if _strip(causal, query, first, keys, queries) == queries else ROWS
     for s in range(0, keys, strip):
@@ -413,7 +435,7 @@ def _scattered(multiply, scores, b, width, c, c_row, query, queries, first, keys
             a_at, b_at, c_at = at(scores, skip * APART + s), at(b, skip * panel), at(c, s * c_row)
             invoke(multiply, (
                 a_at, ROWS, APART, b_at, panel * queries, panel, c_at, c_row, min(strip, keys - s), width,
-                queries - skip, c_at, c_row, 1, spare,
+                queries - skip, c_at, c_row, first + s < known, spare,
             ))  # fmt: skip
 
 
@@ -435,15 +457,16 @@ def _used(mask, mask_row, mask_column, queries, first, keys):
 
 
 @helper
-def _adjust(x, n, bias, bias_column, biased, mask, mask_column, masked):
-    """Adds a bias to the scores of one query; those that its mask forbids become -inf."""
+def _adjust(x, n, factor, bias, bias_column, biased, mask, mask_column, masked):
+    """The scores of one query, times a factor and with a bias; those that its mask forbids become -inf."""
     scores = row(x, 0, n)
-    if biased:
-        if bias_column:
-            _add((x, bias), n, ())
-        else:
-            for j in range(n):
-                scores[j] += bias[0]
+    if not biased:
+        _multiply_by((x,), n, (factor,))
+    elif bias_column:
+        _add((x, bias), n, (factor,))
+    else:
+        for j in range(n):
+            scores[j] = scores[j] * factor + bias[0]
     if masked:
         if mask_column:
             allowed = row(mask, 0, n)
@@ -514,6 +537,15 @@ def _head(x, strides, which, b, head):
     return at(x, b * strides[4 * which] + head * strides[4 * which + 1])
 
 
+@helper
+def _fetch_rows(x, strides, which, b, head, first, n, width):
+    """Let n rows of a head, from the first on, come nearer."""
+    begin, stride = _head(x, strides, which, b, head), strides[4 * which + 2]
+    for i in range(first, first + n):
+        for j in range(0, width, 64 * lanes(x) // VECTOR):
+            _fetch(at(begin, i * stride + j))
+
+
 Q, K, V, MASK, BIAS, OUT, G, DQ, DK, DV, DBIAS = range(11)  # the order of the strides in a plan
 
 
@@ -530,6 +562,7 @@ def _attention(
     v_row, v_column, mask_row, mask_column = strides[10], strides[11], strides[14], strides[15]
     bias_row, bias_column, out_row = strides[18], strides[19], strides[22]
     panel, zero, one, nothing = 2 * lanes(q), constant(0, q), constant(1, q), constant(-np.inf, q)
+    factor = one if masked or biased else number(scale, q)  # `_adjust` has multiplied already
     k_packed = at(work, t * numbers)  # (dq, S)
     v_packed = at(k_packed, -(-S // panel) * panel * dq)  # (S, dv)
     q_packed = at(v_packed, -(-dv // panel) * panel * S)  # (QUERIES, dq)
@@ -551,13 +584,19 @@ def _attention(
             invoke(pack, (v_head, v_column, v_row, dv, S, panel, v_packed))
             bads = _take_apart(v_packed, S, dv, bad_v)
         invoke(pack, (at(_head(q, strides, Q, b, head), query * q_row), q_row, q_column, queries, dq, ROWS, q_packed))
-        _multiply_by((q_packed,), -(-queries // ROWS) * ROWS * dq, (number(scale, q),))
+        if unit + 1 < end:
+            b_next, head_next, query_next = units[9 * unit + 9], units[9 * unit + 11], units[9 * unit + 13]
+            _fetch_rows(q, strides, Q, b_next, head_next, query_next, min(QUERIES, T - query_next), dq)
+            if b_next * r + head_next // (h // r) != packed:
+                _fetch_rows(k, strides, K, b_next, head_next // (h // r), 0, min(S, KEYS), dq)
+                _fetch_rows(v, strides, V, b_next, head_next // (h // r), 0, min(S, KEYS), dv)
         out_at = at(_head(out, strides, OUT, b, head), query * out_row)
         mask_at = at(_head(mask, strides, MASK, b, head), query * mask_row)
         bias_at = at(_head(bias, strides, BIAS, b, head), query * bias_row)
         for i in range(queries):
             top[i], total[i] = nothing, zero
-            _fill((at(out_at, i * out_row),), dv, (zero,))
+            if masked:  # without a mask every query sees the first key
+                _fill((at(out_at, i * out_row),), dv, (zero,))
         limit = min(S, last) if causal else S
         for block in range(0, limit, KEYS):
             skipped, keys = 0, min(KEYS, limit - block)
@@ -571,11 +610,11 @@ def _attention(
             for i in range(queries):
                 seen, x = _seen(causal, query + i, first, keys), at(scores, i * APART)
                 if masked or biased:
-                    _adjust(x, seen, at(bias_at, i * bias_row + first * bias_column), bias_column, biased,
+                    _adjust(x, seen, number(scale, q), at(bias_at, i * bias_row + first * bias_column), bias_column, biased,
                             at(mask_at, i * mask_row + first * mask_column), mask_column, masked)  # fmt: skip
                 whole = _whole_vectors(_strip_sees(causal, query, first, keys, queries, i), x)
                 before = top[i]
-                top[i] = max(before, _largest((x,), whole, (constant(seen, x),)))
+                top[i] = max(before, _largest((x,), whole, (constant(seen, x), factor)))
                 if total[i] > zero and before < top[i]:
                     shrunk = exp(before - top[i])
                     total[i] *= shrunk
@@ -590,17 +629,16 @@ def _attention(
                     _drop(x, sees, counter + place, keys_of_dropout, threshold, number(kept, q))
             _gathered(
                 multiply_scores, scores, at(v_packed, first * panel), panel * S, dv, out_at, out_row, query, queries,
-                first, keys, causal, spare,
+                first, keys, causal, masked or first > 0, spare,
             )  # fmt: skip
             if bads:
                 invoke(add_apart, (
                     scores, causal, query, queries, first, keys, at(bad_v, first), at(v_head, first * v_row), v_row,
                     v_column, dv, out_at, out_row, 1,
                 ))  # fmt: skip
+        _finish((at(lse, (b * h + head) * T + query), total, top), queries, ())
         for i in range(queries):
-            # a query that sees nothing gets zeros
-            _multiply_by((at(out_at, i * out_row),), dv, (zero if total[i] == zero else one / total[i],))
-            lse[(b * h + head) * T + query + i] = top[i] + log(total[i])
+            _multiply_by((at(out_at, i * out_row),), dv, (total[i],))
 
 
 @kernel
@@ -618,11 +656,12 @@ def _attention_grad(
     bias_row, bias_column, out_row, out_column = strides[18], strides[19], strides[22], strides[23]
     g_row, g_column, q_grad_row, k_grad_row = strides[26], strides[27], strides[30], strides[34]
     v_grad_row, bias_grad_row, bias_grad_column = strides[38], strides[42], strides[43]
-    panel, zero, nothing = 2 * lanes(q), constant(0, q), constant(-np.inf, q)
+    panel, zero, one, nothing = 2 * lanes(q), constant(0, q), constant(1, q), constant(-np.inf, q)
+    factor = one if masked or biased else number(scale, q)  # `_adjust` has multiplied already
     k_packed = at(work, t * numbers)  # (dq, keys of the unit)
     v_packed = at(k_packed, -(-S // panel) * panel * dq)  # (dv, keys of the unit)
     k_packed_rows = at(v_packed, -(-S // panel) * panel * dv)  # (keys of the unit, dq)
-    q_packed = at(k_packed_rows, -(-dq // panel) * panel * S)  # (QUERIES, dq), times scale
+    q_packed = at(k_packed_rows, -(-dq // panel) * panel * S)  # (QUERIES, dq)
     g_packed = at(q_packed, QUERIES * dq)  # (QUERIES, dv)
     q_packed_rows = at(g_packed, QUERIES * dv)  # (QUERIES, dq), in panels of columns
     g_packed_rows = at(q_packed_rows, -(-dq // panel) * panel * QUERIES)  # (QUERIES, dv)
@@ -637,8 +676,8 @@ def _attention_grad(
         heads, query_first, query_last = place[3] - place[2], place[4], place[5]
         start, stop, part = place[6], place[7], place[8]
         of_bias, S_here, packed, bads_k = part < 0, stop - start, -1, 0
-        factor = number(scale, q)
-        for item in range((place[1] - place[0]) * heads):
+        items = (place[1] - place[0]) * heads
+        for item in range(items):
             b, head = place[0] + item // heads, place[2] + item % heads
             own = head // (h // r)
             k_head, v_head = at(_head(k, strides, K, b, own), start * k_row), _head(v, strides, V, b, own)
@@ -650,7 +689,8 @@ def _attention_grad(
                 if not of_bias:
                     invoke(pack, (k_head, k_column, k_row, dq, S_here, panel, k_packed_rows))
                     bads_k = _take_apart(k_packed_rows, S_here, dq, bad_k)
-                    for s in range(start, stop):
+                    # what no query is sure to write, as without a mask the first that sees a key is
+                    for s in range(start if masked else max(start, T) if causal else stop, stop):
                         _fill((at(k_grad_head, s * k_grad_row),), dq, (zero,))
                         _fill((at(v_grad_head, s * v_grad_row),), dv, (zero,))
             for query in range(query_first, query_last, QUERIES):
@@ -662,14 +702,14 @@ def _attention_grad(
                 bias_at = at(_head(bias, strides, BIAS, b, head), query * bias_row)
                 q_grad_at = at(_head(q_grad, strides, DQ, b, head), query * q_grad_row)
                 limit, bads_q, bads_g = min(stop, query + queries) if causal else stop, 0, 0
+                unsure = masked or (causal and query < start)  # whether every query sees the first key
                 if not of_bias:
                     q_grad_at = at(q_grad_at, part * plan[16])
-                    for i in range(queries):
+                    for i in range(queries if unsure else 0):
                         _fill((at(q_grad_at, i * q_grad_row),), dq, (zero,))
                 if limit <= start:
                     continue
                 invoke(pack, (q_at, q_row, q_column, queries, dq, ROWS, q_packed))
-                _multiply_by((q_packed,), -(-queries // ROWS) * ROWS * dq, (factor,))
                 invoke(pack, (g_at, g_row, g_column, queries, dv, ROWS, g_packed))
                 if not of_bias:
                     invoke(pack, (q_at, q_column, q_row, dq, queries, panel, q_packed_rows))
@@ -683,6 +723,17 @@ def _attention_grad(
                         delta[i] = zero
                         for j in range(dv):
                             delta[i] += g_at[i * g_row + j * g_column] * out_at[i * out_row + j * out_column]
+                # what will be read next
+                b_next, head_next, query_next = b, head, query + QUERIES
+                if query_next >= query_last and item + 1 == items and unit + 1 < end:
+                    b_next, head_next, query_next = place[9], place[11], place[13]
+                    keys = min(KEYS, place[16] - place[15])
+                    _fetch_rows(k, strides, K, b_next, head_next // (h // r), place[15], keys, dq)
+                    _fetch_rows(v, strides, V, b_next, head_next // (h // r), place[15], keys, dv)
+                queries_next = min(QUERIES, T - query_next)
+                _fetch_rows(q, strides, Q, b_next, head_next, query_next, queries_next, dq)
+                _fetch_rows(g, strides, G, b_next, head_next, query_next, queries_next, dv)
+                _fetch_rows(out, strides, OUT, b_next, head_next, query_next, queries_next, dv)
                 for block in range(start, limit, KEYS):
                     skipped, keys = 0, min(KEYS, limit - block)
                     if masked:
@@ -696,7 +747,7 @@ def _attention_grad(
                     for i in range(queries):
                         seen, x, y = _seen(causal, query + i, first, keys), at(scores, i * APART), at(grads, i * APART)
                         if masked or biased:
-                            _adjust(x, seen, at(bias_at, i * bias_row + first * bias_column), bias_column, biased,
+                            _adjust(x, seen, number(scale, q), at(bias_at, i * bias_row + first * bias_column), bias_column, biased,
                                     at(mask_at, i * mask_row + first * mask_column), mask_column, masked)  # fmt: skip
                         sees = _strip_sees(causal, query, first, keys, queries, i)
                         index = (b * h + head) * T + query + i
@@ -705,7 +756,7 @@ def _attention_grad(
                         logs = lse[index] if lse[index] != nothing else -nothing  # probabilities of 0
                         _score_gradients(
                             (x, y), _whole_vectors(sees, x),
-                            (constant(seen, x), logs, delta[i], constant(1, x) if of_bias else factor),
+                            (constant(seen, x), factor, logs, delta[i], one if of_bias else number(scale, q)),
                         )  # fmt: skip
                         if threshold:
                             _drop(x, sees, counter + index * S + first, keys_of_dropout, threshold, number(kept, q))
@@ -714,7 +765,7 @@ def _attention_grad(
                         for i in range(queries):
                             seen, y = _seen(causal, query + i, first, keys), at(grads, i * APART)
                             if bias_grad_column:
-                                _add((at(target, i * bias_grad_row + first), y), seen, ())
+                                _add((at(target, i * bias_grad_row + first), y), seen, (one,))
                             else:
                                 target[i * bias_grad_row] += _sum((y,), seen, ())
                         continue
@@ -722,15 +773,18 @@ def _attention_grad(
                     k_grad_at, v_grad_at = at(k_grad_head, first * k_grad_row), at(v_grad_head, first * v_grad_row)
                     _gathered(
                         multiply_scores, grads, k_rows_at, panel * S_here, dq, q_grad_at, q_grad_row, query, queries,
-                        first, keys, causal, spare,
+                        first, keys, causal, unsure or first > start, spare,
                     )  # fmt: skip
+                    # all keys have something already; or those before this block of queries; or none
+                    known = query if causal else query * S
+                    known = S if masked or head > place[2] else known
                     _scattered(
                         multiply, grads, q_packed_rows, dq, k_grad_at, k_grad_row, query, queries, first, keys, causal,
-                        spare,
+                        known, spare,
                     )  # fmt: skip
                     _scattered(
                         multiply, scores, g_packed_rows, dv, v_grad_at, v_grad_row, query, queries, first, keys, causal,
-                        spare,
+                        known, spare,
                     )  # fmt: skip
                     if bads_k:
                         bad, there = at(bad_k, first - start), at(k_head, (first - start) * k_row)
