@@ -25,6 +25,9 @@ def axes_of(name, x, axis, ndim=None):
 
 def one_axis(name, x, axis):
     """The number of one axis, from 0; raises ShapeError where it is out of range, or more than one."""
+    ndim = np.ndim(x)
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis % ndim
     axes = axes_of(name, x, axis)
     if axis is None or isinstance(axis, tuple | list):
         raise ShapeError(f"{name}: takes one axis. " + received(x=x, axis=axis))

@@ -60,10 +60,13 @@ def _kept_ids(name, scores, targets, ignore_index):
         )
     if targets.dtype.kind not in "iu":
         raise DtypeError(f"{name}: targets must be integers, or probabilities in the shape of the scores. " + received(targets=targets))
+    V = scores.shape[-1]
+    if targets.dtype == np.int64 and targets.size and not 0 <= ignore_index < V and targets.view(np.uint64).max() < V:
+        return targets, None  # the usual case, known from one look: without a sign, what is below 0 is very large
     kept = targets != ignore_index
     if np.count_nonzero(kept) == targets.size:
-        return check_ids(name, targets, scores.shape[-1], "targets"), None
-    return check_ids(name, np.where(kept, targets, 0), scores.shape[-1], "targets"), kept
+        return check_ids(name, targets, V, "targets"), None
+    return check_ids(name, np.where(kept, targets, 0), V, "targets"), kept
 
 
 def _picked(log_probs, ids, kept, weight, label_smoothing, reduction):
