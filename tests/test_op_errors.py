@@ -10,7 +10,8 @@ from tests.helpers import BINARY, OPS, mapped
 
 ERRORS = [pytest.param(op, n, id=f"{op.name}-{n}") for op in OPS if op.errors for n in range(len(op.errors()))]
 NEURAL = {
-    "row_norm": "layer_norm", "table_rows": "embedding", "counted_dropout": "dropout", "class_cross_entropy": "cross_entropy",
+    "row_norm": "layer_norm", "column_norm": "batch_norm",
+    "table_rows": "embedding", "counted_dropout": "dropout", "class_cross_entropy": "cross_entropy",
     "headed_attention": "scaled_dot_product_attention",
 }  # fmt: skip
 NAME = {"matrix_product": "matmul", "contraction": "einsum", **NEURAL}  # the public functions behind which ops stand

@@ -94,6 +94,7 @@ def big(name, dtype):
         "log_softmax": (mg.log_softmax, (normal(700, 257),)),
         "layer_norm": (mg.layer_norm, (normal(900, 129), normal(129), normal(129))),
         "rms_norm": (mg.rms_norm, (normal(900, 129), normal(129))),
+        "batch_norm": (lambda x, w, b: mg.batch_norm(x, None, None, w, b), (normal(900, 129), normal(129), normal(129))),
         "gelu": (mg.gelu, (normal(300, 517),)),
         "gelu tanh": (lambda x: mg.gelu(x, "tanh"), (normal(300, 517),)),
         "silu": (mg.silu, (normal(300, 517),)),
@@ -115,10 +116,9 @@ def big(name, dtype):
 
 
 BIG = [
-    "linear", "linear gelu", "heads", "heads combined",
-    "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "rms_norm",
-    "gelu", "gelu tanh", "silu", "cross_entropy", "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal",
-    "attention masked", "bias",
+    "linear", "linear gelu", "heads", "heads combined", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked",
+    "log_softmax", "layer_norm", "rms_norm", "batch_norm", "gelu", "gelu tanh", "silu", "cross_entropy", "cross_entropy weighed",
+    "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 
 

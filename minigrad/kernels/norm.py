@@ -1,4 +1,4 @@
-"""Normalization of rows, its gradients, and sums of columns."""
+"""Normalization of rows and of columns, their gradients, and sums of columns."""
 
 import math
 
@@ -34,6 +34,46 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
     run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks, int(centred))
     dgamma, dbeta = _add_up(sums)
     return dx, dgamma, dbeta
+
+
+def batch_norm(x, gamma, beta, eps):
+    """See `reference.batch_norm`.   (..., F) -> y (..., F), mean (F,), rstd (F,)"""
+    x = np.asarray(x, order="C")
+    R, F = _rows(x)
+    chunks = -(-R // _CHUNK)
+    sums = _empty_sums((chunks, 2, F), x.dtype)
+    run(_column_moments, chunks, 2 * x.size, x, sums, R, F, chunks)
+    counts = np.minimum(_CHUNK, R - _CHUNK * np.arange(chunks))[:, None]
+    means, squares = sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64)  # of each chunk
+    mean = (counts * means).sum(0) / max(R, 1)
+    var = (squares + counts * np.square(means - mean)).sum(0) / max(R, 1)  # as of one set (Chan et al. 1979)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rstd = 1 / np.sqrt(var + eps)
+    scale = (rstd if gamma is None else rstd * gamma).astype(x.dtype)
+    beta = np.zeros(F, x.dtype) if beta is None else np.ascontiguousarray(beta)
+    mean, rstd, y = mean.astype(x.dtype), rstd.astype(x.dtype), empty_like(x)
+    run(_scale_columns, R, x.size, x, mean, scale, beta, y, R, F)
+    return y, mean, rstd
+
+
+def batch_norm_grad(g, x, gamma, mean, rstd):
+    """See `reference.batch_norm_grad`.   g, x (..., F) -> dx (..., F), dgamma (F,), dbeta (F,)"""
+    g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
+    mean, rstd = np.ascontiguousarray(mean), np.ascontiguousarray(rstd)
+    R, F = _rows(x)
+    chunks = -(-R // _CHUNK)
+    sums = _empty_sums((chunks, 2, F), x.dtype)
+    run(_column_sums, chunks, 2 * x.size, g, x, mean, rstd, sums, R, F, chunks)
+    dgamma, dbeta = _add_up(sums)
+    dx, count = empty_like(x), x.dtype.type(max(R, 1))
+    scale = rstd if gamma is None else rstd * gamma
+    run(_column_grad, R, x.size, g, x, mean, scale, dbeta / count, rstd * dgamma / count, dx, R, F)
+    return dx, dgamma, dbeta
+
+
+def _rows(x):
+    """(R, N): how many rows of how many elements."""
+    return (x.size // x.shape[-1] if x.shape[-1] else 0), x.shape[-1]
 
 
 def sum_rows(g):
@@ -141,3 +181,73 @@ def _sum_rows(t: int, nt: int, g: floats, sums: floats, R: int, N: int, chunks: 
             gi = row(g, i * N, N)
             for j in range(N):
                 total[j] += gi[j]
+
+
+@kernel
+def _column_moments(t: int, nt: int, x: floats, sums: floats, R: int, F: int, chunks: int):
+    """Of every chunk of rows the mean less the first row of all, and the sum of squares around the mean."""
+    begin, end = share(t, nt, chunks)
+    starts = row(x, 0, F)
+    for c in range(begin, end):
+        means, squares = row(sums, 2 * c * F, F), row(sums, (2 * c + 1) * F, F)
+        first, last = c * _CHUNK, min(R, (c + 1) * _CHUNK)
+        for j in range(F):
+            means[j] = constant(0, x)
+            squares[j] = constant(0, x)
+        for i in range(first, last):
+            xi = row(x, i * F, F)
+            for j in range(F):
+                means[j] += _shifted(xi[j], starts[j])
+        for j in range(F):
+            means[j] /= constant(last - first, x)
+        for i in range(first, last):
+            xi = row(x, i * F, F)
+            for j in range(F):
+                d = _shifted(_shifted(xi[j], starts[j]), means[j])
+                squares[j] += d * d
+
+
+@kernel
+def _scale_columns(
+    t: int, nt: int, x: floats, mean: floats, scale: floats, beta: floats, y: floats, R: int, F: int
+):  # fmt: skip
+    first, last = share(t, nt, R)
+    starts, means, scales, betas = row(x, 0, F), row(mean, 0, F), row(scale, 0, F), row(beta, 0, F)
+    for i in range(first, last):
+        xi, yi = row(x, i * F, F), row(y, i * F, F)
+        for j in range(F):
+            yi[j] = _shifted(_shifted(xi[j], starts[j]), means[j]) * scales[j] + betas[j]
+
+
+@kernel
+def _column_sums(
+    t: int, nt: int, g: floats, x: floats, mean: floats, rstd: floats, sums: floats, R: int, F: int, chunks: int
+):  # fmt: skip
+    """Of every chunk of rows the sums of g n and of g."""
+    first, last = share(t, nt, chunks)
+    starts, means, rstds = row(x, 0, F), row(mean, 0, F), row(rstd, 0, F)
+    for c in range(first, last):
+        dgamma, dbeta = row(sums, 2 * c * F, F), row(sums, (2 * c + 1) * F, F)
+        for j in range(F):
+            dgamma[j] = constant(0, x)
+            dbeta[j] = constant(0, x)
+        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+            gi, xi = row(g, i * F, F), row(x, i * F, F)
+            for j in range(F):
+                dgamma[j] += gi[j] * _shifted(_shifted(xi[j], starts[j]), means[j]) * rstds[j]
+                dbeta[j] += gi[j]
+
+
+@kernel
+def _column_grad(
+    t: int, nt: int, g: floats, x: floats, mean: floats, scale: floats, mean_g: floats, slope: floats, dx: floats,
+    R: int, F: int,
+):  # fmt: skip
+    first, last = share(t, nt, R)
+    starts, means, scales = row(x, 0, F), row(mean, 0, F), row(scale, 0, F)
+    mean_gs, slopes = row(mean_g, 0, F), row(slope, 0, F)
+    for i in range(first, last):
+        gi, xi, di = row(g, i * F, F), row(x, i * F, F), row(dx, i * F, F)
+        for j in range(F):
+            c = _shifted(_shifted(xi[j], starts[j]), means[j])
+            di[j] = scales[j] * (gi[j] - mean_gs[j] - c * slopes[j])

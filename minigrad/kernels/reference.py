@@ -250,6 +250,42 @@ def _from_first(x, centred):
         return x - x[..., :1] if centred else x
 
 
+def batch_norm(x, gamma, beta, eps):
+    """Every column shifted to mean 0, divided by its standard deviation, times gamma, plus beta.
+
+    (..., F), gamma (F,) or None, beta (F,) or None -> y (..., F), mean (F,), rstd (F,)
+
+    As `layer_norm`, with the mean less the first row. Statistics are added up in float64.
+    """
+    x = np.asarray(x, order="C")
+    rows = x.reshape(-1, x.shape[-1]) if x.size else np.zeros((0, x.shape[-1]), x.dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shifted = (rows - rows[:1]).astype(np.promote_types(x.dtype, np.float64))
+        mean = shifted.sum(axis=0) / max(len(rows), 1)
+        rstd = 1 / np.sqrt(np.square(shifted - mean).sum(axis=0) / max(len(rows), 1) + eps)
+        mean, rstd = mean.astype(x.dtype), rstd.astype(x.dtype)
+        y = (rows - rows[:1] - mean) * (rstd if gamma is None else rstd * gamma)
+    return (y if beta is None else y + beta).reshape(x.shape), mean, rstd
+
+
+def batch_norm_grad(g, x, gamma, mean, rstd):
+    """Gradients of batch_norm with respect to x, gamma and beta.
+
+    g, x (..., F), gamma (F,) or None, mean and rstd (F,) of `batch_norm` -> dx (..., F), dgamma (F,), dbeta (F,)
+
+        n = (x - mean) rstd        dx = gamma rstd (g - mean(g) - n mean(g n))        dgamma = sum g n        dbeta = sum g
+
+    where means and sums are over the rows.
+    """
+    g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
+    rows = x.reshape(-1, x.shape[-1]) if x.size else np.zeros((0, x.shape[-1]), x.dtype)
+    n = (rows - rows[:1] - mean) * rstd
+    g = g.reshape(rows.shape)
+    dgamma, dbeta, count = sum_rows(g * n), sum_rows(g), x.dtype.type(max(len(rows), 1))
+    dx = (rstd if gamma is None else rstd * gamma) * (g - dbeta / count - n * (dgamma / count))
+    return dx.reshape(x.shape), dgamma, dbeta
+
+
 def sum_rows(g):
     """Sum over everything but the last axis, as for the gradient of a bias.   (..., N) -> (N,)"""
     wide = np.promote_types(g.dtype, np.float64)

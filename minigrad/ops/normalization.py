@@ -191,6 +191,39 @@ def _along(parameter, ndim, axis):
     return None if parameter is None else reshape(parameter, (-1, *(1,) * (ndim - 1 - axis)))
 
 
+@op(saves=True, samples=lambda rng: [
+    Sample((normal(rng, 5, 3), normal(rng, 3), normal(rng, 3))), Sample((normal(rng, 2, 3, 5),)),
+    Sample((strided(rng, 5, 4), normal(rng, 4), None, 0.1), note="strided"),
+    Sample((normal(rng, 0, 3), normal(rng, 3), normal(rng, 3)), note="0-size"),
+], errors=lambda: [
+    ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"batch_norm.*weight.*3 features.*\(2,\)"),
+], method=False)  # fmt: skip
+def column_norm(x, weight=None, bias=None, /, eps=1e-5):
+    """`batch_norm` of the last axis, with the statistics of this batch.   (..., F), (F), (F) -> (..., F)
+
+    >>> import numpy as np
+    >>> column_norm(np.array([[1.0], [3.0]]), eps=0.0).tolist()
+    [[-1.0], [1.0]]
+    """
+    check_rank("batch_norm", x, 2)
+    _check_parameters("batch_norm", x, x.shape[-1:], "features", weight=weight, bias=bias)
+    x, weight, bias = _promoted(x, weight, bias)
+    y, centre, rstd = kernels.batch_norm(x, weight, bias, eps)
+    return y, (centre, rstd)
+
+
+@column_norm.vjp
+def _(g, _, x, weight, bias, eps, saved, wanted):
+    gradients = kernels.batch_norm_grad(g, x, weight, *saved)
+    return [d if want else None for d, want in zip(gradients, wanted)]
+
+
+@column_norm.composite
+def _(x, weight, bias, eps):
+    x = _in_result_dtype(x, weight, bias)
+    return _affine(_standard(x, tuple(range(x.ndim - 1)), eps) if x.size else x, weight, bias)
+
+
 def _batch_reference(x, mean=None, var=None, weight=None, bias=None, eps=1e-5, axis=-1):
     x = np.moveaxis(x, axis, -1)
     others = tuple(range(x.ndim - 1))
@@ -232,13 +265,15 @@ def batch_norm(x, mean=None, var=None, weight=None, bias=None, /, eps=1e-5, axis
     _check_parameters("batch_norm", x, (F,), f"features of axis {axis}", mean=mean, var=var, weight=weight, bias=bias)
     if (mean is None) != (var is None):
         raise ValueError("batch_norm: mean and var go together, both or neither. " + received(mean=mean, var=var))
+    if mean is None:
+        if F and x.size == 0:
+            raise ShapeError("batch_norm: no rows to take mean and variance of. " + received(x=x))
+        if place == x.ndim - 1:
+            return column_norm(x, weight, bias, eps)
+        return moveaxis(column_norm(moveaxis(x, place, -1), weight, bias, eps), -1, place)  # (.., F, ..) -> (..., F) and back
     mean, var, weight, bias = [_along(a, x.ndim, place) for a in (mean, var, weight, bias)]
     x = _in_result_dtype(x, mean, var, weight, bias)
-    if mean is not None:
-        return _affine(divide(subtract(x, mean), sqrt(add(var, eps))), weight, bias)
-    if F and x.size == 0:
-        raise ShapeError("batch_norm: no rows to take mean and variance of. " + received(x=x))
-    return _affine(_standard(x, tuple([i for i in range(x.ndim) if i != place]), eps), weight, bias)
+    return _affine(divide(subtract(x, mean), sqrt(add(var, eps))), weight, bias)
 
 
 def _group_reference(x, groups, weight=None, bias=None, eps=1e-5, axis=-1):

@@ -26,7 +26,7 @@ TOLERANCE = {np.float32: 4 * 2.0**-23, np.float64: 1e-12}
 
 def magnitude(name, arguments):
     """How large the terms are whose sum may be small: where they cancel, no digits of the sum are left."""
-    if name == "layer_norm_grad":
+    if name in ("layer_norm_grad", "batch_norm_grad"):
         g, _, gamma, _, rstd, *_ = arguments
         return np.abs(g).max() * (1 if gamma is None else np.abs(gamma).max()) * rstd.max()
     if name == "cross_entropy_grad":
@@ -73,6 +73,11 @@ def _gradient_of_norm(rng, dtype, R, N):
 def _gradient_of_plain_norm(rng, dtype, R, N):
     g, x, _, mean, rstd = _gradient_of_norm(rng, dtype, R, N)
     return g, x, None, mean, rstd
+
+
+def _gradient_of_batch_norm(rng, dtype, R, N):
+    x, gamma = 3 + _rows(rng, dtype, R, N), _rows(rng, dtype, 1, N)[0]
+    return _rows(rng, dtype, R, N), x, gamma, *reference.batch_norm(x, gamma, None, 1e-2)[1:]
 
 
 def _rms(rng, dtype, R, N):
@@ -123,6 +128,9 @@ CASES = {
     "layer_norm_grad-plain": ("layer_norm_grad", _gradient_of_plain_norm),
     "layer_norm-rms": ("layer_norm", _rms),
     "layer_norm_grad-rms": ("layer_norm_grad", _gradient_of_rms),
+    "batch_norm": ("batch_norm", lambda *a: (*_norm(*a)[:3], 1e-2)),
+    "batch_norm-plain": ("batch_norm", lambda *a: (*_plain_norm(*a)[:3], 1e-2)),
+    "batch_norm_grad": ("batch_norm_grad", _gradient_of_batch_norm),
     "sum_rows": ("sum_rows", lambda *a: (_rows(*a),)),
     "cross_entropy": ("cross_entropy", _loss),
     "cross_entropy_grad": ("cross_entropy_grad", _gradient_of_loss),
