@@ -89,6 +89,7 @@ ARGUMENTS = {
     "batch_norm": lambda r: (x := r.array(*r.rows()), r.array(x.shape[1]), r.array(x.shape[1]), 1e-2),
     "batch_norm_grad": lambda r: (g := r.array(*r.rows()), r.array(*g.shape), *(r.array(g.shape[1]) for _ in range(3))),
     "sum_rows": lambda r: (r.array(*r.rows()),),
+    "multiply_sum_rows": lambda r: (x := r.array(*r.rows()), r.array(*x.shape)),
     "cross_entropy": lambda r: (x := r.array(*r.rows()), r.ids(x.shape[1], x.shape[0]), abs(x[0]), 0.1),
     "cross_entropy_grad": _cross_entropy_grad,
     "gelu": lambda r: (r.array(r.size(1, 50_000)), ["none", "tanh"][r.size(0, 2)]),
