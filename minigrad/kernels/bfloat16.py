@@ -31,8 +31,9 @@ LANES = 16  # float32 numbers in a vector register
 ROWS, FEW = 12, 4  # rows in a tile, and in the small tile for what is left over
 WIDTH = 2 * LANES  # columns in a tile: 2 * ROWS sums, 2 vectors of b and 1 of a fit in the registers
 
-# Blocks: a block of a (BLOCK_M x BLOCK_K) stays in the second cache while blocks of b (BLOCK_K x BLOCK_N) pass by.
-BLOCK_M, BLOCK_N, BLOCK_K = 43 * ROWS, 4 * WIDTH, 1024
+# Blocks: a block of a (BLOCK_M x BLOCK_K) stays in the second cache while blocks of b (BLOCK_K x BLOCK_N) pass by: small
+# ones, so that reading the next from memory lies beside computing with the last.
+BLOCK_M, BLOCK_N, BLOCK_K = 43 * ROWS, 2 * WIDTH, 1024
 NUMBERS = BLOCK_K // 2 * (BLOCK_M + BLOCK_N) + ROWS * WIDTH  # of working memory, for each thread
 AHEAD = 16  # steps of k from what is packed to what is asked for from memory
 SMALLEST = np.finfo(np.float32).tiny  # what is smaller counts as 0
