@@ -8,6 +8,7 @@ tensor([2., 4., 6.])
 """
 
 from . import autograd, errors, initializers, layer, linalg, optim, protocols, random, settings
+from .config_report import show_config
 from .core import op
 from .creation import *  # noqa: F403
 from .dense import Dense, Sequential

@@ -1,4 +1,4 @@
-"""The shell commands: `python -m minigrad gradcheck`, `python -m minigrad ops`, `python -m minigrad stubs`."""
+"""The shell commands: `python -m minigrad gradcheck | ops | stubs | config`."""
 
 import argparse
 import difflib
@@ -9,6 +9,7 @@ import sys
 import threading
 
 from . import checks, stubs
+from .config_report import show_config
 from .core import REGISTRY
 
 
@@ -34,7 +35,8 @@ def main(words=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m minigrad", description="The op database of minigrad: check it, list it, describe it.")
+    description = "The op database of minigrad: check it, list it, describe it; and how kernels run here."
+    parser = argparse.ArgumentParser(prog="python -m minigrad", description=description)
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(name, run, help, more=""):
@@ -55,6 +57,7 @@ def _parser():
         one.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help="a module that declares ops")
     stub = command("stubs", _stubs, "write the stubs that editors and mypy read", "With --check the exit code is 1 if one is out of date.")
     stub.add_argument("--check", action="store_true", help="write nothing, only compare")
+    command("config", _config, "show the CPU, the kernels, the threads and the cache", "What to name when something is slow or wrong.")
     return parser
 
 
@@ -108,6 +111,11 @@ def _stubs(given):
     if stale and given.check:
         print("Write them again: python -m minigrad stubs")
     return 1 if stale and given.check else 0
+
+
+def _config(given):
+    show_config()
+    return 0
 
 
 # -------------------------------------------------------------------------------------------------- what words stand for

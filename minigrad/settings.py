@@ -281,6 +281,11 @@ def matmul_precision(name=None):
     return _SwitchAtOnce(_matmul_precision, name)
 
 
+def is_set(name):
+    """Whether "kernels" or "threads" are switched here, by a context manager or decorator."""
+    return {"kernels": _kernels, "threads": _threads}[name].get() is not None
+
+
 default_dtype = _default_dtype.get
 
 

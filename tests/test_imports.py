@@ -20,6 +20,7 @@ MINIGRAD = """
     anomaly settings journal
     random
     kernels
+    config_report
     core
     ops
     tensor
