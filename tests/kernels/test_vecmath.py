@@ -123,6 +123,21 @@ def test_exp_goes_over_to_infinity_and_to_zero(dtype):
     assert np.isfinite(y[0]) and y[1] == np.inf and y[2] > 0 and y[3] == 0
 
 
+def test_nothing_is_compiled_with_all_of_fastmath():
+    """It would assume that there is no NaN and no infinity; masks are -inf."""
+    import ast
+    from pathlib import Path
+
+    import minigrad
+
+    for path in Path(minigrad.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "fastmath":
+                assert not isinstance(node.value, ast.Constant), f"{path}:{node.value.lineno}"
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in ("fast", "nnan", "ninf"), f"{path}:{node.lineno}"
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_bits_wherever_the_number_stands(rng, name, dtype):
