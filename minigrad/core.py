@@ -462,6 +462,7 @@ def op(forward=None, /, **attachments):
         this = Op(forward if _is_ours(forward) else _reading(forward, attachments.get("saves")), **attachments)
         arrays, parameters, defaults = len(this.arrays), this.parameters, this.defaults
         least, most = arrays + len(parameters) - len(defaults), -1 if this.variadic else arrays + len(parameters)
+        fewest, absent = this.required if least == arrays else arrays, (None,) * arrays
 
         @functools.wraps(forward)
         def function(*args, **kwargs):
@@ -469,6 +470,8 @@ def op(forward=None, /, **attachments):
                 if len(args) <= arrays:
                     return apply(this, args, defaults)
                 return apply(this, args[:arrays], {**defaults, **dict(zip(parameters, args[arrays:]))})
+            if not kwargs and fewest <= len(args) < arrays and not any([x is None for x in args]):  # without optional arrays
+                return apply(this, args + absent[len(args) :], defaults)
             return apply(this, *this.bind(args, kwargs))
 
         def composite(f):

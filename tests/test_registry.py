@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core import REGISTRY, Tensor
+from minigrad.core import REGISTRY, Op, Tensor
 from minigrad.kernels import reference as kernels_reference
 from tests.helpers import OPS, is_float, outputs, samples
 
@@ -139,11 +139,24 @@ def test_synonyms_cost_no_meaning():
     (lambda: mg.sum(np.ones(2), 0, False, 1), "sum: too many"),
     (lambda: mg.sum(np.ones(2), axes=0), "sum: no argument called 'axes'"),
     (lambda: mg.reshape(np.ones(2)), "reshape: missing shape"),
+    (lambda: mg.cross_entropy(np.ones((2, 3))), "cross_entropy: missing targets"),
+    (lambda: mg.cross_entropy(np.ones((2, 3)), None), "cross_entropy: missing targets"),
+    (lambda: mg.linear(None, np.ones((3, 2))), "linear: missing x"),
     (lambda: mg.concatenate(np.ones(2)), "concatenate: takes a list"),
 ])  # fmt: skip
 def test_calls_that_do_not_fit_the_signature_say_so(call, words):
     with pytest.raises(TypeError, match=words):
         call()
+
+
+def test_calls_without_their_optional_arrays_need_no_sorting(monkeypatch):
+    x, targets, w = np.arange(6.0).reshape(2, 3), np.array([2, 0]), np.arange(12.0).reshape(3, 4)
+    calls = [lambda: mg.cross_entropy(x, targets), lambda: mg.linear(x, w), lambda: mg.layer_norm(x), lambda: mg.layer_norm(x, w[:, 1])]
+    expected = [mg.cross_entropy(x, targets, weight=None), mg.linear(x, w, None), mg.layer_norm(x, bias=None),
+                mg.layer_norm(x, weight=w[:, 1])]  # fmt: skip
+    monkeypatch.setattr(Op, "bind", lambda self, *call: pytest.fail(f"{self.name} sorted its arguments"))
+    for call, result in zip(calls, expected):
+        assert np.array_equal(call(), result)
 
 
 def test_the_reference_kernels_know_no_tensor():
