@@ -20,6 +20,7 @@ import threading
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, scratch, shares
@@ -92,12 +93,21 @@ def _tile(rows, vectors):
                 there = builder.add(builder.mul(base_row, i64(i)), i64(j * width))
                 return builder.bitcast(builder.gep(base, [there]), vector.as_pointer())
 
+            def fetch(there):
+                """Ask for a cache line that will be written."""
+                word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+                kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+                code = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+                builder.call(code, [builder.bitcast(there, byte), word(1), word(3), word(1)])
+
             def broadcast(base, i):
                 one = builder.load(builder.gep(base, [builder.mul(a_row, i64(i))]), align=size)
                 return builder.shuffle_vector(
                     builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
                 )
 
+            for i, j in places:  # results are written after a long walk along k: their lines can be here by then
+                fetch(vector_at(c_value, c_row, i, j))
             before = builder.block
             sums = [builder.load(vector_at(plus, plus_row, i, j), align=size) for i, j in places]
             head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
