@@ -22,6 +22,7 @@ from numpy import ndarray
 
 from . import anomaly, journal, settings
 from .errors import DtypeError, GradientError, MinigradError, ShapeError, received
+from .kernels import memory
 
 # ------------------------------------------------------------------------------------------------------- tensors
 
@@ -231,7 +232,10 @@ class Tensor:
                         "backward: .grad of a leaf is a Tensor of its shape, to which the gradient is added, or None. "
                         + received(leaf=leaf, grad=leaf.grad)
                     )
-                g = REGISTRY["add"].function(leaf.grad if create_graph else leaf.grad._data, g)
+                if create_graph or not memory.is_sole(g, 2):  # in the list and here
+                    g = REGISTRY["add"].function(leaf.grad if create_graph else leaf.grad._data, g)
+                else:
+                    g += leaf.grad._data
             leaf.grad = g if isinstance(g, Tensor) else wrap(g)
 
 
@@ -366,14 +370,15 @@ class Op:
         """Attach the rule ``(g, out, *inputs, **parameters) -> one gradient per input, None where there is none``.
 
         A rule that takes ``wanted`` gets a tuple of booleans, one per input; one that takes ``saved`` gets what the
-        forward saved. A rule that calls its second argument ``_`` does not need the output, which is then not kept. Of an input
+        forward saved; one that takes ``into`` gets, one per input, an array to which it may add its gradient and then return that array,
+        or None. A rule that calls its second argument ``_`` does not need the output, which is then not kept. Of an input
         that it calls ``_x``, ``_y``, ... it may read shape and dtype only: large values are not kept, the rule sees NaN there.
         """
         names = list(inspect.signature(rule).parameters)
         if len(names) < 2:
             raise TypeError(f"{self.name}: a rule takes (g, out, {', '.join(self.arrays)}, ...); out is called _ where it is not needed.")
         self.rule = rule
-        self.rule_takes = frozenset(names) & {"wanted", "saved"}
+        self.rule_takes = frozenset(names) & {"wanted", "saved", "into"}
         self.uses_out = names[1] != "_"
         self.unread = tuple(i for i, name in enumerate(names[2 : 2 + len(self.arrays)]) if name.startswith("_"))
         return rule
@@ -723,6 +728,13 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
     gradients = _watched_gradients if watched else _gradients
     arrived, own, found = {}, set(), {}  # gradients by place; places the walk may add to in place; what targets inside got
 
+    def ours(x):
+        """What has arrived for x so far, if it may be added to in place: nobody else can look at its memory."""
+        place = None if x is None else x._place or x
+        if place in own or (place in arrived and not create_graph and memory.is_sole(arrived[place], 1)):
+            return arrived[place]
+        return None
+
     def arrive(tensors, gradients):
         for x, g in zip(tensors, gradients):
             if g is None:
@@ -730,7 +742,7 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
             place = x._place or x
             if place not in arrived:
                 arrived[place] = g
-            elif place in own:
+            elif ours(x) is not None:
                 arrived[place] += g
             else:
                 arrived[place] = add(arrived[place], g)
@@ -759,7 +771,8 @@ def walk(outputs, seeds, targets=None, retain_graph=False, create_graph=False, o
             tensors = node.tensors
             if leading is not None:
                 tensors = [x if x is not None and (_place(x) in places or x._node in leading) else None for x in tensors]
-            arrive(tensors, gradients(node, g, tensors, create_graph))
+            into = [ours(x) for x in tensors] if "into" in node.op.rule_takes and not create_graph else None
+            arrive(tensors, gradients(node, g, tensors, create_graph, into))
         if not retain_graph:
             node.release()
     if whole:  # a part of a walk leaves the hooks of leaves to the whole
@@ -870,10 +883,11 @@ def _leading_to(order, places):
     return leading
 
 
-def _gradients(node, g, tensors, create_graph):
+def _gradients(node, g, tensors, create_graph, into=None):
     """Call the node's rule; check and convert what it returns: one gradient per input in the input's shape and dtype.
 
-    ``tensors`` are those inputs whose gradients are asked for, None at the place of any other.
+    ``tensors`` are those inputs whose gradients are asked for, None at the place of any other. What the rule has added to one of
+    ``into`` needs no further care: None.
     """
     op, params = node.op, node.params
     if op.rule_takes:
@@ -882,6 +896,8 @@ def _gradients(node, g, tensors, create_graph):
             params["wanted"] = [x is not None for x in tensors]
         if "saved" in op.rule_takes:
             params["saved"] = node.saved
+        if "into" in op.rule_takes:
+            params["into"] = into or [None] * len(tensors)
     if not create_graph:
         results = op.rule(g, node.out, *node.arrays, **params)
     elif op.composite is not None:
@@ -894,6 +910,8 @@ def _gradients(node, g, tensors, create_graph):
         raise GradientError(f"{op.name}: its rule must return a tuple, one gradient per input; one alone as (gradient,).")
     if len(results) != len(tensors):
         raise GradientError(f"{op.name}: its rule returned {len(results)} gradients for {len(tensors)} inputs.")
+    if into:
+        results = [None if d is not None and d is given else d for d, given in zip(results, into)]
     fitted = []
     for x, d in zip(tensors, results):
         if x is None:
@@ -906,8 +924,8 @@ def _gradients(node, g, tensors, create_graph):
     return fitted
 
 
-def _watched_gradients(node, g, tensors, create_graph):
-    """`_gradients` in anomaly mode: it looks at what arrives and at what the rule makes of it."""
+def _watched_gradients(node, g, tensors, create_graph, into=None):
+    """`_gradients` in anomaly mode: it looks at what arrives and at what the rule makes of it, so nothing is added in place."""
     op, inputs = node.op, node.arrays
     names = op.names_of(inputs)
     site, sums = node.site or ("  (recorded outside of anomaly mode)", None)

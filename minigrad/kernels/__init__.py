@@ -175,9 +175,9 @@ def silu(x):
     return pick("silu", x)(x)
 
 
-def embedding_grad(g, ids, V):
-    """Rows of g (..., E) added up per id of ids int64 (...) -> (V, E)."""
-    return pick("embedding_grad", g)(g, ids, V)
+def embedding_grad(g, ids, V, into=None):
+    """Rows of g (..., E) added up per id of ids int64 (...) -> (V, E); or added to ``into`` (V, E), where that can be done in place."""
+    return pick("embedding_grad", g, into)(g, ids, V, into)
 
 
 def dropout(x, rate, seed, offset):

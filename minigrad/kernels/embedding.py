@@ -9,11 +9,11 @@ from minigrad.kernels.simd import row, share
 _CHUNK = 16  # columns: threads share columns, so that every sum keeps the order of the ids
 
 
-def embedding_grad(g, ids, V):
+def embedding_grad(g, ids, V, into=None):
     """See `reference.embedding_grad`.   g (..., E), integers (...) -> (V, E)"""
     g, ids = np.asarray(g, order="C"), np.ascontiguousarray(ids, dtype=np.int64)
     E = g.shape[-1]
-    d = zeros((V, E), g.dtype)
+    d = into if into is not None and into.flags.c_contiguous else zeros((V, E), g.dtype)
     chunks = -(-E // _CHUNK)
     run(_embedding_grad, chunks, g.size, g, ids, d, ids.size, E, chunks)
     return d

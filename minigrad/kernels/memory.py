@@ -1,21 +1,27 @@
 """Memory that is used again: results of kernels come from a shelf instead of from the operating system.
 
 A training step asks for the same sizes again and again. Fresh memory has to be mapped and cleared page by page, which costs
-more than many a kernel that fills it. Here a block stays on the shelf for good, and is free when nobody but the shelf
-refers to it: an array that views it, or a view of that, is a reference, so nothing can be taken from under anybody.
+more than many a kernel that fills it. Here a block goes back to the shelf when the array that was made of it dies; every
+view of that array, and every view of a view, keeps it alive, so nothing can be taken from under anybody. The block that
+came back last is given out first: it is the warmest.
 """
 
+import ctypes
 import sys
 import threading
+import weakref
 
 import numpy as np
 from numpy import ndarray
 
 _SMALLEST = 1 << 16  # bytes; smaller arrays are cheap from where NumPy gets them
 _IDLE = 4096  # a block not used in so many requests goes back to the system, when a new one is needed
-_FREE = 3  # references to the memory of a block that nobody uses: the block's own, the asker's, and that of the question
 
 _local = threading.local()  # each Python thread has a shelf of its own: no lock, and no block for two
+
+
+class _Memory:
+    """What memory of the shelf can be told by."""
 
 
 class _Block:
@@ -24,35 +30,50 @@ class _Block:
     __slots__ = ("memory", "start", "used")
 
     def __init__(self, size):
-        self.memory = np.empty(size + 64, np.uint8)
-        self.start = -self.memory.ctypes.data % 64
+        array = np.empty(size + 64, np.uint8)
+        # Not the array itself: NumPy would take it for the base of all views, and who views the one made of it could not be told.
+        self.memory = type("Memory", (_Memory, ctypes.c_char * array.size), {}).from_buffer(array)
+        self.start = -array.ctypes.data % 64
+
+
+class _Loan(weakref.ref):
+    """A reference to the array that was made of a block; called when that has died."""
+
+    __slots__ = ("block", "free", "lent")
+
+
+def _give_back(loan):
+    loan.lent.pop(loan.block, None)
+    loan.free.append(loan.block)
 
 
 class _Shelf:
     def __init__(self):
-        self.blocks, self.requests = {}, 0  # size -> blocks
+        self.free, self.lent, self.requests = {}, {}, 0  # size -> blocks; block -> its loan
 
-    def take(self, size):
-        """Memory of at least ``size`` bytes that nobody uses, and where to begin in it: the first that is free, the warmest."""
+    def array(self, size, shape, dtype):
+        """An array in memory of at least ``size`` bytes that nobody uses."""
         self.requests += 1
         step = 1 << (size.bit_length() - 3)
         size = -(-size // step) * step  # four sizes to a doubling
-        for block in self.blocks.get(size, ()):
-            memory = block.memory  # held before it is asked for: whoever interrupts us here finds it taken
-            if sys.getrefcount(memory) == _FREE:
-                break
-        else:
+        free = self.free.get(size)
+        if free is None:
+            free = self.free[size] = []
+        try:
+            block = free.pop()  # in one step: whoever interrupts us here finds it taken
+        except IndexError:
             self.forget()
             block = _Block(size)
-            memory = block.memory
-            self.blocks.setdefault(size, []).append(block)
         block.used = self.requests
-        return memory, block.start
+        array = np.ndarray(shape, dtype, block.memory, block.start)
+        loan = self.lent[block] = _Loan(array, _give_back)
+        loan.block, loan.free, loan.lent = block, free, self.lent
+        return array
 
     def forget(self):
-        """Give back what has not been used for long; an array that still views it keeps it alive."""
-        for size, blocks in self.blocks.items():
-            self.blocks[size] = [block for block in blocks if block.used > self.requests - _IDLE]
+        """Give back what has not been used for long."""
+        for free in self.free.values():
+            free[:] = [block for block in free if block.used > self.requests - _IDLE]
 
 
 def empty(shape, dtype):
@@ -73,7 +94,26 @@ def empty(shape, dtype):
         shelf = _local.shelf
     except AttributeError:
         shelf = _local.shelf = _Shelf()
-    return np.ndarray(shape, dtype, *shelf.take(size))
+    return shelf.array(size, shape, dtype)
+
+
+def is_sole(x, references):
+    """Whether nobody can look at the memory of ``x`` but through the ``references`` to x that the caller knows of.
+
+    >>> x = np.zeros(3)
+    >>> y = x.view()
+    >>> is_sole(x, 1), is_sole(y, 1)
+    (False, False)
+    >>> del y
+    >>> is_sole(x, 1)
+    True
+    """
+    if x.__class__ is not ndarray or sys.getrefcount(x) > references + 2 or not x.flags.writeable:
+        return False
+    base = x.base
+    if base.__class__ is ndarray:  # x is a view: nobody else may have the array that it views, or another view of it
+        return sys.getrefcount(base) == 3 and (base.base is None or isinstance(base.base, _Memory))
+    return base is None or isinstance(base, _Memory)
 
 
 def empty_like(x):

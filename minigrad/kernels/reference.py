@@ -475,9 +475,9 @@ def hash_counter(counter, first, second):
 # ---- embedding
 
 
-def embedding_grad(g, ids, V):
-    """Rows of g added up per id, in the order of the ids.   g (..., E), integers (...) -> (V, E)"""
-    d = np.zeros((V, g.shape[-1]), g.dtype)
+def embedding_grad(g, ids, V, into=None):
+    """Rows of g added up per id, in the order of the ids, in a new array or ``into``.   g (..., E), integers (...) -> (V, E)"""
+    d = np.zeros((V, g.shape[-1]), g.dtype) if into is None else into
     np.add.at(d, ids.reshape(-1), g.reshape(ids.size, g.shape[-1]))
     return d
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .. import kernels
-from ..core import op
+from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
 from .broadcasting import promote, sum_to
@@ -78,8 +78,15 @@ matrix_product.op.prepare = functools.partial(promote, floating=False)
 @matrix_product.vjp
 def _(g, _, x, y, precision, wanted):
     dx = _like(x, matrix_product(g, mT(y), precision)) if wanted[0] else None  # (.. m n)(.. n k) -> (.. m k)
-    dy = _like(y, matrix_product(mT(x), g, precision)) if wanted[1] else None  # (.. k m)(.. m n) -> (.. k n)
+    dy = _like(y, _laid_out_as(y, x, g, precision)) if wanted[1] else None  # (.. k m)(.. m n) -> (.. k n)
     return dx, dy
+
+
+def _laid_out_as(w, x, g, precision=None):
+    """The gradient xT g of a matrix w; if w is the transpose of one in memory, so is its gradient.   (.., m, k), (.., m, n) -> (.., k, n)"""
+    if w.ndim == 2 and values(w).flags.f_contiguous and not values(w).flags.c_contiguous:
+        return mT(matrix_product(mT(g), x, precision))  # (n m)(m k) -> (n k) -> (k n)
+    return matrix_product(mT(x), g, precision)
 
 
 def _like(x, product):
@@ -164,7 +171,7 @@ def _(g, _, x, w, b, wanted):
     k, n = w.shape
     rows = g if g.ndim == 2 else reshape(g, (math.prod(g.shape[:-1]), n))  # (..., n) -> (rows, n)
     dx = linear(g, mT(w)) if wanted[0] else None
-    dw = matrix_product(mT(x if x.ndim == 2 else reshape(x, (len(rows), k))), rows) if wanted[1] else None  # (k rows)(rows n) -> (k n)
+    dw = _laid_out_as(w, x if x.ndim == 2 else reshape(x, (len(rows), k)), rows) if wanted[1] else None  # (rows k), (rows n) -> (k n)
     db = sum_to(rows, (n,)) if wanted[2] else None
     return dx, dw, db
 

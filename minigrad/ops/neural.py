@@ -111,8 +111,8 @@ def table_rows(weight, ids, /):
 
 
 @table_rows.vjp
-def _(g, _, weight, ids):
-    return kernels.embedding_grad(g, np.asarray(ids).astype(np.int64, copy=False), len(weight)), None
+def _(g, _, weight, ids, into):
+    return kernels.embedding_grad(g, np.asarray(ids).astype(np.int64, copy=False), len(weight), into[0]), None
 
 
 @table_rows.composite
