@@ -263,12 +263,19 @@ def block(
         rows = min(height, m - i)
         a_at, a_apart, k_apart = at(a, i * a_row), a_row, a_k
         # The tile reads a copy where there may be nothing behind the last row, and where rows would share cache lines.
-        if rows < height or copies:
-            a_apart, k_apart = k + lane, 1
+        if (rows < height or copies) and a_k == 1:
+            a_apart = k + lane
             for r in range(rows):
-                old, new = at(a_at, r * a_row), row(spare_rows, r * a_apart, k)
+                old, new = row(a_at, r * a_row, k), row(spare_rows, r * a_apart, k)
                 for kk in range(k):
-                    new[kk] = old[kk * a_k]
+                    new[kk] = old[kk]
+            a_at = spare_rows
+        elif rows < height or copies:
+            a_apart, k_apart = 1, height
+            for kk in range(k):
+                old, new = at(a_at, kk * a_k), row(spare_rows, kk * height, rows)
+                for r in range(rows):
+                    new[r] = old[r * a_row]
             a_at = spare_rows
         # along the rows of c: what is written lies together, which matters more than that b comes from farther away
         for j in range(0, n, panel):
