@@ -83,7 +83,7 @@ def _(g, _, x, y, precision, wanted):
 
 
 def _laid_out_as(w, x, g, precision=None):
-    """The gradient xT g of a matrix w; if w is the transpose of one in memory, so is its gradient.   (.., m, k), (.., m, n) -> (.., k, n)"""
+    """The gradient xT g of a matrix w; laid out as w, if that is a transpose.   (.., m, k), (.., m, n) -> (.., k, n)"""
     if w.ndim == 2 and values(w).flags.f_contiguous and not values(w).flags.c_contiguous:
         return mT(matrix_product(mT(g), x, precision))  # (n m)(m k) -> (n k) -> (k n)
     return matrix_product(mT(x), g, precision)
