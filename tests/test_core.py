@@ -901,3 +901,118 @@ def test_a_large_chain_keeps_only_what_its_rules_read():
         loss.backward()
     assert w.grad.numpy()[0] == b.grad.numpy()[0] == np.exp(np.float32(2))
     assert watched[2]() is None
+
+
+# ------------------------------------------------------------------------------------------ gradients added up in place
+
+LONG = 20_000  # numbers, so that results are in memory that is used again
+
+
+def long(seed):
+    return np.random.default_rng(seed).standard_normal(LONG).astype(np.float32)
+
+
+def test_what_hooks_and_retain_grad_have_seen_is_never_added_to():
+    """x is used three times, so two gradients are added to the first; who looked at that one keeps its numbers."""
+    x = Tensor(long(0), requires_grad=True)
+    parts = [x * 2.0, x * 3.0, x * 5.0]
+    seen = []
+    for part in parts:
+        part.retain_grad()
+        part.register_hook(lambda g: seen.append(g.numpy()))
+    (parts[0] + parts[1] + parts[2]).sum().backward()
+    assert all((g == 1).all() for g in seen) and all((part.grad.numpy() == 1).all() for part in parts)
+    assert (x.grad.numpy() == 10).all()
+
+
+def test_a_seed_and_gradients_that_share_memory_are_never_added_to(declare):
+    """A rule may give its own g, a view of it, or the same array twice: none is the walk's to change."""
+    seed, x = long(1), Tensor(long(2), requires_grad=True)
+    kept = seed.copy()
+
+    def added(x, y, /):
+        return x + y
+
+    def reversed_numbers(x, /):
+        return x[::-1]
+
+    twice = declare(added, lambda g, _, x, y: (g, g))
+    turned = declare(reversed_numbers, lambda g, _, x: (g[::-1],))
+    out = twice(x, x) + turned(x) + twice(turned(x), x)
+    out.backward(seed)
+    assert (seed == kept).all()
+    np.testing.assert_allclose(x.grad.numpy(), 3 * kept + 2 * kept[::-1], rtol=1e-5, atol=1e-5)
+    other = mg.tensor(kept)
+    x.grad = None
+    (twice(x, x) + x).backward(other)
+    assert (other.numpy() == kept).all() and np.allclose(x.grad.numpy(), 3 * kept, rtol=1e-6)
+
+
+def test_a_rule_that_keeps_what_it_returned_keeps_its_numbers(declare):
+    returned = []
+
+    def rule(g, _, x):
+        returned.append(g * 2)
+        return (returned[-1],)
+
+    double = declare(lambda x, /: x * 2, rule)
+    x = Tensor(long(3), requires_grad=True)
+    (double(x) + double(x) + double(x)).sum().backward()
+    assert (x.grad.numpy() == 6).all() and all((g == 2).all() for g in returned)
+
+
+def test_gradients_of_a_second_backward_leave_the_first_alone():
+    x = Tensor(long(4), requires_grad=True)
+    (x * 2.0).sum().backward()
+    first = x.grad.numpy()
+    (x * 3.0).sum().backward()
+    assert (first == 2).all() and (x.grad.numpy() == 5).all()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("rows_first", [False, True])
+def test_a_table_that_is_looked_up_and_multiplied(rows_first, create_graph):
+    """Both uses add to one gradient, in place where the walk may: the same numbers as those of its parts."""
+    table, ids = long(5)[:6400].reshape(100, 64), np.array([[3, 99, 3], [0, 3, 7]])
+    g = long(6)
+
+    def loss(looked_up, multiplied):
+        def head():
+            return (mg.linear(mg.tensor(g[:128].reshape(2, 64)), multiplied.mT) * g[:200].reshape(2, 100)).sum()
+
+        def rows():
+            return (mg.embedding(ids, looked_up) * g[: 6 * 64].reshape(2, 3, 64)).sum()
+
+        return rows() + head() if rows_first else head() + rows()
+
+    one = Tensor(table, requires_grad=True)
+    loss(one, one).backward(create_graph=create_graph)
+    first, second = Tensor(table, requires_grad=True), Tensor(table, requires_grad=True)
+    loss(first, second).backward()
+    np.testing.assert_allclose(one.grad.numpy(), first.grad.numpy() + second.grad.numpy(), rtol=1e-5, atol=1e-5)
+    assert one.grad.numpy().flags.c_contiguous
+    one.grad = None
+
+
+def test_a_rule_that_adds_to_what_has_arrived(declare):
+    """``into`` is an array of the walk's own or None, never what somebody else can see."""
+    given = []
+
+    def rule(g, _, x, into):
+        given.append(into[0] is not None)
+        if into[0] is None:
+            return (g * 7,)
+        into[0][...] += g * 7
+        return (into[0],)
+
+    f = declare(lambda x, /: x * 7, rule)
+    x = Tensor(long(7), requires_grad=True)
+    y = f(x)
+    z = x * 2.0  # younger, so its gradient arrives first
+    (y + z * 3.0).sum().backward()
+    assert given == [True] and (x.grad.numpy() == 13).all()
+    x.grad, seen = None, []
+    y = f(x)
+    x.register_hook(lambda g: seen.append(g.numpy()))
+    (y + x).sum().backward(retain_graph=False)  # the gradient of the sum goes to y and x alike: shared
+    assert given == [True, False] and (x.grad.numpy() == 8).all() and (seen[0] == 8).all()
