@@ -10,7 +10,7 @@ from tests.helpers import BINARY, OPS, mapped
 
 ERRORS = [pytest.param(op, n, id=f"{op.name}-{n}") for op in OPS if op.errors for n in range(len(op.errors()))]
 NEURAL = {
-    "row_norm": "layer_norm", "column_norm": "batch_norm",
+    "row_norm": "layer_norm", "column_norm": "batch_norm", "column_scale": "batch_norm",
     "table_rows": "embedding", "counted_dropout": "dropout", "class_cross_entropy": "cross_entropy",
     "headed_attention": "scaled_dot_product_attention",
 }  # fmt: skip

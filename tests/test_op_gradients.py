@@ -157,7 +157,8 @@ def test_an_unwanted_input_gets_nothing_and_changes_nothing(op, number):
 @pytest.mark.parametrize("op", [op for op in WITH_GRADIENT if "wanted" in op.rule_takes], ids=lambda op: op.name)
 def test_what_is_not_wanted_is_not_computed(op):
     call = Call(op, samples(op)[0])
-    out, g = call(*call.values), call.cotangent()
+    out = core.apply(op, call.inputs, call.params)
+    g = tuple([np.ones_like(o) for o in out]) if isinstance(out, tuple) else call.cotangent()
     saved = {"saved": op.forward(*call.inputs, **call.params)[1]} if op.saves else {}
     for kept in call.places:
         wanted = tuple(i == kept for i in range(len(call.inputs)))

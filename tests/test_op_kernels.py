@@ -95,6 +95,9 @@ def big(name, dtype):
         "layer_norm": (mg.layer_norm, (normal(900, 129), normal(129), normal(129))),
         "rms_norm": (mg.rms_norm, (normal(900, 129), normal(129))),
         "batch_norm": (lambda x, w, b: mg.batch_norm(x, None, None, w, b), (normal(900, 129), normal(129), normal(129))),
+        "batch_norm inference": (
+            lambda x, m, w, b: mg.batch_norm(x, m, np.ones(129, dtype), w, b), (normal(900, 129), normal(129), normal(129), normal(129))
+        ),
         "gelu": (mg.gelu, (normal(300, 517),)),
         "gelu tanh": (lambda x: mg.gelu(x, "tanh"), (normal(300, 517),)),
         "silu": (mg.silu, (normal(300, 517),)),
@@ -117,8 +120,8 @@ def big(name, dtype):
 
 BIG = [
     "linear", "linear gelu", "heads", "heads combined", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked",
-    "log_softmax", "layer_norm", "rms_norm", "batch_norm", "gelu", "gelu tanh", "silu", "cross_entropy", "cross_entropy weighed",
-    "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
+    "log_softmax", "layer_norm", "rms_norm", "batch_norm", "batch_norm inference", "gelu", "gelu tanh", "silu", "cross_entropy",
+    "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 
 

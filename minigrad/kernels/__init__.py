@@ -19,7 +19,7 @@ _MODULES = {
     "gemm": "matmul linear linear_gelu",
     "attention": "attention attention_grad",
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
-    "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad sum_rows",
+    "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns sum_rows",
     "loss": "cross_entropy cross_entropy_grad",
     "activation": "gelu silu",
     "elementwise": "multiply_sum_rows",
@@ -136,13 +136,18 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
 
 
 def batch_norm(x, gamma, beta, eps):
-    """x (..., F), gamma (F,) or None, beta (F,) or None -> y (..., F), mean less the first row (F,), rstd (F,)."""
+    """x (..., F), gamma (F,) or None, beta (F,) or None -> y (..., F), mean less the first row (F,), rstd (F,), var (F,)."""
     return pick("batch_norm", x, gamma, beta)(x, gamma, beta, eps)
 
 
 def batch_norm_grad(g, x, gamma, mean, rstd):
     """Gradients of batch_norm -> dx (..., F), dgamma (F,), dbeta (F,)."""
     return pick("batch_norm_grad", g, x, gamma, mean, rstd)(g, x, gamma, mean, rstd)
+
+
+def scale_columns(x, mean, scale, beta):
+    """(x - mean) scale + beta.   (..., F), (F,), (F,), (F,) or None -> (..., F)."""
+    return pick("scale_columns", x, mean, scale, beta)(x, mean, scale, beta)
 
 
 def sum_rows(g):

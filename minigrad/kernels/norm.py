@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.compile import EXACT, floats, helper, kernel, run, scratch
+from minigrad.kernels.compile import EXACT, doubles, floats, helper, kernel, run, scratch
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, share, sqrt
 
@@ -37,23 +37,18 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
 
 
 def batch_norm(x, gamma, beta, eps):
-    """See `reference.batch_norm`.   (..., F) -> y (..., F), mean (F,), rstd (F,)"""
+    """See `reference.batch_norm`.   (..., F) -> y (..., F), mean (F,), rstd (F,), var (F,)"""
     x = np.asarray(x, order="C")
     R, F = _rows(x)
     chunks = -(-R // _CHUNK)
     sums = _empty_sums((chunks, 2, F), x.dtype)
     run(_column_moments, chunks, 2 * x.size, x, sums, R, F, chunks)
-    counts = np.minimum(_CHUNK, R - _CHUNK * np.arange(chunks))[:, None]
-    means, squares = sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64)  # of each chunk
-    mean = (counts * means).sum(0) / max(R, 1)
-    var = (squares + counts * np.square(means - mean)).sum(0) / max(R, 1)  # as of one set (Chan et al. 1979)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rstd = 1 / np.sqrt(var + eps)
-    scale = (rstd if gamma is None else rstd * gamma).astype(x.dtype)
+    gamma = np.ones(F, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
     beta = np.zeros(F, x.dtype) if beta is None else np.ascontiguousarray(beta)
-    mean, rstd, y = mean.astype(x.dtype), rstd.astype(x.dtype), empty_like(x)
-    run(_scale_columns, R, x.size, x, mean, scale, beta, y, R, F)
-    return y, mean, rstd
+    y, (mean, rstd, var, scale) = empty_like(x), [np.empty(F, x.dtype) for _ in range(4)]
+    run(_joined_moments, F, sums.size, sums, gamma, np.zeros((2, F)), mean, rstd, var, scale, R, F, chunks, eps)
+    run(_scale_columns, R, x.size, x, x, mean, scale, beta, y, R, F)
+    return y, mean, rstd, var
 
 
 def batch_norm_grad(g, x, gamma, mean, rstd):
@@ -69,6 +64,16 @@ def batch_norm_grad(g, x, gamma, mean, rstd):
     scale = rstd if gamma is None else rstd * gamma
     run(_column_grad, R, x.size, g, x, mean, scale, dbeta / count, rstd * dgamma / count, dx, R, F)
     return dx, dgamma, dbeta
+
+
+def scale_columns(x, mean, scale, beta):
+    """See `reference.scale_columns`.   (..., F), (F,), (F,), (F,) -> (..., F)"""
+    x, mean, scale = np.asarray(x, order="C"), np.ascontiguousarray(mean), np.ascontiguousarray(scale)
+    R, F = _rows(x)
+    nothing, y = np.zeros(F, x.dtype), empty_like(x)
+    beta = nothing if beta is None else np.ascontiguousarray(beta)
+    run(_scale_columns, R, x.size, x, mean, nothing, scale, beta, y, R, F)
+    return y
 
 
 def _rows(x):
@@ -208,11 +213,36 @@ def _column_moments(t: int, nt: int, x: floats, sums: floats, R: int, F: int, ch
 
 
 @kernel
+def _joined_moments(
+    t: int, nt: int, sums: floats, gamma: floats, totals: doubles, mean: floats, rstd: floats, var: floats, scale: floats,
+    R: int, F: int, chunks: int, eps: float,
+):  # fmt: skip
+    """From the moments of all chunks those of one set (Chan et al. 1979), added up in float64."""
+    first, last = share(t, nt, F)
+    N = last - first
+    m, v = row(totals, first, N), row(totals, F + first, N)
+    gammas, rows = row(gamma, first, N), np.float64(max(R, 1))
+    for c in range(chunks):
+        means, count = row(sums, 2 * c * F + first, N), np.float64(min(_CHUNK, R - c * _CHUNK))
+        for j in range(N):
+            m[j] += count / rows * means[j]
+    for c in range(chunks):
+        means, squares = row(sums, 2 * c * F + first, N), row(sums, (2 * c + 1) * F + first, N)
+        count = np.float64(min(_CHUNK, R - c * _CHUNK))
+        for j in range(N):
+            d = means[j] - m[j]
+            v[j] += squares[j] + count * d * d
+    for j in range(N):
+        r = 1.0 / np.sqrt(v[j] / rows + number(eps, totals))
+        mean[first + j], rstd[first + j], var[first + j], scale[first + j] = m[j], r, v[j] / rows, r * gammas[j]
+
+
+@kernel
 def _scale_columns(
-    t: int, nt: int, x: floats, mean: floats, scale: floats, beta: floats, y: floats, R: int, F: int
+    t: int, nt: int, x: floats, start: floats, mean: floats, scale: floats, beta: floats, y: floats, R: int, F: int
 ):  # fmt: skip
     first, last = share(t, nt, R)
-    starts, means, scales, betas = row(x, 0, F), row(mean, 0, F), row(scale, 0, F), row(beta, 0, F)
+    starts, means, scales, betas = row(start, 0, F), row(mean, 0, F), row(scale, 0, F), row(beta, 0, F)
     for i in range(first, last):
         xi, yi = row(x, i * F, F), row(y, i * F, F)
         for j in range(F):

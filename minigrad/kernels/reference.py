@@ -253,7 +253,7 @@ def _from_first(x, centred):
 def batch_norm(x, gamma, beta, eps):
     """Every column shifted to mean 0, divided by its standard deviation, times gamma, plus beta.
 
-    (..., F), gamma (F,) or None, beta (F,) or None -> y (..., F), mean (F,), rstd (F,)
+    (..., F), gamma (F,) or None, beta (F,) or None -> y (..., F), mean (F,), rstd (F,), var (F,)
 
     As `layer_norm`, with the mean less the first row. Statistics are added up in float64.
     """
@@ -262,10 +262,11 @@ def batch_norm(x, gamma, beta, eps):
     with np.errstate(divide="ignore", invalid="ignore"):
         shifted = (rows - rows[:1]).astype(np.promote_types(x.dtype, np.float64))
         mean = shifted.sum(axis=0) / max(len(rows), 1)
-        rstd = 1 / np.sqrt(np.square(shifted - mean).sum(axis=0) / max(len(rows), 1) + eps)
-        mean, rstd = mean.astype(x.dtype), rstd.astype(x.dtype)
+        var = np.square(shifted - mean).sum(axis=0) / max(len(rows), 1)
+        mean, rstd = mean.astype(x.dtype), (1 / np.sqrt(var + eps)).astype(x.dtype)
         y = (rows - rows[:1] - mean) * (rstd if gamma is None else rstd * gamma)
-    return (y if beta is None else y + beta).reshape(x.shape), mean, rstd
+    with np.errstate(over="ignore"):  # half precision
+        return (y if beta is None else y + beta).reshape(x.shape), mean, rstd, var.astype(x.dtype)
 
 
 def batch_norm_grad(g, x, gamma, mean, rstd):
@@ -284,6 +285,12 @@ def batch_norm_grad(g, x, gamma, mean, rstd):
     dgamma, dbeta, count = sum_rows(g * n), sum_rows(g), x.dtype.type(max(len(rows), 1))
     dx = (rstd if gamma is None else rstd * gamma) * (g - dbeta / count - n * (dgamma / count))
     return dx.reshape(x.shape), dgamma, dbeta
+
+
+def scale_columns(x, mean, scale, beta):
+    """(x - mean) scale + beta for every row of x.   (..., F), (F,), (F,), (F,) or None -> (..., F)"""
+    y = (np.asarray(x, order="C") - mean) * scale
+    return y if beta is None else y + beta
 
 
 def sum_rows(g):

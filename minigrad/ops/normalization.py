@@ -12,10 +12,10 @@ from .. import kernels
 from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
-from .broadcasting import promote
-from .elementwise import add, astype, divide, multiply, sqrt, square, subtract
+from .broadcasting import promote, sum_to
+from .elementwise import add, astype, divide, multiply, negative, sqrt, square, subtract
 from .indexing import check_rank
-from .reduce import mean
+from .reduce import mean, sum
 from .samples import ErrorSample, Sample, normal, strided
 from .shape import moveaxis, permute, reshape
 
@@ -199,29 +199,78 @@ def _along(parameter, ndim, axis):
     ErrorSample((np.ones((2, 3)), np.ones(2)), {}, ShapeError, r"batch_norm.*weight.*3 features.*\(2,\)"),
 ], method=False)  # fmt: skip
 def column_norm(x, weight=None, bias=None, /, eps=1e-5):
-    """`batch_norm` of the last axis, with the statistics of this batch.   (..., F), (F), (F) -> (..., F)
+    """`batch_norm` of the last axis with mean and variance of this batch, and these.   (..., F), (F), (F) -> (..., F), (F), (F)
 
     >>> import numpy as np
-    >>> column_norm(np.array([[1.0], [3.0]]), eps=0.0).tolist()
-    [[-1.0], [1.0]]
+    >>> [out.tolist() for out in column_norm(np.array([[1.0], [3.0]]), eps=0.0)]
+    [[[-1.0], [1.0]], [2.0], [1.0]]
     """
     check_rank("batch_norm", x, 2)
     _check_parameters("batch_norm", x, x.shape[-1:], "features", weight=weight, bias=bias)
     x, weight, bias = _promoted(x, weight, bias)
-    y, centre, rstd = kernels.batch_norm(x, weight, bias, eps)
-    return y, (centre, rstd)
+    y, centre, rstd, var = kernels.batch_norm(x, weight, bias, eps)
+    mean = centre + x[(0,) * (x.ndim - 1)] if x.size else centre
+    return (y, mean, var), (mean, centre, rstd)
 
 
 @column_norm.vjp
 def _(g, _, x, weight, bias, eps, saved, wanted):
-    gradients = kernels.batch_norm_grad(g, x, weight, *saved)
-    return [d if want else None for d, want in zip(gradients, wanted)]
+    (g, g_mean, g_var), (mean, *saved), R = g, saved, max(math.prod(x.shape[:-1]), 1)
+    dx, *others = kernels.batch_norm_grad(np.zeros_like(x) if g is None else g, x, weight, *saved)
+    if g_mean is not None:
+        dx = add(dx, divide(g_mean, R))
+    if g_var is not None:
+        dx = add(dx, multiply(subtract(x, mean), divide(g_var, R / 2)))
+    return [d if want else None for d, want in zip((dx, *others), wanted)]
 
 
 @column_norm.composite
 def _(x, weight, bias, eps):
     x = _in_result_dtype(x, weight, bias)
-    return _affine(_standard(x, tuple(range(x.ndim - 1)), eps) if x.size else x, weight, bias)
+    axes, R = tuple(range(x.ndim - 1)), max(math.prod(x.shape[:-1]), 1)
+    mean = divide(sum(x, axes), R)
+    var = divide(sum(square(subtract(x, mean)), axes), R)
+    return _affine(_standard(x, axes, eps) if x.size else x, weight, bias), mean, var
+
+
+def batch_moments(x, weight, bias, eps, place):
+    """`batch_norm` of the axis ``place`` with mean and variance of this batch, and these.   (.., F, ..) -> (.., F, ..), (F), (F)"""
+    if x.shape[place] and x.size == 0:
+        raise ShapeError("batch_norm: no rows to take mean and variance of. " + received(x=x))
+    if place == x.ndim - 1:
+        return column_norm(x, weight, bias, eps)
+    y, mean, var = column_norm(moveaxis(x, place, -1), weight, bias, eps)  # (.., F, ..) -> (..., F)
+    return moveaxis(y, -1, place), mean, var
+
+
+@op(reference=lambda x, mean, scale, bias=None: (x - mean) * scale + (0 if bias is None else bias), samples=lambda rng: [
+    Sample((normal(rng, 5, 3), *(normal(rng, 3) for _ in range(3)))), Sample((normal(rng, 2, 3, 5), normal(rng, 5), normal(rng, 5))),
+    Sample((strided(rng, 5, 4), normal(rng, 4), normal(rng, 4), None), note="strided"),
+    Sample((normal(rng, 0, 3), normal(rng, 3), normal(rng, 3), normal(rng, 3)), note="0-size"),
+], errors=lambda: [
+    ErrorSample((np.ones((2, 3)), np.ones(3), np.ones(2)), {}, ShapeError, r"batch_norm.*scale.*3 features.*\(2,\)"),
+], method=False)  # fmt: skip
+def column_scale(x, mean, scale, bias=None, /):
+    """`batch_norm` of the last axis with statistics that are known: (x - mean) scale + bias.   (..., F), (F) x 3 -> (..., F)
+
+    >>> import numpy as np
+    >>> column_scale(np.array([[1.0], [3.0]]), np.array([1.0]), np.array([0.5])).tolist()
+    [[0.0], [1.0]]
+    """
+    check_rank("batch_norm", x, 2)
+    _check_parameters("batch_norm", x, x.shape[-1:], "features", mean=mean, scale=scale, bias=bias)
+    return kernels.scale_columns(*_promoted(x, mean, scale, bias))
+
+
+@column_scale.vjp
+def _(g, _, x, mean, scale, bias, wanted):
+    total = sum_to(g, scale.shape) if wanted[1] or wanted[3] else None
+    return (
+        multiply(g, scale) if wanted[0] else None,
+        multiply(total, negative(scale)) if wanted[1] else None,
+        sum_to(multiply(g, subtract(x, mean)), scale.shape) if wanted[2] else None,
+        total if wanted[3] else None,
+    )
 
 
 def _batch_reference(x, mean=None, var=None, weight=None, bias=None, eps=1e-5, axis=-1):
@@ -266,14 +315,11 @@ def batch_norm(x, mean=None, var=None, weight=None, bias=None, /, eps=1e-5, axis
     if (mean is None) != (var is None):
         raise ValueError("batch_norm: mean and var go together, both or neither. " + received(mean=mean, var=var))
     if mean is None:
-        if F and x.size == 0:
-            raise ShapeError("batch_norm: no rows to take mean and variance of. " + received(x=x))
-        if place == x.ndim - 1:
-            return column_norm(x, weight, bias, eps)
-        return moveaxis(column_norm(moveaxis(x, place, -1), weight, bias, eps), -1, place)  # (.., F, ..) -> (..., F) and back
-    mean, var, weight, bias = [_along(a, x.ndim, place) for a in (mean, var, weight, bias)]
-    x = _in_result_dtype(x, mean, var, weight, bias)
-    return _affine(divide(subtract(x, mean), sqrt(add(var, eps))), weight, bias)
+        return batch_moments(x, weight, bias, eps, place)[0]
+    scale = divide(1.0 if weight is None else weight, sqrt(add(var, eps)))
+    if place == x.ndim - 1:
+        return column_scale(x, mean, scale, bias)
+    return moveaxis(column_scale(moveaxis(x, place, -1), mean, scale, bias), -1, place)  # (.., F, ..) -> (..., F) and back
 
 
 def _group_reference(x, groups, weight=None, bias=None, eps=1e-5, axis=-1):

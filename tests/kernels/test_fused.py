@@ -77,7 +77,7 @@ def _gradient_of_plain_norm(rng, dtype, R, N):
 
 def _gradient_of_batch_norm(rng, dtype, R, N):
     x, gamma = 3 + _rows(rng, dtype, R, N), _rows(rng, dtype, 1, N)[0]
-    return _rows(rng, dtype, R, N), x, gamma, *reference.batch_norm(x, gamma, None, 1e-2)[1:]
+    return _rows(rng, dtype, R, N), x, gamma, *reference.batch_norm(x, gamma, None, 1e-2)[1:3]
 
 
 def _rms(rng, dtype, R, N):
@@ -131,6 +131,8 @@ CASES = {
     "batch_norm": ("batch_norm", lambda *a: (*_norm(*a)[:3], 1e-2)),
     "batch_norm-plain": ("batch_norm", lambda *a: (*_plain_norm(*a)[:3], 1e-2)),
     "batch_norm_grad": ("batch_norm_grad", _gradient_of_batch_norm),
+    "scale_columns": ("scale_columns", lambda *a: (3 + _rows(*a), *_rows(*a[:2], 3, a[3]))),
+    "scale_columns-plain": ("scale_columns", lambda *a: (3 + _rows(*a), *_rows(*a[:2], 2, a[3]), None)),
     "sum_rows": ("sum_rows", lambda *a: (_rows(*a),)),
     "cross_entropy": ("cross_entropy", _loss),
     "cross_entropy_grad": ("cross_entropy_grad", _gradient_of_loss),

@@ -208,6 +208,21 @@ def test_the_gradient_runs_through_the_statistics_of_the_batch():
     assert np.abs(x.grad.numpy()).min() > 0.01
 
 
+def test_columns_far_from_0_keep_their_digits():
+    """Neither the variance as mean(x^2) - mean(x)^2 nor x scale + (beta - mean scale) would in float32."""
+    x = (1e4 + X).astype(np.float32)
+    with mg.use_default_dtype("float32"):
+        layer = BatchNormalization(momentum=0.0)
+        out = layer(x, training=True)
+    exact = x.astype(np.float64)
+    expected = (exact - exact.mean((0, 1))) / np.sqrt(exact.var((0, 1)) + 1e-3)
+    assert_close(out.numpy(), expected, 1e-5)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), exact.var((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), exact.mean((0, 1)), rtol=1e-7)
+    mean, variance = layer.moving_mean.numpy().astype(np.float64), layer.moving_variance.numpy()
+    assert_close(layer(x).numpy(), (exact - mean) / np.sqrt(variance + 1e-3), 1e-6)
+
+
 def test_freezing_leaves_the_mode_alone():
     frozen, free = batch_norm(), batch_norm()
     frozen.freeze()

@@ -13,6 +13,7 @@ from minigrad.initializers import get_initializer
 from minigrad.layer import as_input, check_axis, constant
 from minigrad.ops.axes import axes_of
 from minigrad.ops.elementwise import floating
+from minigrad.ops.normalization import batch_moments
 
 from .masks import check_mask
 
@@ -234,11 +235,10 @@ class BatchNormalization(_Affine):
         x, mask, place = self._checked(x, mask)
         if not training:
             self._warn_if_fresh()
-        mean, variance = self._moments(x, mask, place) if training else (self.moving_mean, self.moving_variance)
-        out = mg.batch_norm(x, mean, variance, self.gamma, self.beta, eps=self.epsilon, axis=place)
-        if training:  # last, so that nothing is remembered of a batch that could not be used
-            self._remember(self.moving_mean, mean)
-            self._remember(self.moving_variance, variance)
+            return mg.batch_norm(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, eps=self.epsilon, axis=place)
+        out, mean, variance = self._by_batch(x, mask, place)
+        self._remember(self.moving_mean, mean)  # last, so that nothing is remembered of a batch that could not be used
+        self._remember(self.moving_variance, variance)
         return out
 
     def _checked(self, x, mask):
@@ -253,29 +253,30 @@ class BatchNormalization(_Affine):
             x = mg.where(mask | np.isfinite(constant(x)), x, 0.0)  # no NaN in the padding reaches a gradient
         return x, mask, place
 
-    def _moments(self, x, mask, place):
-        """Mean and variance of every feature over the rows that count, added up in float64.   (..., F) -> (F), (F)"""
-        axes = tuple(i for i in range(x.ndim) if i != place)
-        wide = mg.astype(x, np.float64)
+    def _by_batch(self, x, mask, place):
+        """x normalized by mean and variance of the rows that count, and these, added up in float64.   (..., F) -> (..., F), (F), (F)"""
+        if (wide := np.result_type(x.dtype, self.moving_mean.dtype)) != x.dtype:
+            x = mg.astype(x, wide)  # that of the result: in half precision a variance soon overflows
         if mask is None:
-            moments = mg.mean(wide, axes), mg.var(wide, axes)
-        else:
-            count = int(mask.sum())
-            if count == 0:
-                raise LayerError("BatchNormalization: the mask leaves no row to take mean and variance of. " + received(x=x, mask=mask))
-            mean = mg.sum(mg.where(mask, wide, 0.0), axes, True) / count
-            variance = mg.sum(mg.where(mask, mg.square(wide - mean), 0.0), axes) / count
-            moments = mg.squeeze(mean, axes), variance
-        dtype = np.result_type(x.dtype, self.moving_mean.dtype)  # that of the result: in half precision a variance soon overflows
-        return [mg.astype(m, dtype) for m in moments]
+            return batch_moments(x, self.gamma, self.beta, self.epsilon, place)
+        count, axes = int(mask.sum()), tuple(i for i in range(x.ndim) if i != place)
+        if count == 0:
+            raise LayerError("BatchNormalization: the mask leaves no row to take mean and variance of. " + received(x=x, mask=mask))
+        exact = mg.astype(x, np.float64)
+        mean = mg.sum(mg.where(mask, exact, 0.0), axes, True) / count
+        variance = mg.sum(mg.where(mask, mg.square(exact - mean), 0.0), axes) / count
+        mean, variance = mg.astype(mg.squeeze(mean, axes), x.dtype), mg.astype(variance, x.dtype)
+        return mg.batch_norm(x, mean, variance, self.gamma, self.beta, eps=self.epsilon, axis=place), mean, variance
 
     def _remember(self, moving, batch):
         moving.assign(self.momentum * moving.numpy() + (1 - self.momentum) * constant(batch))
 
     def _warn_if_fresh(self):
+        if self._start is None:
+            return
         now = self.moving_mean.numpy(), self.moving_variance.numpy()
         start, self._start = self._start, None
-        if start is not None and all(np.array_equal(a, b) for a, b in zip(now, start)):
+        if all(np.array_equal(a, b) for a, b in zip(now, start)):
             warnings.warn(
                 "BatchNormalization: in inference with the statistics it was made with, which no batch has updated yet; "
                 "call it with training=True while training.",
