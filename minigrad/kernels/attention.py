@@ -24,9 +24,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from minigrad.kernels import reference
+from minigrad.kernels import gemm, reference
 from minigrad.kernels.compile import booleans, floats, helper, integers, kernel, run, scratch, shares
-from minigrad.kernels.gemm import ROWS, VECTOR, lanes, multiply, multiplying, pack
+from minigrad.kernels.gemm import ROWS, VECTOR, lanes
 from minigrad.kernels.memory import empty, zeros
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.random import is_kept
@@ -37,8 +37,8 @@ STEP = 96  # keys are skipped by so many: a multiple of the rows and of the colu
 QUERIES, KEYS = 8 * ROWS, 3 * STEP  # a block of scores
 APART = KEYS + 16  # numbers from one row of scores to the next: not a power of two, whose rows would share cache lines
 FEW_UNITS = 8  # with fewer key heads than this the keys of one are divided
-
-multiply_scores = multiplying(APART)  # a block of scores times rows of k or v, the scores as they lie
+FORWARD, BACKWARD, OF_BIAS = range(3)  # tasks
+WORK = 1, 3, 2  # of the tasks, in that of the forward
 
 
 # ---- arrays in, arrays out
@@ -50,7 +50,7 @@ def attention(q, k, v, causal, scale, mask=None, bias=None, rate=0.0, seed=0, of
         return reference.attention(q, k, v, causal, scale, mask, bias, rate, seed, offset)
     call = _Call(q, k, v, causal, scale, mask, bias, rate, seed, offset)
     out, lse = _heads_last(q, v.shape[-1]), np.empty(q.shape[:-1], q.dtype)
-    call.run(_attention, _forward_units(*q.shape[:-1], causal), 1, (out,), lse)
+    call.run(FORWARD, _forward_units(*q.shape[:-1], k.shape[2], causal), (out, *[None] * 5), lse)
     return out, lse
 
 
@@ -67,11 +67,11 @@ def attention_grad(
         )
     call = _Call(q, k, v, causal, scale, mask, bias, rate, seed, offset)
     B, h, T, S = call.scores
-    out, g, lse = _whole(out), _whole(g), np.ascontiguousarray(lse)
+    out, g, lse = _whole(_rows(out)), _whole(_rows(g)), np.ascontiguousarray(lse)
     units, parts = _key_units(B, h, k.shape[1], T, S, causal)
     dq = empty((parts, B, T, h, q.shape[-1]), q.dtype).swapaxes(2, 3)  # (parts,B,T,h,dq) -> (parts,B,h,T,dq)
     dk, dv = _heads_last(k, k.shape[-1]), _heads_last(v, v.shape[-1])
-    call.run(_attention_grad, units, 3, (out, g, dq[0], dk, dv, None), lse)
+    call.run(BACKWARD, units, (out, g, dq[0], dk, dv, None), lse)
     for part in dq[1:]:
         np.add(dq[0], part, out=dq[0])
     if bias is None or not bias_wanted:
@@ -79,7 +79,7 @@ def attention_grad(
     dbias = zeros(bias.shape, bias.dtype)
     along = (1,) * (4 - bias.ndim) + bias.shape  # (B or 1, h or 1, T or 1, S or 1)
     units = _bias_units(call.scores, along)
-    call.run(_attention_grad, units, 2, (out, g, None, None, None, _spread(dbias.reshape(along), call.scores)), lse)
+    call.run(OF_BIAS, units, (out, g, None, None, None, _spread(dbias.reshape(along), call.scores)), lse)
     return dq[0], dk, dv, dbias
 
 
@@ -103,41 +103,43 @@ class _Call:
             spans = reference.dropout_spans(offset % 2**32 + B * h * T * S, seed, offset - offset % 2**32)
             keys = [int(key) for *_, pair in spans for key in pair]  # of each upper half that the counters go through
         self.keys = np.array(keys)
+        adjusts, codes = mask is not None or bias is not None, (gemm.pack, gemm.block, _multiply, _take_apart)
+        self.codes = [code.address(q.dtype) for code in codes]
+        self.only = [
+            code.address(q.dtype) if wanted else 0
+            for code, wanted in ((_used, mask is not None), (_adjust, adjusts), (_drop, rate), (_add_up, bias is not None))
+        ]
         self.plan = [
-            self.numbers, *_codes(q.dtype), h, r, T, S, dq, dv, causal, mask is not None, bias is not None, threshold,
-            offset % 2**32, q.size,
+            self.numbers, h, r, T, S, dq, dv, causal, mask is not None, bias is not None, threshold, offset % 2**32, q.size,
         ]  # fmt: skip
         self.scale, self.kept = scale, reference.dropout_scale(rate)
+        self.factor = 1.0 if adjusts else scale  # `_adjust` has multiplied already
 
-    def run(self, kernel, units, products, results, lse):
-        """Let a kernel do units of work, which are together ``products`` times the work of scores and output."""
+    def run(self, task, units, results, lse):
+        """Let threads share the units of a task."""
         strides = []
         for x in (*self.arrays, *self.masks, *results):
             strides += [0] * 4 if x is None else [stride // x.itemsize for stride in x.strides]
         (B, h, T, S), (*_, dq), (*_, dv) = self.scores, self.arrays[0].shape, self.arrays[2].shape
-        work = products * B * h * T * S * (dq + dv) // 16
+        work = WORK[task] * B * h * T * S * (dq + dv) // 16
         memory = scratch(shares(len(units), work) * self.numbers * lse.itemsize)
+        rows = [code.address(lse.dtype) for code in ((_softmax,) if task == FORWARD else (_softmax_grad,))]
+        plan = [*self.codes, *rows, *self.only, task, *self.plan, *strides]
         run(
-            kernel, len(units), work, *self.arrays, *self.masks, *results, lse, self.keys, units,
-            np.array([*self.plan, *strides]), memory, len(units), self.scale, self.kept,
+            _attention, len(units), work, *self.arrays, *self.masks, *results, lse, self.keys, units, np.array(plan), memory,
+            len(units), self.scale, self.factor, self.kept,
         )  # fmt: skip
 
 
-@functools.cache
-def _codes(dtype):
-    return pack.address(dtype), multiply.address(dtype), multiply_scores.address(dtype), _add_apart.address(dtype)
-
-
 def _working_memory(S, dq, dv, lane):
-    """How many numbers one thread needs: a head's keys and values packed both ways, a block of queries, of scores."""
-    width = 2 * lane
+    """How many numbers one thread needs, in whole vectors: all that `_attention` divides it into."""
 
-    def packed(n, k):
-        return -(-n // width) * width * k
+    def panels(n):
+        return -(-n // (2 * lane)) * 2 * lane
 
-    keys = packed(S, dq) + packed(S, dv) + packed(dq, S) + packed(dv, S) + S
-    queries = QUERIES * (dq + dv + 5) + packed(dq, QUERIES) + packed(dv, QUERIES)
-    return keys + queries + 2 * QUERIES * APART + ROWS * width
+    packed = panels(S) * dq + max(panels(S) * dv, panels(dv) * S) + panels(dq) * (S + QUERIES) + panels(dv) * QUERIES
+    spare = 2 * lane + ROWS * (3 * lane + panels(max(KEYS, dq, dv)))
+    return packed + 2 * QUERIES * APART + spare + panels(5 * QUERIES + S + 5)
 
 
 def _heads_last(like, width):
@@ -151,14 +153,16 @@ def _whole(x):
     return np.ascontiguousarray(x) if any([stride % x.itemsize for stride in x.strides]) else x
 
 
+def _rows(x):
+    """An array whose rows lie together."""
+    return x if x.shape[-1] == 1 or x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
+
+
 def _neighbours(x, shape):
     """A view of x broadcast to ``shape`` with the last axis lying together, or being one number; of a copy if need be."""
     if x is None:
         return None
-    x = _whole(x)
-    if x.ndim and x.shape[-1] > 1 and x.strides[-1] != x.itemsize:
-        x = np.ascontiguousarray(x)
-    return np.broadcast_to(x, shape)
+    return np.broadcast_to(_whole(_rows(x) if x.ndim else x), shape)
 
 
 def _spread(x, shape):
@@ -170,12 +174,12 @@ def _spread(x, shape):
 
 
 @functools.lru_cache(64)
-def _forward_units(B, h, T, causal):
+def _forward_units(B, h, T, S, causal):
     """A unit is a block of queries. Causal, a late block has more to do: an early and a late one take turns."""
     blocks = [(query, min(T, query + QUERIES)) for query in range(0, T, QUERIES)]
     if causal:
         blocks = [blocks[-1 - i // 2 if i % 2 else i // 2] for i in range(len(blocks))]
-    return np.array([(b, b + 1, head, head + 1, *block, 0, 0, 0) for b in range(B) for head in range(h) for block in blocks])
+    return np.array([(b, b + 1, head, head + 1, *block, 0, S, 0) for b in range(B) for head in range(h) for block in blocks])
 
 
 @functools.lru_cache(64)
@@ -202,7 +206,7 @@ def _bias_units(scores, along):
     for n, own, block in zip(scores, along, (1, 1, QUERIES, KEYS)):
         block = block if own > 1 else n
         ranges.append([(first, min(n, first + block)) for first in range(0, n, block)])
-    return np.array([(*b, *head, *query, *key, -1) for b in ranges[0] for head in ranges[1] for query in ranges[2] for key in ranges[3]])
+    return np.array([(*b, *head, *query, *key, 0) for b in ranges[0] for head in ranges[1] for query in ranges[2] for key in ranges[3]])
 
 
 # ---- along a row
@@ -368,182 +372,207 @@ def _fetch(typing_context, pointer):
     return types.void(pointer), generate
 
 
-# ---- inside a head
+# ---- a block of scores: query number r of the block sees the first ``ahead`` + r of its keys
 
 
 @helper
-def _seen(causal, query, first, keys):
-    """How many of ``keys`` keys from ``first`` on a query sees."""
-    return max(0, min(keys, query - first + 1)) if causal else keys
+def _seen(ahead, r, keys):
+    """How many of a block's keys its query number r sees."""
+    return max(0, min(keys, ahead + r))
 
 
 @helper
-def _strip(causal, query, first, keys, queries):
-    """How many queries at once see as many keys of a block: all, or on the diagonal a strip of them."""
-    return ROWS if causal and first + keys > query + 1 else queries
+def _computed(scores, ahead, r, queries, keys):
+    """How many scores of query number r are computed: as many as the last query of its strip sees, in whole vectors."""
+    n = _seen(ahead, min(queries, (r // ROWS + 1) * ROWS) - 1, keys)
+    return -(-n // lanes(scores)) * lanes(scores)
 
 
-@helper
-def _strip_sees(causal, query, first, keys, queries, r):
-    """How many keys of a block the last query sees that is in one strip with query number r."""
-    strip = _strip(causal, query, first, keys, queries)
-    return _seen(causal, query + min(queries, (r // strip + 1) * strip) - 1, first, keys)
+SCORES, TO_QUERIES, TO_KEYS = range(3)
 
 
-@helper
-def _whole_vectors(n, like):
-    return -(-n // lanes(like)) * lanes(like)
+@kernel
+def _multiply(
+    kind: int, block: int, a: floats, a_row: int, a_k: int, b: floats, b_panel: int, width: int, c: floats, c_row: int,
+    queries: int, keys: int, ahead: int, known: int, spare: floats, bads: int, bad: floats, source: floats,
+    source_row: int, source_column: int,
+):  # fmt: skip
+    """A product with a block of scores, of which only what is seen is computed; b is packed.
 
+    SCORES        c (queries, keys)    = a (queries, width) b (width, keys)
+    TO_QUERIES    c (queries, width)  += a (queries, keys) b (keys, width)
+    TO_KEYS       c (keys, width)     += a (keys, queries) b (queries, width)
 
-@helper
-def _scores(multiply, a, b, width, c, query, queries, first, keys, causal, spare):
-    """c (queries, keys) = a b where seen, for packed a (queries, width) and b (width, keys)."""
+    Rows of c from number ``known`` on are not read, but begin with 0. Rows of b that are marked in ``bad`` were taken
+    out of it, if there are ``bads``; what they give is added from where b came from, (rows, width) of any strides.
+    """
     panel = 2 * lanes(a)
-    strip = _strip(causal, query, first, keys, queries)
-    for r in range(0, queries, strip):
-        n = _whole_vectors(_strip_sees(causal, query, first, keys, queries, r), a)  # panels of b end with zeros
-        if n > 0:
-            a_at, c_at = at(a, r * width), at(c, r * APART)
-            invoke(multiply, (
-                a_at, ROWS * width, ROWS, b, panel * width, panel, c_at, APART, min(strip, queries - r), n, width,
-                c_at, 0, 0, spare,
+    strip = ROWS if ahead <= keys else max(queries, keys)
+    height = keys if kind == TO_KEYS else queries
+    for r in range(0, height, strip):
+        rows, skip, seen = min(strip, height - r), 0, _seen(ahead, min(queries, r + strip) - 1, keys)
+        n, depth = width, seen
+        if kind == TO_KEYS:
+            skip = max(0, r + 1 - ahead)  # the queries before do not see these keys
+            depth = queries - skip
+        elif kind == SCORES:
+            n, depth = _computed(a, ahead, r, queries, keys), width  # panels of b end with zeros
+        if n > 0 and depth > 0:
+            c_at = at(c, r * c_row)
+            plus, plus_row, plus_column = (c_at, c_row, 1) if r < known else (spare, 0, 0)
+            invoke(block, (
+                at(a, r * a_row + skip * a_k), a_row, a_k, at(b, skip * panel), b_panel, panel, depth, plus, plus_row,
+                plus_column, c_at, c_row, rows, n, at(spare, panel),
             ))  # fmt: skip
+    for r in range(height if bads else 0):
+        c_at = at(c, r * c_row)
+        for i in range(keys if kind == TO_QUERIES else queries):
+            query, key = (r, i) if kind == TO_QUERIES else (i, r)
+            weight, there = a[r * a_row + i * a_k], at(source, i * source_row)
+            if key < ahead + query and weight != constant(0, a) and bad[i] != constant(0, a):
+                for j in range(width):
+                    c_at[j] += weight * there[j * source_column]
 
 
-@helper
-def _gathered(multiply_scores, scores, b, b_panel, width, c, c_row, query, queries, first, keys, causal, adds, spare):
-    """c (queries, width) = scores b, added to what is there or not, for packed b (keys, width)."""
-    strip = _strip(causal, query, first, keys, queries)
-    for r in range(0, queries, strip):
-        n = _strip_sees(causal, query, first, keys, queries, r)
-        if n > 0:
-            a_at, c_at = at(scores, r * APART), at(c, r * c_row)
-            invoke(multiply_scores, (
-                a_at, ROWS * APART, 1, b, b_panel, 2 * lanes(b), c_at, c_row, min(strip, queries - r), width, n,
-                c_at, c_row, adds, spare,
-            ))  # fmt: skip
+@kernel
+def _softmax(
+    scores: floats, queries: int, keys: int, ahead: int, factor: float, top: floats, total: floats, out: floats,
+    out_row: int, width: int,
+):  # fmt: skip
+    """Scores times a factor become exponentials, less the largest so far, ``top``; ``out`` and ``total`` keep up with it."""
+    zero, nothing = constant(0, scores), constant(-np.inf, scores)
+    # two loops, because a row's exponentials wait for its largest score, but not for those of other rows
+    for i in range(queries):
+        x, before, n = at(scores, i * APART), top[i], _computed(scores, ahead, i, queries, keys)
+        new = max(before, _largest((x,), n, (constant(_seen(ahead, i, keys), x), number(factor, x))))
+        if total[i] > zero and before < new:
+            shrunk = exp(before - new)
+            total[i] *= shrunk
+            _multiply_by((at(out, i * out_row),), width, (shrunk,))
+        top[i] = new
+    for i in range(queries):
+        base = top[i] if top[i] > nothing else zero  # nothing but -inf: exponentials of 0
+        total[i] += _exponentials((at(scores, i * APART),), _computed(scores, ahead, i, queries, keys), (base,))
 
 
-@helper
-def _scattered(multiply, scores, b, width, c, c_row, query, queries, first, keys, causal, known, spare):
-    """c (keys, width) += scores' b for packed b (queries, width), or = for keys from ``known`` on: what queries give to keys."""
-    panel = 2 * lanes(b)
-    strip = keys if _strip(causal, query, first, keys, queries) == queries else ROWS
-    for s in range(0, keys, strip):
-        skip = max(0, first + s - query) if causal else 0  # the queries before do not see these keys
-        if skip < queries:
-            a_at, b_at, c_at = at(scores, skip * APART + s), at(b, skip * panel), at(c, s * c_row)
-            invoke(multiply, (
-                a_at, ROWS, APART, b_at, panel * queries, panel, c_at, c_row, min(strip, keys - s), width,
-                queries - skip, c_at, c_row, first + s < known, spare,
-            ))  # fmt: skip
+@kernel
+def _softmax_grad(
+    scores: floats, grads: floats, queries: int, keys: int, ahead: int, factor: float, lse: floats, delta: floats,
+    scale: float,
+):  # fmt: skip
+    """Scores times a factor become probabilities, and their gradients those of the scores times ``scale``."""
+    nothing, f, s = constant(-np.inf, scores), number(factor, scores), number(scale, scores)
+    for i in range(queries):
+        x, logs = at(scores, i * APART), lse[i] if lse[i] != nothing else -nothing  # probabilities of 0
+        numbers = constant(_seen(ahead, i, keys), x), f, logs, delta[i], s
+        _score_gradients((x, at(grads, i * APART)), _computed(scores, ahead, i, queries, keys), numbers)
 
 
-@helper
-def _used(mask, mask_row, mask_column, queries, first, keys):
-    """Which of ``keys`` keys from ``first`` on a mask allows to some query, to steps of `STEP`: begin, end."""
+@kernel
+def _adjust(
+    scores: floats, queries: int, keys: int, ahead: int, scale: float, biased: int, bias: floats, bias_row: int,
+    bias_column: int, masked: int, mask: booleans, mask_row: int, mask_column: int,
+):  # fmt: skip
+    """Scores become scores times the scale plus bias; those that the mask forbids -inf."""
+    factor, nothing = number(scale, scores), constant(-np.inf, scores)
+    for i in range(queries):
+        x, n, bias_at = at(scores, i * APART), _seen(ahead, i, keys), at(bias, i * bias_row)
+        added = row(x, 0, n)
+        if biased and bias_column:
+            _add((x, bias_at), n, (factor,))
+        else:
+            more = bias_at[0] if biased else constant(0, x)
+            for j in range(n):
+                added[j] = added[j] * factor + more
+        if masked:
+            mask_at = at(mask, i * mask_row)
+            for j in range(n):
+                added[j] = added[j] if mask_at[j * mask_column] else nothing
+
+
+@kernel
+def _used(mask: booleans, mask_row: int, mask_column: int, queries: int, keys: int, span: floats):
+    """Which of ``keys`` keys a mask allows to some query, to steps of `STEP`: span = begin, end."""
     begin, end = keys, 0
     for step in range(0, keys, STEP):
         n = min(STEP, keys - step)
         for r in range(queries if mask_row else 1):
-            x = row(mask, r * mask_row + (first + step) * mask_column, n if mask_column else 1)
+            x = row(mask, r * mask_row + step * mask_column, n if mask_column else 1)
             allows = False
             for j in range(x.size):
                 allows |= x[j] != 0
             if allows:
                 begin, end = min(begin, step), step + n
                 break
-    return begin, end
+    span[0], span[1] = constant(begin, span), constant(end, span)
 
 
-@helper
-def _adjust(x, n, factor, bias, bias_column, biased, mask, mask_column, masked):
-    """The scores of one query, times a factor and with a bias; those that its mask forbids become -inf."""
-    scores = row(x, 0, n)
-    if not biased:
-        _multiply_by((x,), n, (factor,))
-    elif bias_column:
-        _add((x, bias), n, (factor,))
-    else:
-        for j in range(n):
-            scores[j] = scores[j] * factor + bias[0]
-    if masked:
-        if mask_column:
-            allowed = row(mask, 0, n)
-            for j in range(n):
-                scores[j] = scores[j] if allowed[j] else constant(-np.inf, x)
-        elif not mask[0]:
-            _fill((x,), n, (constant(-np.inf, x),))
+@kernel
+def _drop(
+    x: floats, queries: int, keys: int, ahead: int, counter: int, S: int, keys_of_dropout: integers, threshold: int,
+    kept: float,
+):  # fmt: skip
+    """Numbers of each query become 0 or ``kept`` times as large, as `reference.dropout` has it for these counters."""
+    factor = number(kept, x)
+    for i in range(queries):
+        done, n, place = 0, _seen(ahead, i, keys), counter + i * S
+        while done < n:
+            half, low = place >> 32, place & 0xFFFFFFFF
+            m = min(n - done, 0x100000000 - low)
+            part = row(x, i * APART + done, m)
+            first, second = keys_of_dropout[2 * half], keys_of_dropout[2 * half + 1]
+            for j in range(m):
+                part[j] = part[j] * factor if is_kept(low + j, first, second, threshold) else constant(0, x)
+            done += m
+            place += m
 
 
-@helper
-def _drop(x, n, counter, keys, threshold, factor):
-    """Numbers x become 0 or ``factor`` times as large, as `reference.dropout` has it for this counter and the next ones."""
-    done = 0
-    while done < n:
-        half, low = counter >> 32, counter & 0xFFFFFFFF
-        m = min(n - done, 0x100000000 - low)
-        part, first, second = row(x, done, m), keys[2 * half], keys[2 * half + 1]
-        for j in range(m):
-            part[j] = part[j] * factor if is_kept(low + j, first, second, threshold) else constant(0, x)
-        done += m
-        counter += m
+@kernel
+def _add_up(grads: floats, queries: int, keys: int, ahead: int, bias_grad: floats, bias_row: int, bias_column: int):
+    """Gradients of scores are added to that of the bias."""
+    for i in range(queries):
+        y, there, n = at(grads, i * APART), at(bias_grad, i * bias_row), _seen(ahead, i, keys)
+        if bias_column:
+            _add((there, y), n, (constant(1, grads),))
+        else:
+            there[0] += _sum((y,), n, ())
 
 
 # ---- numbers that are not finite
 
 
-@helper
-def _take_apart(packed, n, width, bad):
-    """Rows of packed (n, width) with a number that is not finite become 0 and are marked in ``bad``; how many there are."""
-    panel = 2 * lanes(packed)
-    size = -(-width // panel) * panel * n
-    zero = constant(0, packed)
-    if _is_finite((packed,), size, ()) == zero:
-        return 0
-    count = 0
-    for i in range(n):
-        bad[i] = zero
-        for first in range(0, width, panel):
-            bad[i] += _is_finite((at(packed, first * n + i * panel),), panel, ())
-        if bad[i] != zero:
-            count += 1
-            for first in range(0, width, panel):
-                _fill((at(packed, first * n + i * panel),), panel, (zero,))
-    return count
-
-
 @kernel
-def _add_apart(
-    scores: floats, causal: int, query: int, queries: int, first: int, keys: int, bad: floats, b: floats, b_row: int,
-    b_column: int, width: int, c: floats, c_row: int, of_keys: int,
-):  # fmt: skip
-    """What rows of b that were taken out of a product give: to queries if they are those of keys, or else to keys."""
-    for r in range(queries):
-        for s in range(_seen(causal, query + r, first, keys)):
-            weight = scores[r * APART + s]
-            source, target = (s, r) if of_keys else (r, s)
-            if weight != constant(0, scores) and bad[source] != constant(0, scores):
-                for j in range(width):
-                    c[target * c_row + j] += weight * b[source * b_row + j * b_column]
+def _take_apart(packed: floats, n: int, width: int, bad: floats):
+    """Rows of packed (n, width) with a number that is not finite become 0; bad (n + 1) marks them, and at n if there are any."""
+    panel, zero = 2 * lanes(packed), constant(0, packed)
+    bad[n] = _is_finite((packed,), -(-width // panel) * panel * n, ())
+    for i in range(n if bad[n] != zero else 0):
+        bad[i] = zero
+        for twice in range(2):
+            for first in range(0, width, panel):
+                there = (at(packed, first * n + i * panel),)
+                if twice == 0:
+                    bad[i] += _is_finite(there, panel, ())
+                elif bad[i] != zero:
+                    _fill(there, panel, (zero,))
 
 
-# ---- the kernels
-
-
-@helper
-def _head(x, strides, which, b, head):
-    """Where a head of array number ``which`` begins."""
-    return at(x, b * strides[4 * which] + head * strides[4 * which + 1])
+# ---- the kernel
 
 
 @helper
-def _fetch_rows(x, strides, which, b, head, first, n, width):
-    """Let n rows of a head, from the first on, come nearer."""
-    begin, stride = _head(x, strides, which, b, head), strides[4 * which + 2]
-    for i in range(first, first + n):
-        for j in range(0, width, 64 * lanes(x) // VECTOR):
-            _fetch(at(begin, i * stride + j))
+def _head(x, strides, b, head):
+    """Where a head begins in an array of these strides."""
+    return at(x, b * strides[0] + head * strides[1])
+
+
+@helper
+def _clear(x, apart, n, width):
+    """The first n rows of x become 0."""
+    for i in range(n):
+        xi = row(x, i * apart, width)
+        for j in range(width):
+            xi[j] = constant(0, x)
 
 
 Q, K, V, MASK, BIAS, OUT, G, DQ, DK, DV, DBIAS = range(11)  # the order of the strides in a plan
@@ -551,254 +580,149 @@ Q, K, V, MASK, BIAS, OUT, G, DQ, DK, DV, DBIAS = range(11)  # the order of the s
 
 @kernel
 def _attention(
-    t: int, nt: int, q: floats, k: floats, v: floats, mask: booleans, bias: floats, out: floats, lse: floats,
-    keys_of_dropout: integers, units: integers, plan: integers, work: floats, count: int, scale: float, kept: float,
-):  # fmt: skip
-    """``plan`` is what `_Call` writes: working memory a thread, addresses, sizes, and the strides of the arrays."""
-    numbers, pack, multiply, multiply_scores, add_apart = plan[0], plan[1], plan[2], plan[3], plan[4]
-    h, r, T, S, dq, dv, causal = plan[5], plan[6], plan[7], plan[8], plan[9], plan[10], plan[11]
-    masked, biased, threshold, counter, strides = plan[12], plan[13], plan[14], plan[15], at(plan, 17)
-    q_row, q_column, k_row, k_column = strides[2], strides[3], strides[6], strides[7]
-    v_row, v_column, mask_row, mask_column = strides[10], strides[11], strides[14], strides[15]
-    bias_row, bias_column, out_row = strides[18], strides[19], strides[22]
-    panel, zero, one, nothing = 2 * lanes(q), constant(0, q), constant(1, q), constant(-np.inf, q)
-    factor = one if masked or biased else number(scale, q)  # `_adjust` has multiplied already
-    k_packed = at(work, t * numbers)  # (dq, S)
-    v_packed = at(k_packed, -(-S // panel) * panel * dq)  # (S, dv)
-    q_packed = at(v_packed, -(-dv // panel) * panel * S)  # (QUERIES, dq)
-    scores = at(q_packed, QUERIES * dq)  # (QUERIES, KEYS)
-    spare = at(scores, QUERIES * APART)
-    # of each query of the block: the largest score so far and the sum of exponentials
-    top = at(spare, ROWS * panel)
-    total = at(top, QUERIES)
-    bad_v = at(total, QUERIES)  # (S)
-    packed, bads = -1, 0
-    begin, end = share(t, nt, count)
-    for unit in range(begin, end):
-        b, head, query, last = units[9 * unit], units[9 * unit + 2], units[9 * unit + 4], units[9 * unit + 5]
-        own, queries = head // (h // r), last - query
-        v_head = _head(v, strides, V, b, own)
-        if b * r + own != packed:
-            packed = b * r + own
-            invoke(pack, (_head(k, strides, K, b, own), k_row, k_column, S, dq, panel, k_packed))
-            invoke(pack, (v_head, v_column, v_row, dv, S, panel, v_packed))
-            bads = _take_apart(v_packed, S, dv, bad_v)
-        invoke(pack, (at(_head(q, strides, Q, b, head), query * q_row), q_row, q_column, queries, dq, ROWS, q_packed))
-        if unit + 1 < end:
-            b_next, head_next, query_next = units[9 * unit + 9], units[9 * unit + 11], units[9 * unit + 13]
-            _fetch_rows(q, strides, Q, b_next, head_next, query_next, min(QUERIES, T - query_next), dq)
-            if b_next * r + head_next // (h // r) != packed:
-                _fetch_rows(k, strides, K, b_next, head_next // (h // r), 0, min(S, KEYS), dq)
-                _fetch_rows(v, strides, V, b_next, head_next // (h // r), 0, min(S, KEYS), dv)
-        out_at = at(_head(out, strides, OUT, b, head), query * out_row)
-        mask_at = at(_head(mask, strides, MASK, b, head), query * mask_row)
-        bias_at = at(_head(bias, strides, BIAS, b, head), query * bias_row)
-        for i in range(queries):
-            top[i], total[i] = nothing, zero
-            if masked:  # without a mask every query sees the first key
-                _fill((at(out_at, i * out_row),), dv, (zero,))
-        limit = min(S, last) if causal else S
-        for block in range(0, limit, KEYS):
-            skipped, keys = 0, min(KEYS, limit - block)
-            if masked:
-                skipped, keys = _used(mask_at, mask_row, mask_column, queries, block, keys)
-            first, keys = block + skipped, keys - skipped
-            if keys <= 0:
-                continue
-            _scores(multiply, q_packed, at(k_packed, first * dq), dq, scores, query, queries, first, keys, causal, spare)
-            # two loops, because a row's exponentials wait for its largest score, but not for those of other rows
-            for i in range(queries):
-                seen, x = _seen(causal, query + i, first, keys), at(scores, i * APART)
-                if masked or biased:
-                    _adjust(x, seen, number(scale, q), at(bias_at, i * bias_row + first * bias_column), bias_column, biased,
-                            at(mask_at, i * mask_row + first * mask_column), mask_column, masked)  # fmt: skip
-                whole = _whole_vectors(_strip_sees(causal, query, first, keys, queries, i), x)
-                before = top[i]
-                top[i] = max(before, _largest((x,), whole, (constant(seen, x), factor)))
-                if total[i] > zero and before < top[i]:
-                    shrunk = exp(before - top[i])
-                    total[i] *= shrunk
-                    _multiply_by((at(out_at, i * out_row),), dv, (shrunk,))
-            for i in range(queries):
-                x = at(scores, i * APART)
-                sees = _strip_sees(causal, query, first, keys, queries, i)
-                base = top[i] if top[i] > nothing else zero  # nothing but -inf: exponentials of 0
-                total[i] += _exponentials((x,), _whole_vectors(sees, x), (base,))
-                if threshold:
-                    place = ((b * h + head) * T + query + i) * S + first
-                    _drop(x, sees, counter + place, keys_of_dropout, threshold, number(kept, q))
-            _gathered(
-                multiply_scores, scores, at(v_packed, first * panel), panel * S, dv, out_at, out_row, query, queries,
-                first, keys, causal, masked or first > 0, spare,
-            )  # fmt: skip
-            if bads:
-                invoke(add_apart, (
-                    scores, causal, query, queries, first, keys, at(bad_v, first), at(v_head, first * v_row), v_row,
-                    v_column, dv, out_at, out_row, 1,
-                ))  # fmt: skip
-        _finish((at(lse, (b * h + head) * T + query), total, top), queries, ())
-        for i in range(queries):
-            _multiply_by((at(out_at, i * out_row),), dv, (total[i],))
-
-
-@kernel
-def _attention_grad(
     t: int, nt: int, q: floats, k: floats, v: floats, mask: booleans, bias: floats, out: floats, g: floats,
     q_grad: floats, k_grad: floats, v_grad: floats, bias_grad: floats, lse: floats, keys_of_dropout: integers,
-    units: integers, plan: integers, work: floats, count: int, scale: float, kept: float,
+    units: integers, plan: integers, work: floats, count: int, scale: float, factor: float, kept: float,
 ):  # fmt: skip
-    """``plan`` as of `_attention`. Units of part -1 are blocks of the bias's gradient, the others those of k and v."""
-    numbers, pack, multiply, multiply_scores, add_apart = plan[0], plan[1], plan[2], plan[3], plan[4]
-    h, r, T, S, dq, dv, causal = plan[5], plan[6], plan[7], plan[8], plan[9], plan[10], plan[11]
-    masked, biased, threshold, counter, strides = plan[12], plan[13], plan[14], plan[15], at(plan, 17)
+    """The forward, the gradients of q, k and v, or that of the bias, as ``plan`` says, which `_Call` writes."""
+    pack, block, multiply, take_apart, of_rows, used = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5]
+    adjust, drop, add_up, task, numbers, h, r = plan[6], plan[7], plan[8], plan[9], plan[10], plan[11], plan[12]
+    T, S, dq, dv, causal, masked = plan[13], plan[14], plan[15], plan[16], plan[17], plan[18]
+    biased, threshold, counter, q_size, strides = plan[19], plan[20], plan[21], plan[22], at(plan, 23)
     q_row, q_column, k_row, k_column = strides[2], strides[3], strides[6], strides[7]
     v_row, v_column, mask_row, mask_column = strides[10], strides[11], strides[14], strides[15]
-    bias_row, bias_column, out_row, out_column = strides[18], strides[19], strides[22], strides[23]
-    g_row, g_column, q_grad_row, k_grad_row = strides[26], strides[27], strides[30], strides[34]
-    v_grad_row, bias_grad_row, bias_grad_column = strides[38], strides[42], strides[43]
-    panel, zero, one, nothing = 2 * lanes(q), constant(0, q), constant(1, q), constant(-np.inf, q)
-    factor = one if masked or biased else number(scale, q)  # `_adjust` has multiplied already
-    k_packed = at(work, t * numbers)  # (dq, keys of the unit)
-    v_packed = at(k_packed, -(-S // panel) * panel * dq)  # (dv, keys of the unit)
-    k_packed_rows = at(v_packed, -(-S // panel) * panel * dv)  # (keys of the unit, dq)
-    q_packed = at(k_packed_rows, -(-dq // panel) * panel * S)  # (QUERIES, dq)
-    g_packed = at(q_packed, QUERIES * dq)  # (QUERIES, dv)
-    q_packed_rows = at(g_packed, QUERIES * dv)  # (QUERIES, dq), in panels of columns
-    g_packed_rows = at(q_packed_rows, -(-dq // panel) * panel * QUERIES)  # (QUERIES, dv)
-    scores = at(g_packed_rows, -(-dv // panel) * panel * QUERIES)  # (QUERIES, KEYS): scores, then probabilities
+    bias_row, bias_column, out_row, g_row = strides[18], strides[19], strides[22], strides[26]
+    q_grad_row, k_grad_row, v_grad_row = strides[30], strides[34], strides[38]
+    panel, zero = 2 * lanes(q), constant(0, q)
+    # packed: a unit's keys and values, a block's queries and their g
+    k_packed = at(work, t * numbers)  # (dq, S)
+    v_packed = at(k_packed, -(-S // panel) * panel * dq)  # (S, dv), or (dv, S) for the gradients
+    k_rows = at(v_packed, max(-(-dv // panel) * S, -(-S // panel) * dv) * panel)  # (S, dq)
+    q_rows = at(k_rows, -(-dq // panel) * panel * S)  # (QUERIES, dq)
+    g_rows = at(q_rows, -(-dq // panel) * panel * QUERIES)  # (QUERIES, dv)
+    scores = at(g_rows, -(-dv // panel) * panel * QUERIES)  # (QUERIES, KEYS): scores, exponentials, probabilities
     grads = at(scores, QUERIES * APART)  # (QUERIES, KEYS): their gradients
     spare = at(grads, QUERIES * APART)
-    delta = at(spare, ROWS * panel)  # sum(g out) of each query of the block
-    bad_q, bad_g, bad_k = at(delta, QUERIES), at(delta, 2 * QUERIES), at(delta, 3 * QUERIES)
+    # of each query of a block: the largest score so far and the sum of exponentials; sum(g out)
+    top = at(work, (t + 1) * numbers - 5 * QUERIES - S - 5)
+    total, delta, span = at(top, QUERIES), at(top, 2 * QUERIES), at(top, 3 * QUERIES)
+    bad_q, bad_g, bad = at(span, 2), at(span, 3 + QUERIES), at(span, 4 + 2 * QUERIES)
+    for j in range(panel):
+        spare[j] = zero
+    # what queries gather from keys: out from v, or dq from k
+    weights, rows, width = (scores, v_packed, dv) if task == FORWARD else (grads, k_rows, dq)
+    packed = -1
     begin, end = share(t, nt, count)
     for unit in range(begin, end):
         place = at(units, 9 * unit)
-        heads, query_first, query_last = place[3] - place[2], place[4], place[5]
-        start, stop, part = place[6], place[7], place[8]
-        of_bias, S_here, packed, bads_k = part < 0, stop - start, -1, 0
-        items = (place[1] - place[0]) * heads
-        for item in range(items):
+        heads, start, stop = place[3] - place[2], place[6], place[7]
+        n = stop - start
+        for item in range((place[1] - place[0]) * heads):
             b, head = place[0] + item // heads, place[2] + item % heads
             own = head // (h // r)
-            k_head, v_head = at(_head(k, strides, K, b, own), start * k_row), _head(v, strides, V, b, own)
-            k_grad_head, v_grad_head = _head(k_grad, strides, DK, b, own), _head(v_grad, strides, DV, b, own)
-            if b * r + own != packed:
-                packed = b * r + own
-                invoke(pack, (k_head, k_row, k_column, S_here, dq, panel, k_packed))
-                invoke(pack, (at(v_head, start * v_row), v_row, v_column, S_here, dv, panel, v_packed))
-                if not of_bias:
-                    invoke(pack, (k_head, k_column, k_row, dq, S_here, panel, k_packed_rows))
-                    bads_k = _take_apart(k_packed_rows, S_here, dq, bad_k)
+            k_at = at(_head(k, at(strides, 4 * K), b, own), start * k_row)
+            v_at = at(_head(v, at(strides, 4 * V), b, own), start * v_row)
+            k_grad_at = at(_head(k_grad, at(strides, 4 * DK), b, own), start * k_grad_row)
+            v_grad_at = at(_head(v_grad, at(strides, 4 * DV), b, own), start * v_grad_row)
+            if packed != (b * r + own) * S + start:
+                packed = (b * r + own) * S + start
+                invoke(pack, (k_at, k_row, k_column, n, dq, k_packed))
+                if task == FORWARD:
+                    invoke(pack, (v_at, v_column, v_row, dv, n, v_packed))
+                else:
+                    invoke(pack, (v_at, v_row, v_column, n, dv, v_packed))
+                if task == BACKWARD:
+                    invoke(pack, (k_at, k_column, k_row, dq, n, k_rows))
                     # what no query is sure to write, as without a mask the first that sees a key is
-                    for s in range(start if masked else max(start, T) if causal else stop, stop):
-                        _fill((at(k_grad_head, s * k_grad_row),), dq, (zero,))
-                        _fill((at(v_grad_head, s * v_grad_row),), dv, (zero,))
-            for query in range(query_first, query_last, QUERIES):
-                queries = min(QUERIES, query_last - query)
-                q_at = at(_head(q, strides, Q, b, head), query * q_row)
-                g_at = at(_head(g, strides, G, b, head), query * g_row)
-                out_at = at(_head(out, strides, OUT, b, head), query * out_row)
-                mask_at = at(_head(mask, strides, MASK, b, head), query * mask_row)
-                bias_at = at(_head(bias, strides, BIAS, b, head), query * bias_row)
-                q_grad_at = at(_head(q_grad, strides, DQ, b, head), query * q_grad_row)
-                limit, bads_q, bads_g = min(stop, query + queries) if causal else stop, 0, 0
+                    sure = 0 if masked else max(0, T - start) if causal else n
+                    _clear(at(k_grad_at, sure * k_grad_row), k_grad_row, n - sure, dq)
+                    _clear(at(v_grad_at, sure * v_grad_row), v_grad_row, n - sure, dv)
+                invoke(take_apart, (rows, n, width, bad))
+            for query in range(place[4], place[5], QUERIES):
+                queries = min(QUERIES, place[5] - query)
+                index = (b * h + head) * T + query
+                lse_at = at(lse, index)
+                q_at = at(_head(q, at(strides, 4 * Q), b, head), query * q_row)
+                g_at = at(_head(g, at(strides, 4 * G), b, head), query * g_row)
+                out_at = at(_head(out, at(strides, 4 * OUT), b, head), query * out_row)
+                mask_at = at(_head(mask, at(strides, 4 * MASK), b, head), query * mask_row)
+                bias_at = at(_head(bias, at(strides, 4 * BIAS), b, head), query * bias_row)
+                q_grad_at = at(_head(q_grad, at(strides, 4 * DQ), b, head), query * q_grad_row + place[8] * q_size)
+                to, to_row = (out_at, out_row) if task == FORWARD else (q_grad_at, q_grad_row)
+                source, source_row, source_column = (v_at, v_row, v_column) if task == FORWARD else (k_at, k_row, k_column)
                 unsure = masked or (causal and query < start)  # whether every query sees the first key
-                if not of_bias:
-                    q_grad_at = at(q_grad_at, part * plan[16])
-                    for i in range(queries if unsure else 0):
-                        _fill((at(q_grad_at, i * q_grad_row),), dq, (zero,))
-                if limit <= start:
-                    continue
-                invoke(pack, (q_at, q_row, q_column, queries, dq, ROWS, q_packed))
-                invoke(pack, (g_at, g_row, g_column, queries, dv, ROWS, g_packed))
-                if not of_bias:
-                    invoke(pack, (q_at, q_column, q_row, dq, queries, panel, q_packed_rows))
-                    invoke(pack, (g_at, g_column, g_row, dv, queries, panel, g_packed_rows))
-                    bads_q = _take_apart(q_packed_rows, queries, dq, bad_q)
-                    bads_g = _take_apart(g_packed_rows, queries, dv, bad_g)
+                if unsure and task != OF_BIAS:
+                    _clear(to, to_row, queries, width)
+                limit = min(stop, query + queries) if causal else stop
+                if task == BACKWARD and start < limit:
+                    invoke(pack, (q_at, q_column, q_row, dq, queries, q_rows))
+                    invoke(pack, (g_at, 1, g_row, dv, queries, g_rows))
+                    invoke(take_apart, (q_rows, queries, dq, bad_q))
+                    invoke(take_apart, (g_rows, queries, dv, bad_g))
                 for i in range(queries):
-                    if g_column == 1 and out_column == 1:
-                        delta[i] = _product((at(g_at, i * g_row), at(out_at, i * out_row)), dv, ())
+                    if task == FORWARD:
+                        top[i], total[i] = constant(-np.inf, q), zero
                     else:
-                        delta[i] = zero
-                        for j in range(dv):
-                            delta[i] += g_at[i * g_row + j * g_column] * out_at[i * out_row + j * out_column]
-                # what will be read next
-                b_next, head_next, query_next = b, head, query + QUERIES
-                if query_next >= query_last and item + 1 == items and unit + 1 < end:
-                    b_next, head_next, query_next = place[9], place[11], place[13]
-                    keys = min(KEYS, place[16] - place[15])
-                    _fetch_rows(k, strides, K, b_next, head_next // (h // r), place[15], keys, dq)
-                    _fetch_rows(v, strides, V, b_next, head_next // (h // r), place[15], keys, dv)
-                queries_next = min(QUERIES, T - query_next)
-                _fetch_rows(q, strides, Q, b_next, head_next, query_next, queries_next, dq)
-                _fetch_rows(g, strides, G, b_next, head_next, query_next, queries_next, dv)
-                _fetch_rows(out, strides, OUT, b_next, head_next, query_next, queries_next, dv)
-                for block in range(start, limit, KEYS):
-                    skipped, keys = 0, min(KEYS, limit - block)
+                        delta[i] = _product((at(g_at, i * g_row), at(out_at, i * out_row)), dv, ())
+                for first_of_block in range(start, limit, KEYS):
+                    first, keys = first_of_block, min(KEYS, limit - first_of_block)
                     if masked:
-                        skipped, keys = _used(mask_at, mask_row, mask_column, queries, block, keys)
-                    first, keys = block + skipped, keys - skipped
+                        invoke(used, (at(mask_at, first * mask_column), mask_row, mask_column, queries, keys, span))
+                        first, keys = first + int(span[0]), int(span[1]) - int(span[0])
                     if keys <= 0:
                         continue
-                    k_at, v_at = at(k_packed, (first - start) * dq), at(v_packed, (first - start) * dv)
-                    _scores(multiply, q_packed, k_at, dq, scores, query, queries, first, keys, causal, spare)
-                    _scores(multiply, g_packed, v_at, dv, grads, query, queries, first, keys, causal, spare)
-                    for i in range(queries):
-                        seen, x, y = _seen(causal, query + i, first, keys), at(scores, i * APART), at(grads, i * APART)
-                        if masked or biased:
-                            _adjust(x, seen, number(scale, q), at(bias_at, i * bias_row + first * bias_column), bias_column, biased,
-                                    at(mask_at, i * mask_row + first * mask_column), mask_column, masked)  # fmt: skip
-                        sees = _strip_sees(causal, query, first, keys, queries, i)
-                        index = (b * h + head) * T + query + i
+                    ahead = query + 1 - first if causal else S + 1
+                    skipped = first - start
+                    invoke(multiply, (
+                        SCORES, block, q_at, q_row, q_column, at(k_packed, skipped * dq), panel * dq, dq, scores, APART,
+                        queries, keys, ahead, 0, spare, 0, bad, q_at, 0, 0,
+                    ))  # fmt: skip
+                    if masked or biased:
+                        invoke(adjust, (
+                            scores, queries, keys, ahead, scale, biased, at(bias_at, first * bias_column), bias_row,
+                            bias_column, masked, at(mask_at, first * mask_column), mask_row, mask_column,
+                        ))  # fmt: skip
+                    drawn = counter + index * S + first
+                    if task == FORWARD:
+                        invoke(of_rows, (scores, queries, keys, ahead, factor, top, total, out_at, out_row, dv))
+                    else:
+                        invoke(multiply, (
+                            SCORES, block, g_at, g_row, 1, at(v_packed, skipped * dv), panel * dv, dv, grads, APART,
+                            queries, keys, ahead, 0, spare, 0, bad, g_at, 0, 0,
+                        ))  # fmt: skip
                         if threshold:
-                            _drop(y, sees, counter + index * S + first, keys_of_dropout, threshold, number(kept, q))
-                        logs = lse[index] if lse[index] != nothing else -nothing  # probabilities of 0
-                        _score_gradients(
-                            (x, y), _whole_vectors(sees, x),
-                            (constant(seen, x), factor, logs, delta[i], one if of_bias else number(scale, q)),
-                        )  # fmt: skip
-                        if threshold:
-                            _drop(x, sees, counter + index * S + first, keys_of_dropout, threshold, number(kept, q))
-                    if of_bias:
-                        target = at(_head(bias_grad, strides, DBIAS, b, head), query * bias_grad_row)
-                        for i in range(queries):
-                            seen, y = _seen(causal, query + i, first, keys), at(grads, i * APART)
-                            if bias_grad_column:
-                                _add((at(target, i * bias_grad_row + first), y), seen, (one,))
-                            else:
-                                target[i * bias_grad_row] += _sum((y,), seen, ())
+                            invoke(drop, (grads, queries, keys, ahead, drawn, S, keys_of_dropout, threshold, kept))
+                        times = factor if task == OF_BIAS else scale  # the factor is 1: a bias is added to scaled scores
+                        invoke(of_rows, (scores, grads, queries, keys, ahead, factor, lse_at, delta, times))
+                    if threshold:
+                        invoke(drop, (scores, queries, keys, ahead, drawn, S, keys_of_dropout, threshold, kept))
+                    if task == OF_BIAS:
+                        bias_grad_at = _head(bias_grad, at(strides, 4 * DBIAS), b, head)
+                        invoke(add_up, (
+                            grads, queries, keys, ahead, at(bias_grad_at, query * strides[42] + first * strides[43]),
+                            strides[42], strides[43],
+                        ))  # fmt: skip
                         continue
-                    k_rows_at = at(k_packed_rows, (first - start) * panel)
-                    k_grad_at, v_grad_at = at(k_grad_head, first * k_grad_row), at(v_grad_head, first * v_grad_row)
-                    _gathered(
-                        multiply_scores, grads, k_rows_at, panel * S_here, dq, q_grad_at, q_grad_row, query, queries,
-                        first, keys, causal, unsure or first > start, spare,
-                    )  # fmt: skip
-                    # all keys have something already; or those before this block of queries; or none
-                    known = query if causal else query * S
-                    known = S if masked or head > place[2] else known
-                    _scattered(
-                        multiply, grads, q_packed_rows, dq, k_grad_at, k_grad_row, query, queries, first, keys, causal,
-                        known, spare,
-                    )  # fmt: skip
-                    _scattered(
-                        multiply, scores, g_packed_rows, dv, v_grad_at, v_grad_row, query, queries, first, keys, causal,
-                        known, spare,
-                    )  # fmt: skip
-                    if bads_k:
-                        bad, there = at(bad_k, first - start), at(k_head, (first - start) * k_row)
-                        invoke(add_apart, (
-                            grads, causal, query, queries, first, keys, bad, there, k_row, k_column, dq, q_grad_at,
-                            q_grad_row, 1,
+                    known = queries if unsure or first > start else 0
+                    invoke(multiply, (
+                        TO_QUERIES, block, weights, APART, 1, at(rows, skipped * panel), panel * n, width, to, to_row,
+                        queries, keys, ahead, known, spare, int(bad[n] != zero), at(bad, skipped),
+                        at(source, skipped * source_row), source_row, source_column,
+                    ))  # fmt: skip
+                    if task == BACKWARD:
+                        # all keys have something already; or those before this block of queries; or none
+                        known = keys if masked or head > place[2] else query - first if causal else query * keys
+                        invoke(multiply, (
+                            TO_KEYS, block, grads, 1, APART, q_rows, panel * queries, dq,
+                            at(k_grad_at, skipped * k_grad_row), k_grad_row, queries, keys, ahead, known, spare,
+                            int(bad_q[queries] != zero), bad_q, q_at, q_row, q_column,
                         ))  # fmt: skip
-                    if bads_q:
-                        invoke(add_apart, (
-                            grads, causal, query, queries, first, keys, bad_q, q_at, q_row, q_column, dq, k_grad_at,
-                            k_grad_row, 0,
+                        invoke(multiply, (
+                            TO_KEYS, block, scores, 1, APART, g_rows, panel * queries, dv,
+                            at(v_grad_at, skipped * v_grad_row), v_grad_row, queries, keys, ahead, known, spare,
+                            int(bad_g[queries] != zero), bad_g, g_at, g_row, 1,
                         ))  # fmt: skip
-                    if bads_g:
-                        invoke(add_apart, (
-                            scores, causal, query, queries, first, keys, bad_g, g_at, g_row, g_column, dv, v_grad_at,
-                            v_grad_row, 0,
-                        ))  # fmt: skip
+                if task == FORWARD:
+                    _finish((lse_at, total, top), queries, ())
+                    for i in range(queries):
+                        _multiply_by((at(out_at, i * out_row),), dv, (total[i],))

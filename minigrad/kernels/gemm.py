@@ -147,8 +147,8 @@ _wide, _narrow = _tile(ROWS, 2), _tile(ROWS, 1)
 _few_wide, _few_narrow = _tile(FEW, 2), _tile(FEW, 1)
 
 
-def _mover(rows, transposes):
-    """Copy numbers into a panel that is ``rows`` wide, or 2 vectors wide where ``rows`` is None.
+def _mover(transposes):
+    """Copy numbers into a panel, which is 2 vectors wide.
 
     One step of k, from neighbours in memory; or, transposing, the steps that 16 bytes hold, from rows ``stride`` apart.
     """
@@ -156,7 +156,7 @@ def _mover(rows, transposes):
     @intrinsic
     def move(typing_context, source, stride, panel):
         count = lanes_of(source.dtype)
-        width = rows or 2 * count
+        width = 2 * count
         size = source.dtype.bitwidth // 8
 
         def generate(context, builder, signature, values):
@@ -178,19 +178,14 @@ def _mover(rows, transposes):
             side = 16 // size
             half = side // 2
             squares = range(0, count, side)
-            nothing = ir.Constant(ir.VectorType(number, side), ir.Undefined)
             low = [x for square in squares for p in range(square, square + half) for x in (p, p + count)]
             high = [x + half for x in low]
             for first in range(0, width, count):
-                here = min(count, width - first)
 
-                def line(i, first=first, here=here):
+                def line(i, first=first):
                     """Row i of every square, next to each other: one vector."""
-                    parts = [nothing] * len(squares)
-                    for place, square in enumerate(squares):
-                        if square + i < here:
-                            there = builder.mul(stride, i64(first + square + i))
-                            parts[place] = builder.load(vector_at(source_value, there, side), align=size)
+                    places = [builder.mul(stride, i64(first + square + i)) for square in squares]
+                    parts = [builder.load(vector_at(source_value, place, side), align=size) for place in places]
                     while len(parts) > 1:
                         pairs = zip(parts[::2], parts[1::2], strict=True)
                         parts = [shuffle(x, y, list(range(2 * x.type.count))) for x, y in pairs]
@@ -200,8 +195,7 @@ def _mover(rows, transposes):
                 for _ in range(half.bit_length()):  # log2(side) rounds of interleaving the two halves transpose
                     lines = [shuffle(lines[i], lines[i + half], order) for i in range(half) for order in (low, high)]
                 for k, value in enumerate(lines):
-                    value = value if here == count else shuffle(value, value, list(range(here)))
-                    builder.store(value, vector_at(panel_value, i64(k * width + first), here), align=size)
+                    builder.store(value, vector_at(panel_value, i64(k * width + first), count), align=size)
             return context.get_dummy_value()
 
         return types.void(source, types.int64, source), generate
@@ -209,25 +203,22 @@ def _mover(rows, transposes):
     return move
 
 
-_copy_rows, _copy_columns = _mover(ROWS, False), _mover(None, False)
-_transpose_rows, _transpose_columns = _mover(ROWS, True), _mover(None, True)
+_copy, _transpose = _mover(False), _mover(True)
 
 
 # ---- blocks
 
 
 @kernel
-def pack(source: floats, stride: int, stride_k: int, n: int, k: int, width: int, target: floats):
-    """source (n, k) of any strides -> target [panels][k][width], the last panel filled up with zeros."""
+def pack(source: floats, stride: int, stride_k: int, n: int, k: int, target: floats):
+    """source (n, k) of any strides -> target [panels][k][2 * lanes], the last panel filled up with zeros."""
+    width = 2 * lanes(source)
     whole = n // width * width if stride == 1 or stride_k == 1 else 0
     if stride == 1:
         for first in range(0, whole, 4 * width):  # four panels at a time: what is read lies together
             for step in range(k):
                 for j in range(first, min(first + 4 * width, whole), width):
-                    if width == ROWS:
-                        _copy_rows(at(source, j + step * stride_k), 0, at(target, j * k + step * width))
-                    else:
-                        _copy_columns(at(source, j + step * stride_k), 0, at(target, j * k + step * width))
+                    _copy(at(source, j + step * stride_k), 0, at(target, j * k + step * width))
     for first in range(0 if stride != 1 else whole, n, width):
         begin, panel = at(source, first * stride), at(target, first * k)
         done = 0
@@ -235,10 +226,7 @@ def pack(source: floats, stride: int, stride_k: int, n: int, k: int, width: int,
             side = lanes(source) * 16 // VECTOR
             done = k // side * side
             for step in range(0, done, side):
-                if width == ROWS:
-                    _transpose_rows(at(begin, step), stride, at(panel, step * width))
-                else:
-                    _transpose_columns(at(begin, step), stride, at(panel, step * width))
+                _transpose(at(begin, step), stride, at(panel, step * width))
         out = row(panel, 0, k * width)
         here = min(width, n - first)
         if here < width:
@@ -391,7 +379,7 @@ def product(
                 b_at = at(b_start, p * b_row + j * b_column)
                 if lying < tiled:
                     b_rest = at(b_at, lying * b_column)
-                    invoke(plan[_PACK], (b_rest, b_column, b_row, tiled - lying, k, panel, b_block))
+                    invoke(plan[_PACK], (b_rest, b_column, b_row, tiled - lying, k, b_block))
                 for jj in range(few):
                     for kk in range(k):
                         b_columns[jj * k + kk] = b_at[(tiled + jj) * b_column + kk * b_row]
@@ -598,155 +586,3 @@ def _working_memory(size):
 
 
 _local = threading.local()
-
-
-# ---- panels of a: what attention uses
-
-UNROLL = 4  # steps of k in one turn of the innermost loop
-
-
-def _panel_tile(rows, vectors):
-    """c = a b + plus for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k."""
-
-    @intrinsic
-    def tile(typing_context, a, a_row, a_k, b, b_k, c, c_row, k, plus, plus_row, adds):
-        width = lanes_of(a.dtype)
-        integer = types.int64
-        signature = types.void(a, integer, integer, a, integer, a, integer, integer, a, integer, integer)
-
-        def generate(context, builder, signature, values):
-            a_value, a_row, a_k, b_value, b_k, c_value, c_row, k, plus, plus_row, adds = values
-            i64, number = ir.IntType(64), context.get_data_type(a.dtype)
-            vector = ir.VectorType(number, width)
-            scalar_pointer, vector_pointer = number.as_pointer(), vector.as_pointer()
-            size = a.dtype.bitwidth // 8
-            # fuses where the CPU can, and is never a library call
-            multiply_add = builder.module.globals.get(f"llvm.fmuladd.v{width}f{8 * size}") or ir.Function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{8 * size}"
-            )
-            undefined = ir.Constant(vector, ir.Undefined)
-            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
-
-            def load(base, offset):
-                return builder.load(builder.bitcast(builder.gep(base, [offset]), vector_pointer), align=size)
-
-            def broadcast(base, offset):
-                one = builder.load(builder.bitcast(builder.gep(base, [offset]), scalar_pointer), align=size)
-                return builder.shuffle_vector(
-                    builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
-                )
-
-            def steps(count, unrolled, state):
-                """Walk ``count * unrolled`` steps of k from ``state``, (a, b, sums); returns the state after them."""
-                before = builder.block
-                head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
-                builder.branch(head)
-
-                builder.position_at_end(head)
-                state = [i64(0), *state]
-                phis = [builder.phi(value.type) for value in state]
-                for phi, value in zip(phis, state, strict=True):
-                    phi.add_incoming(value, before)
-                done, a_at, b_at, *sums = phis
-                builder.cbranch(builder.icmp_signed("<", done, count), body, after)
-
-                builder.position_at_end(body)
-                for _ in range(unrolled):
-                    columns = [load(b_at, i64(j * width)) for j in range(vectors)]
-                    for i in range(rows):
-                        one = broadcast(a_at, builder.mul(a_row, i64(i)))
-                        for j in range(vectors):
-                            at_sum = i * vectors + j
-                            sums[at_sum] = builder.call(multiply_add, [one, columns[j], sums[at_sum]])
-                    a_at, b_at = builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k])
-                for phi, value in zip(phis, [builder.add(done, i64(1)), a_at, b_at, *sums], strict=True):
-                    phi.add_incoming(value, body)
-                builder.branch(head)
-
-                builder.position_at_end(after)
-                return phis[1:]
-
-            state = [a_value, b_value, *[ir.Constant(vector, [0.0] * width)] * (rows * vectors)]
-            turns = builder.sdiv(k, i64(UNROLL))
-            state = steps(turns, UNROLL, state)
-            _, _, *sums = steps(builder.sub(k, builder.mul(turns, i64(UNROLL))), 1, state)
-
-            with builder.if_else(builder.icmp_signed("!=", adds, i64(0))) as (then, otherwise):
-                for branch, with_plus in ((then, True), (otherwise, False)):
-                    with branch:
-                        for i in range(rows):
-                            for j in range(vectors):
-                                value = sums[i * vectors + j]
-                                if with_plus:
-                                    there = builder.add(builder.mul(plus_row, i64(i)), i64(j * width))
-                                    value = builder.fadd(value, load(plus, there))
-                                there = builder.add(builder.mul(c_row, i64(i)), i64(j * width))
-                                builder.store(
-                                    value, builder.bitcast(builder.gep(c_value, [there]), vector_pointer), align=size
-                                )
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return tile
-
-
-_panel_wide, _panel_narrow = _panel_tile(ROWS, 2), _panel_tile(ROWS, 1)
-_panel_few_wide, _panel_few_narrow = _panel_tile(FEW, 2), _panel_tile(FEW, 1)
-
-
-def multiplying(a_row):
-    """The kernel c = a b + plus for panels of ``a`` whose rows are ``a_row`` numbers apart (1 if packed).
-
-    The stride is part of the machine code, because a tile has more rows than the CPU has registers for addresses.
-    """
-
-    @kernel
-    def multiply(
-        a: floats, a_panel: int, a_k: int, b: floats, b_panel: int, b_k: int, c: floats, c_row: int,
-        m: int, n: int, k: int, plus: floats, plus_row: int, adds: int, spare: floats,
-    ):  # fmt: skip
-        """c (m, n) = a b (+ plus if adds); panels are ROWS rows of a and 2 vectors of columns of b."""
-        lane = lanes(a)
-        for i in range(0, m, ROWS):
-            rows = min(ROWS, m - i)
-            height = ROWS if rows > 2 * FEW else FEW
-            # along the rows of c: what is written lies together, which matters more than that b comes from farther away
-            for j in range(0, n, 2 * lane):
-                columns = min(2 * lane, n - j)
-                b_at = at(b, j // (2 * lane) * b_panel)
-                for r in range(0, rows, height):
-                    a_at = at(a, i // ROWS * a_panel + r * a_row)
-                    c_at, plus_at = at(c, (i + r) * c_row + j), at(plus, (i + r) * plus_row + j)
-                    here = min(height, rows - r)
-                    # a tile at the rim is computed whole in spare memory; from there its valid part is copied
-                    whole = here == height and (columns == lane or columns == 2 * lane)
-                    to = c_at if whole else spare
-                    to_row = c_row if whole else 2 * lane
-                    with_plus = adds if whole else 0
-                    if height == ROWS:
-                        if columns > lane:
-                            _panel_wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
-                        else:
-                            _panel_narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
-                    elif columns > lane:
-                        _panel_few_wide(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
-                    else:
-                        _panel_few_narrow(a_at, a_row, a_k, b_at, b_k, to, to_row, k, plus_at, plus_row, with_plus)
-                    if not whole:
-                        for ii in range(here):
-                            out, new = row(c_at, ii * c_row, columns), row(spare, ii * 2 * lane, columns)
-                            if adds:
-                                more = row(plus_at, ii * plus_row, columns)
-                                for jj in range(columns):
-                                    out[jj] = new[jj] + more[jj]
-                            else:
-                                for jj in range(columns):
-                                    out[jj] = new[jj]
-
-    return multiply
-
-
-multiply = multiplying(1)
-
-

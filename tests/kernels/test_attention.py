@@ -1,6 +1,7 @@
 """Attention in blocks: equal to the reference on both sides of every block's rim, in every form, on any threads."""
 
 import sys
+import threading
 import tracemalloc
 
 import numpy as np
@@ -12,7 +13,7 @@ if numba.config.DISABLE_JIT:
 
 from minigrad import kernels, settings  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
-from minigrad.kernels import reference  # noqa: E402
+from minigrad.kernels import memory, reference  # noqa: E402
 from minigrad.kernels.attention import APART, KEYS, QUERIES, ROWS, STEP, attention, attention_grad  # noqa: E402
 
 FLOATS = [np.float32, np.float64]
@@ -22,7 +23,7 @@ TOLERANCE = {np.float32: 2e-5, np.float64: 2e-13}
 SIZES = [
     (1, 1, 1, 1, 1, 1), (2, 3, 5, 7, 4, 6), (2, 3, 7, 5, 4, 6), (1, 2, 13, 12, 33, 65), (3, 1, 65, 66, 5, 12),
     (1, 1, QUERIES + 5, QUERIES + 7, 7, 3), (1, 2, 9, KEYS + 33, 3, 5), (2, 1, KEYS + 13, 11, 5, 4),
-    (1, 1, KEYS + QUERIES + 1, KEYS + 65, 5, 33), (1, 1, QUERIES, KEYS, 12, 1),
+    (1, 1, KEYS + QUERIES + 1, KEYS + 65, 5, 33), (1, 1, QUERIES, KEYS, 12, 1), (2, 4, QUERIES + 5, QUERIES + 1, 3, 4),
 ]  # fmt: skip
 
 
@@ -70,6 +71,27 @@ def assert_equal(results, expected, dtype, tolerance=None):
 def test_equals_the_reference(rng, sizes, causal, dtype):
     arrays = inputs(rng, sizes, dtype)
     assert_equal(compiled(*arrays, causal, 0.37), in_float64(*arrays, causal, 0.37), dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sizes", [(2, 3, 7, 5, 4, 6), (2, 4, QUERIES + 5, QUERIES + 1, 3, 4), (1, 1, 5, KEYS + STEP + 1, 3, 4)])
+def test_what_memory_held_before_does_not_matter(rng, monkeypatch, sizes, causal, dtype):
+    module = sys.modules[attention.__module__]
+
+    def spoiled(real):
+        def make(*arguments):
+            result = real(*arguments)
+            result.ravel().view(np.uint8).fill(255)  # as floats these bytes are not numbers
+            return result
+
+        return make
+
+    for name in ("empty", "scratch"):
+        monkeypatch.setattr(module, name, spoiled(getattr(module, name)))
+    arrays = inputs(rng, sizes, dtype)
+    for mask in (None, rng.random((sizes[2], sizes[3])) < 0.5):
+        assert_equal(compiled(*arrays, causal, 0.5, mask), in_float64(*arrays, causal, 0.5, mask), dtype)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -276,6 +298,7 @@ def test_memory_grows_with_the_text_and_not_with_its_square(rng, monkeypatch, fo
             "key padding": {"mask": np.arange(T) < 40}, "bias of keys": {"bias": np.ones((1, T), np.float32)},
             "dropout": {"rate": 0.5, "seed": 1}, "window of few": {"mask": (np.arange(T) < 40)[:, None]},
         }[form]  # fmt: skip
+        monkeypatch.setattr(memory, "_local", threading.local())  # without what other tests left
         asked.clear()
         tracemalloc.start()
         out, lse = attention(q, k, v, True, 0.5, **given)
