@@ -11,7 +11,8 @@ Masks, biases and the key heads that several query heads share are read where th
 
 Threads share units of work, that each write a part of the result of their own: blocks of queries in the forward; in the
 gradient the keys of a head, all of them or, with few heads, a range. The units depend on shapes alone, so the bits do
-not depend on the number of threads.
+not depend on the number of threads. One kernel walks through units; what it does with a block of scores are kernels of
+their own, because many small ones compile faster than a large one, and what nobody asks for is not compiled.
 
 A weight of 0 times a value that is not finite would be NaN. What is not finite is therefore taken out of the products,
 and what it gives to those that do see it is added one by one.
@@ -103,17 +104,14 @@ class _Call:
             spans = reference.dropout_spans(offset % 2**32 + B * h * T * S, seed, offset - offset % 2**32)
             keys = [int(key) for *_, pair in spans for key in pair]  # of each upper half that the counters go through
         self.keys = np.array(keys)
-        adjusts, codes = mask is not None or bias is not None, (gemm.pack, gemm.block, _multiply, _take_apart)
-        self.codes = [code.address(q.dtype) for code in codes]
-        self.only = [
-            code.address(q.dtype) if wanted else 0
-            for code, wanted in ((_used, mask is not None), (_adjust, adjusts), (_drop, rate), (_add_up, bias is not None))
-        ]
+        masked, biased = mask is not None, bias is not None
+        # only what this call uses is compiled; the order is that of a plan
+        self.parts = {_used: masked, _adjust: masked or biased, _drop: rate, _add_up: biased}
         self.plan = [
-            self.numbers, h, r, T, S, dq, dv, causal, mask is not None, bias is not None, threshold, offset % 2**32, q.size,
+            self.numbers, h, r, T, S, dq, dv, causal, masked, biased, threshold, offset % 2**32, q.size,
         ]  # fmt: skip
         self.scale, self.kept = scale, reference.dropout_scale(rate)
-        self.factor = 1.0 if adjusts else scale  # `_adjust` has multiplied already
+        self.factor = 1.0 if masked or biased else scale  # `_adjust` has multiplied already
 
     def run(self, task, units, results, lse):
         """Let threads share the units of a task."""
@@ -123,8 +121,10 @@ class _Call:
         (B, h, T, S), (*_, dq), (*_, dv) = self.scores, self.arrays[0].shape, self.arrays[2].shape
         work = WORK[task] * B * h * T * S * (dq + dv) // 16
         memory = scratch(shares(len(units), work) * self.numbers * lse.itemsize)
-        rows = [code.address(lse.dtype) for code in ((_softmax,) if task == FORWARD else (_softmax_grad,))]
-        plan = [*self.codes, *rows, *self.only, task, *self.plan, *strides]
+        always = gemm.pack, gemm.block, _multiply, _take_apart, _softmax if task == FORWARD else _softmax_grad
+        parts = dict.fromkeys(always, True) | self.parts
+        codes = [part.address(lse.dtype) if wanted else 0 for part, wanted in parts.items()]
+        plan = [*codes, task, *self.plan, *strides]
         run(
             _attention, len(units), work, *self.arrays, *self.masks, *results, lse, self.keys, units, np.array(plan), memory,
             len(units), self.scale, self.factor, self.kept,
