@@ -440,15 +440,18 @@ def few_rows(
                     total += ai[k] * column[k]
                 c[i * N + j] += total
     else:
-        for k in range(0, K - 3, 4):
+        for k in range(0, K - 7, 8):  # eight rows of b for each walk along what has been added up so far
             b_at = at(b, k * b_row + first)
             b0, b1, b2, b3 = row(b_at, 0, n), row(b_at, b_row, n), row(b_at, 2 * b_row, n), row(b_at, 3 * b_row, n)
+            b_at = at(b_at, 4 * b_row)
+            b4, b5, b6, b7 = row(b_at, 0, n), row(b_at, b_row, n), row(b_at, 2 * b_row, n), row(b_at, 3 * b_row, n)
             for i in range(M):
                 out, a_at = row(c, i * N + first, n), at(a, i * K + k)
-                a0, a1, a2, a3 = a_at[0], a_at[1], a_at[2], a_at[3]
+                a0, a1, a2, a3, a4, a5, a6, a7 = a_at[0], a_at[1], a_at[2], a_at[3], a_at[4], a_at[5], a_at[6], a_at[7]
                 for j in range(n):
-                    out[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
-        for k in range(K // 4 * 4, K):
+                    added = a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
+                    out[j] += added + (a4 * b4[j] + a5 * b5[j] + a6 * b6[j] + a7 * b7[j])
+        for k in range(K // 8 * 8, K):
             bk = row(b, k * b_row + first, n)
             for i in range(M):
                 out, ak = row(c, i * N + first, n), a[i * K + k]
@@ -570,7 +573,7 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides, precision):
     plan = np.array([batches, M, N, K, a_row, a_column, b_row, b_column, packs, numbers, *codes, *offsets.ravel()])
     if precision == "bfloat16":
         return bfloat16.product.address(dtype), plan, batches * M * N, batches * M * N * K // 32, numbers * item
-    if M <= FEW and not batch and a_column == 1 and a_row == K and (b_row == 1 or b_column == 1):
+    if M <= FEW and not batch and a_column == 1 and (a_row == K or M == 1) and (b_row == 1 or b_column == 1):
         return few_rows.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, 0
     return product.address(dtype), plan, batches * M * N, batches * M * N * K // 4, numbers * item
 
