@@ -100,6 +100,7 @@ def big(name, dtype):
         ),
         "gelu": (mg.gelu, (normal(300, 517),)),
         "gelu tanh": (lambda x: mg.gelu(x, "tanh"), (normal(300, 517),)),
+        "swiglu": (mg.swiglu, (normal(300, 517), normal(300, 517))),
         "silu": (mg.silu, (normal(300, 517),)),
         "cross_entropy": (lambda x: mg.cross_entropy(x, targets), (normal(257, 1031),)),
         "cross_entropy weighed": (
@@ -120,7 +121,7 @@ def big(name, dtype):
 
 BIG = [
     "linear", "linear gelu", "heads", "heads combined", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked",
-    "log_softmax", "layer_norm", "rms_norm", "batch_norm", "batch_norm inference", "gelu", "gelu tanh", "silu", "cross_entropy",
+    "log_softmax", "layer_norm", "rms_norm", "batch_norm", "batch_norm inference", "gelu", "gelu tanh", "silu", "swiglu", "cross_entropy",
     "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 

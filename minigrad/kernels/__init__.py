@@ -21,7 +21,7 @@ _MODULES = {
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns sum_rows",
     "loss": "cross_entropy cross_entropy_grad",
-    "activation": "gelu silu",
+    "activation": "gelu silu silu_gate silu_gate_grad",
     "elementwise": "multiply_sum_rows",
     "embedding": "embedding_grad",
     "random": "dropout",
@@ -178,6 +178,16 @@ def gelu(x, approximate):
 def silu(x):
     """x times its sigmoid -> y (...), its derivative (...)."""
     return pick("silu", x)(x)
+
+
+def silu_gate(value, gate):
+    """value silu(gate).   (...), (...) -> (...)."""
+    return pick("silu_gate", value, gate)(value, gate)
+
+
+def silu_gate_grad(g, value, gate):
+    """Gradients of silu_gate with respect to value and gate.   (...), (...), (...) -> (...), (...)."""
+    return pick("silu_gate_grad", g, value, gate)(g, value, gate)
 
 
 def embedding_grad(g, ids, V, into=None):

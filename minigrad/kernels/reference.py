@@ -386,6 +386,17 @@ def silu(x):
     return np.asarray(np.maximum(x, -800) * s), np.asarray(s + near * (smaller * larger))
 
 
+def silu_gate(value, gate):
+    """value silu(gate), element by element.   (...), (...) -> (...)"""
+    return np.asarray(value * silu(gate)[0], order="C")
+
+
+def silu_gate_grad(g, value, gate):
+    """Gradients of silu_gate: g silu(gate), g value silu'(gate).   (...), (...), (...) -> (...), (...)"""
+    opened, slope = silu(gate)
+    return np.asarray(g * opened, order="C"), np.asarray(g * value * slope, order="C")
+
+
 def erf(x):
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 3e-16.   (...) -> (...)
 

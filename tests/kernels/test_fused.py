@@ -31,7 +31,7 @@ def magnitude(name, arguments):
         return np.abs(g).max() * (1 if gamma is None else np.abs(gamma).max()) * rstd.max()
     if name == "cross_entropy_grad":
         return 2 * np.abs(arguments[0]).max(initial=0)
-    return 1.0 if name in ("gelu", "silu") else 0.0
+    return 1.0 if name in ("gelu", "silu", "silu_gate", "silu_gate_grad") else 0.0
 
 
 def _rows(rng, dtype, R, N):
@@ -142,6 +142,8 @@ CASES = {
     "cross_entropy_grad-smoothing": ("cross_entropy_grad", lambda *a: (*_gradient_of_loss(*a), None, 0.1)),
     "gelu": ("gelu", lambda *a: (2 * _rows(*a), "none")),
     "gelu-tanh": ("gelu", lambda *a: (2 * _rows(*a), "tanh")),
+    "silu_gate": ("silu_gate", lambda *a: (_rows(*a), 2 * _rows(*a))),
+    "silu_gate_grad": ("silu_gate_grad", lambda *a: (_rows(*a), _rows(*a), 2 * _rows(*a))),
     "silu": ("silu", lambda *a: (2 * _rows(*a),)),
     "embedding_grad": ("embedding_grad", _embedding),
     "dropout": ("dropout", lambda *a: (_rows(*a), 0.3, 5, 1000)),

@@ -96,6 +96,8 @@ ARGUMENTS = {
     "cross_entropy": lambda r: (x := r.array(*r.rows()), r.ids(x.shape[1], x.shape[0]), abs(x[0]), 0.1),
     "cross_entropy_grad": _cross_entropy_grad,
     "gelu": lambda r: (r.array(r.size(1, 50_000)), ["none", "tanh"][r.size(0, 2)]),
+    "silu_gate": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size)),
+    "silu_gate_grad": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), r.array(x.size)),
     "silu": lambda r: (r.array(r.size(1, 50_000)),),
     "embedding_grad": lambda r: (r.array(n := r.size(1, 400), r.size()), r.ids(V := r.size(), n), V),
     "dropout": lambda r: (r.array(r.size(1, 50_000)), 0.3, 12, 2**32 - 20_000),
