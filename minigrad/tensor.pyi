@@ -514,6 +514,9 @@ class Tensor:
     def silu(self) -> Tensor:
         """x sigmoid(x), also called swish.   (...) -> (...)   (Elfwing, Uchibe and Doya 2018)"""
 
+    def swiglu(self, gate: TensorLike) -> Tensor:
+        """value silu(gate): a gated linear unit with the gate of `silu`, in one pass.   (...), (...) -> (...)   (Shazeer 2020)"""
+
     def mish(self) -> Tensor:
         """x tanh(softplus(x)).   (...) -> (...)   (Misra 2019)"""
 

@@ -36,17 +36,17 @@ from . import special as special
 
 __all__ = [
     "celu", "elu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu",
-    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "tanhshrink", "threshold", "attention_weights",
-    "scaled_dot_product_attention", "broadcast_to", "dot", "einsum", "inner", "tensordot", "cosine_similarity",
-    "normalize", "pairwise_distance", "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
-    "arctanh", "astype", "clip", "cos", "cosh", "divide", "exp", "exp2", "expm1", "fmax", "fmin", "hypot", "lerp",
-    "log", "log10", "log1p", "log2", "logaddexp", "logit", "maximum", "minimum", "multiply", "nan_to_num", "negative",
-    "power", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh",
-    "where", "array_split", "cat", "chunk", "column_stack", "concatenate", "dstack", "hstack", "split", "stack",
-    "unbind", "vstack", "addmm", "bmm", "cross", "kron", "linear", "matmul", "mv", "outer", "trace", "vdot", "vecdot",
-    "allclose", "array_equal", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "equal", "greater",
-    "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift",
+    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "swiglu", "tanhshrink", "threshold",
+    "attention_weights", "scaled_dot_product_attention", "broadcast_to", "dot", "einsum", "inner", "tensordot",
+    "cosine_similarity", "normalize", "pairwise_distance", "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh",
+    "arctan", "arctan2", "arctanh", "astype", "clip", "cos", "cosh", "divide", "exp", "exp2", "expm1", "fmax", "fmin",
+    "hypot", "lerp", "log", "log10", "log1p", "log2", "logaddexp", "logit", "maximum", "minimum", "multiply",
+    "nan_to_num", "negative", "power", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square",
+    "subtract", "tan", "tanh", "where", "array_split", "cat", "chunk", "column_stack", "concatenate", "dstack",
+    "hstack", "split", "stack", "unbind", "vstack", "addmm", "bmm", "cross", "kron", "linear", "matmul", "mv", "outer",
+    "trace", "vdot", "vecdot", "allclose", "array_equal", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
+    "equal", "greater", "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less",
+    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift",
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
     "smooth_l1_loss", "dropout", "embedding", "gelu", "glu", "batch_norm", "group_norm", "layer_norm", "rms_norm",
     "norm", "gather", "index_add", "index_select", "masked_fill", "masked_select", "scatter", "scatter_add", "take",
@@ -117,6 +117,9 @@ def softshrink(x: TensorLike, lambd: float = 0.5) -> Tensor:
 
 def softsign(x: TensorLike) -> Tensor:
     """x / (1 + |x|).   (...) -> (...)"""
+
+def swiglu(value: TensorLike, gate: TensorLike) -> Tensor:
+    """value silu(gate): a gated linear unit with the gate of `silu`, in one pass.   (...), (...) -> (...)   (Shazeer 2020)"""
 
 def tanhshrink(x: TensorLike) -> Tensor:
     """x - tanh(x).   (...) -> (...)"""

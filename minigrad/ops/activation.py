@@ -230,16 +230,23 @@ def swiglu(value, gate, /):
     >>> swiglu(np.array([2.0, 2.0]), np.array([0.0, 1.0])).round(4)
     array([0.    , 1.4621])
     """
-    return kernels.silu_gate(*np.broadcast_arrays(value, gate))
+    return kernels.silu_gate(*_of_one_shape(value, gate))
 
 
 @swiglu.vjp
 def _(g, _, value, gate):
-    return kernels.silu_gate_grad(g, np.broadcast_to(value, g.shape), np.broadcast_to(gate, g.shape))
+    return kernels.silu_gate_grad(g, *_of_one_shape(value, gate))
+
+
+def _of_one_shape(x, y):
+    """Both broadcast, a number beside an array in its dtype.   (...), (...) -> (...), (...)"""
+    dtype = x.dtype if isinstance(x, np.ndarray) else y.dtype if isinstance(y, np.ndarray) else None
+    return np.broadcast_arrays(np.asarray(x, dtype), np.asarray(y, dtype))
 
 
 @swiglu.composite
 def _(value, gate):
+    gate = gate if hasattr(gate, "dtype") else np.asarray(gate, value.dtype)  # a number alone would be rounded to float32
     return multiply(value, silu(gate))
 
 
