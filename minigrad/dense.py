@@ -2,10 +2,12 @@
 
 import functools
 
+import numpy as np
+
 from . import ops
 from .initializers import get_initializer
 from .layer import Layer, Parameter, check_size, width_of
-from .ops.fused import linear_gelu
+from .ops.fused import linear_gelu, linear_plus
 
 
 def linear(x):
@@ -55,6 +57,7 @@ class Dense(Layer):
     """activation(x kernel + bias) for every row of x.   (..., E) -> (..., units)
 
     Learnable: E units + units (without bias: E units). Non-learnable: 0. Weights as in Keras: kernel (E, units), bias (units).
+    A ``residual`` (..., units) is added to the result; without an activation that is a part of the product.
 
     >>> import numpy as np
     >>> Dense(3)(np.ones((2, 5), np.float32)).shape
@@ -76,11 +79,19 @@ class Dense(Layer):
         """(..., E) -> (..., units)"""
         return (*input_shape[:-1], self.units)
 
-    def call(self, x):
+    def call(self, x, residual=None):
+        if residual is not None:
+            return self._added(x, residual)
         form = _form_of_gelu(self.activation)
         if form is not None:
             return linear_gelu(x, self.kernel, self.bias, form)
         return self.activation(ops.linear(x, self.kernel, self.bias))  # (..., E)(E, units) -> (..., units)
+
+    def _added(self, x, residual):
+        """residual + the result.   (..., E), (..., units) -> (..., units)"""
+        if self.activation is linear and np.shape(residual) == self.compute_output_shape(np.shape(x)):
+            return linear_plus(x, self.kernel, residual, self.bias)
+        return residual + self.call(x)
 
 
 class Sequential(Layer):

@@ -123,7 +123,7 @@ class Layer:
     buffers_updated_by = "nothing"  # what changes the layer's buffers, for the summary
     keeps_shape = False  # whether the result always has the shape of the first input
     masks_steps = True  # whether the ``mask`` of `call` says which steps are real, (B, T), as what `Sequential` hands on
-    _takes: frozenset[str] = frozenset()  # which of training and mask `call` takes
+    _takes: frozenset[str] = frozenset()  # which of training, mask and residual, which is added to the result, `call` takes
     _build_takes = ("input_shape",)  # the names of the shapes that `build` takes
 
     def __init__(self, *, name=None, **options):
@@ -137,7 +137,7 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls._takes = frozenset(inspect.signature(cls.call).parameters) & {"training", "mask"}
+        cls._takes = frozenset(inspect.signature(cls.call).parameters) & {"training", "mask", "residual"}
         if "build" in cls.__dict__:
             cls._build_takes = tuple(inspect.signature(cls.build).parameters)[1:]
             cls.build = _once(cls.build) if cls.__dict__.get("_builds_once", True) else cls.build

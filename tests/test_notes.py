@@ -56,7 +56,7 @@ def test_a_marker_without_its_fence_gets_one():
 @pytest.mark.parametrize("name, docstring, start, end", [
     ("AddNorm", True, "class AddNorm(mg.Layer):\n    \"\"\"The skip", "self.norm == \"post\" else y"),
     ("AddNorm", False, "class AddNorm(mg.Layer):\n\n    keeps_shape", "self.norm == \"post\" else y"),
-    ("AddNorm.call", True, "def call(self, x, f, training=False):\n    correction", "self.norm == \"post\" else y"),
+    ("AddNorm.call", True, "def call(self, x, f, training=False):\n    given", "self.norm == \"post\" else y"),
 ])  # fmt: skip
 def test_classes_and_methods_are_found_and_stand_at_the_margin(name, docstring, start, end):
     code = include.piece(ROOT / "transformer" / "blocks.py", name, docstring)

@@ -86,6 +86,8 @@ def big(name, dtype):
             (normal(8, 127, 96), normal(96, 4, 33), normal(4, 33), normal(96, 3, 35), normal(3, 35)),
         ),
         "heads combined": (fused.combine_heads, (normal(8, 3, 127, 33), normal(3, 33, 95), normal(95))),
+        "heads combined, plus": (fused.combine_heads, (normal(8, 3, 127, 33), normal(3, 33, 95), normal(95), normal(8, 127, 95))),
+        "linear plus": (fused.linear_plus, (normal(8, 127, 96), normal(96, 385), normal(8, 127, 385), normal(385))),
         "matmul": (mg.matmul, (normal(6, 131, 64), normal(6, 64, 129))),
         "matmul broadcast": (mg.matmul, (normal(3, 1, 131, 64), normal(5, 64, 77))),
         "matmul transposed": (lambda x, y: mg.matmul(x.mT, y.mT), (normal(200, 131), normal(129, 200))),
@@ -93,6 +95,7 @@ def big(name, dtype):
         "softmax masked": (lambda x: mg.softmax(x, where=mask), (normal(20, 130, 130),)),
         "log_softmax": (mg.log_softmax, (normal(700, 257),)),
         "layer_norm": (mg.layer_norm, (normal(900, 129), normal(129), normal(129))),
+        "norm and skip": (lambda x, w, b: x + mg.layer_norm(x, w, b), (normal(900, 129), normal(129), normal(129))),
         "rms_norm": (mg.rms_norm, (normal(900, 129), normal(129))),
         "batch_norm": (lambda x, w, b: mg.batch_norm(x, None, None, w, b), (normal(900, 129), normal(129), normal(129))),
         "batch_norm inference": (
@@ -120,9 +123,10 @@ def big(name, dtype):
 
 
 BIG = [
-    "linear", "linear gelu", "heads", "heads combined", "matmul", "matmul broadcast", "matmul transposed", "softmax", "softmax masked",
-    "log_softmax", "layer_norm", "rms_norm", "batch_norm", "batch_norm inference", "gelu", "gelu tanh", "silu", "swiglu", "cross_entropy",
-    "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
+    "linear", "linear gelu", "linear plus", "heads", "heads combined", "heads combined, plus", "matmul", "matmul broadcast",
+    "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "norm and skip", "rms_norm", "batch_norm",
+    "batch_norm inference", "gelu", "gelu tanh", "silu", "swiglu", "cross_entropy", "cross_entropy weighed", "embedding", "dropout",
+    "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 
 

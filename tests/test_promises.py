@@ -341,15 +341,15 @@ def test_the_first_bad_number_backward_with_the_line_of_its_forward():
 def test_a_line_of_a_layer_is_shown_below_the_users():
     layer, own, huge = mg.Dense(2), tf.AddNorm(), np.full((1, 2, 3), 3e38, np.float32)
     with mg.detect_anomaly():
-        for call, op_name, file, text in (
-            (lambda: layer(huge), "linear", "dense.py", "ops.linear(x, self.kernel, self.bias)"),
-            (lambda: own(huge, lambda x: Tensor(huge)), "add", "blocks.py", "x + correction"),
+        for call, op_name, file, function, text in (
+            (lambda: layer(huge), "linear", "dense.py", "call", "ops.linear(x, self.kernel, self.bias)"),
+            (lambda: own(huge, lambda x: Tensor(huge)), "add", "blocks.py", "_plus", "x + f(given)"),
         ):
             with pytest.raises(AnomalyError) as caught:
                 call()
             first, user, _, below, source, *_ = str(caught.value).splitlines()
             assert first.startswith(f"{op_name}, forward") and f'"{__file__}"' in user
-            assert file in below and "in call" in below and text in source
+            assert file in below and f"in {function}" in below and text in source
 
 
 def test_the_line_is_the_users_own_however_the_op_was_reached():

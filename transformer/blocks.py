@@ -33,15 +33,24 @@ class AddNorm(mg.Layer):
             self.normalization.ensure_built(input_shape)
 
     def call(self, x, f, training=False):
-        correction = self.dropout(f(self.normalization(x) if self.norm == "pre" else x), training=training)
-        y = x + correction if self.skip else correction
+        given = self.normalization(x) if self.norm == "pre" else x
+        if self.skip and not (training and self.dropout.rate):
+            y = self.dropout(_plus(x, f, given))  # the dropout is off: it lets everything through
+        else:
+            correction = self.dropout(f(given), training=training)
+            y = x + correction if self.skip else correction
         return self.normalization(y) if self.norm == "post" else y
+
+
+def _plus(x, f, given):
+    """x + f(given): where f takes a ``residual``, the sum is a part of its last product.   (..., E) -> (..., E)"""
+    return f(given, residual=x) if "residual" in getattr(f, "_takes", ()) else x + f(given)
 
 
 class FeedForward(mg.Layer):
     """Two dense layers, token by token: wide with an activation, then back.   (..., E) -> (..., F) -> (..., E)
 
-    Learnable: 2 E F + F + E. Non-learnable: 0.
+    Learnable: 2 E F + F + E. Non-learnable: 0. A ``residual`` (..., E) is added to the result, as a part of the last product.
 
     >>> import numpy as np
     >>> FeedForward(16)(np.ones((1, 2, 4), np.float32)).shape
@@ -59,8 +68,9 @@ class FeedForward(mg.Layer):
         self.wide.ensure_built(input_shape)
         self.narrow = Dense(input_shape[-1], None, self.use_bias, self.output_initializer).ensure_built((self.wide.units,))
 
-    def call(self, x):
-        return self.narrow(self.wide(x))  # (..., E) -> (..., F) -> (..., E)
+    def call(self, x, residual=None):
+        wide = self.wide(x)  # (..., E) -> (..., F)
+        return self.narrow(wide) if residual is None else _plus(residual, self.narrow, wide)  # (..., F) -> (..., E)
 
 
 class EncoderBlock(mg.Layer):
@@ -97,7 +107,7 @@ class EncoderBlock(mg.Layer):
         weights = []
         attend = _keeping(weights, self.attention, key_mask=mask, attention_mask=attention_mask, use_causal_mask=use_causal_mask,
                           return_attention_scores=return_attention_scores, training=training)  # fmt: skip
-        x = self.after_attention(x, lambda x: attend(query=x, value=x), training=training)
+        x = self.after_attention(x, attend, training=training)
         x = self.after_feed_forward(x, self.feed_forward, training=training)
         return (x, *weights) if return_attention_scores else x
 
@@ -142,21 +152,23 @@ class DecoderBlock(mg.Layer):
         weights = []
         options = {"return_attention_scores": return_attention_scores, "training": training}
         look_back = _keeping(weights, self.self_attention, key_mask=mask, use_causal_mask=self.causal, **options)
-        look_across = _keeping(weights, self.cross_attention, key_mask=memory_mask, **options)
-        x = self.after_self_attention(x, lambda x: look_back(query=x, value=x), training=training)
-        x = self.after_cross_attention(x, lambda x: look_across(query=x, value=memory), training=training)
+        look_across = _keeping(weights, self.cross_attention, memory, key_mask=memory_mask, **options)
+        x = self.after_self_attention(x, look_back, training=training)
+        x = self.after_cross_attention(x, look_across, training=training)
         x = self.after_feed_forward(x, self.feed_forward, training=training)
         return (x, *weights) if return_attention_scores else x
 
 
-def _keeping(weights, attention, return_attention_scores, **options):
-    """``attention`` as a function of its query and value; its weights, where they are asked for, are put into the list."""
+def _keeping(weights, attention, memory=None, *, return_attention_scores, **options):
+    """``attention`` as a function of its query x, to x itself or to ``memory``; its weights, where they are asked for, go into the list."""
 
-    def attend(**inputs):
-        out = attention(**inputs, return_attention_scores=return_attention_scores, **options)
+    def attend(x, **residual):
+        value = x if memory is None else memory
+        out = attention(query=x, value=value, return_attention_scores=return_attention_scores, **options, **residual)
         if return_attention_scores:
             out, scores = out
             weights.append(scores)
         return out
 
+    attend._takes = getattr(attention, "_takes", ())
     return attend

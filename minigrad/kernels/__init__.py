@@ -130,9 +130,9 @@ def layer_norm(x, gamma, beta, eps, centred=True):
     return pick("layer_norm", x, gamma, beta)(x, gamma, beta, eps, centred)
 
 
-def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
-    """Gradients of layer_norm -> dx (..., E), dgamma (E,), dbeta (E,)."""
-    return pick("layer_norm_grad", g, x, gamma, mean, rstd)(g, x, gamma, mean, rstd, centred)
+def layer_norm_grad(g, x, gamma, mean, rstd, centred=True, into=None):
+    """Gradients of layer_norm -> dx (..., E), added to ``into`` where that can be done in place, dgamma (E,), dbeta (E,)."""
+    return pick("layer_norm_grad", g, x, gamma, mean, rstd, into)(g, x, gamma, mean, rstd, centred, into)
 
 
 def batch_norm(x, gamma, beta, eps):

@@ -22,16 +22,17 @@ def layer_norm(x, gamma, beta, eps, centred=True):
     return y, mean, rstd
 
 
-def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
+def layer_norm_grad(g, x, gamma, mean, rstd, centred=True, into=None):
     """See `reference.layer_norm_grad`.   g, x (..., E) -> dx (..., E), dgamma (E,), dbeta (E,)"""
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
     E = x.shape[-1]
     gamma = np.ones(E, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
     mean, rstd = np.asarray(mean, order="C"), np.asarray(rstd, order="C")
-    dx = empty_like(x)
+    adds = into is not None and into.flags.c_contiguous
+    dx = into if adds else empty_like(x)
     chunks = -(-mean.size // _CHUNK)
     sums = _empty_sums((chunks, 2, E), x.dtype)
-    run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks, int(centred))
+    run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks, int(centred), int(adds))
     dgamma, dbeta = _add_up(sums)
     return dx, dgamma, dbeta
 
@@ -117,6 +118,12 @@ def _normalized(x, first, r, mr):
     return (x - first) * r - mr
 
 
+@helper(fastmath=())
+def _sum(x, y):
+    """x + y, each rounded before: the bits are those of adding up later."""
+    return x + y
+
+
 @kernel
 def _layer_norm(
     t: int, nt: int, x: floats, gamma: floats, beta: floats, y: floats, mean: floats, rstd: floats,
@@ -146,7 +153,7 @@ def _layer_norm(
 @kernel
 def _layer_norm_grad(
     t: int, nt: int, g: floats, x: floats, gamma: floats, mean: floats, rstd: floats, dx: floats, sums: floats,
-    R: int, E: int, chunks: int, centred: int,
+    R: int, E: int, chunks: int, centred: int, adds: int,
 ):  # fmt: skip
     first, last = share(t, nt, chunks)
     gammas = row(gamma, 0, E)
@@ -172,7 +179,8 @@ def _layer_norm_grad(
             mean_dn, mean_dn_n = sum_dn / count if centred == 1 else zero, sum_dn_n / count
             for j in range(E):
                 n = _normalized(xi[j], start, r, mr)
-                di[j] = r * (gi[j] * gammas[j] - mean_dn - n * mean_dn_n)
+                d = r * (gi[j] * gammas[j] - mean_dn - n * mean_dn_n)
+                di[j] = _sum(di[j], d) if adds else d
 
 
 @kernel

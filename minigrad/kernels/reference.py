@@ -223,7 +223,7 @@ def layer_norm(x, gamma, beta, eps, centred=True):
     return y, mean[..., 0], rstd[..., 0]
 
 
-def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
+def layer_norm_grad(g, x, gamma, mean, rstd, centred=True, into=None):
     """Gradients of layer_norm with respect to x, gamma and beta.
 
     g, x (..., E), gamma (E,) or None, mean and rstd (...) of `layer_norm` -> dx (..., E), dgamma (E,), dbeta (E,)
@@ -231,7 +231,7 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
         n = (x - mean) rstd        dn = g gamma
         dx = rstd (dn - mean(dn) - n mean(dn n))        dgamma = sum g n        dbeta = sum g
 
-    without mean(dn) where the forward was not `centred`.
+    without mean(dn) where the forward was not `centred`. dx is a new array, or added to `into` (..., E).
     """
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
     count = max(x.shape[-1], 1)
@@ -241,7 +241,11 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True):
     dx = dn - n * ((dn * n).sum(axis=-1, keepdims=True) / count)
     if centred:
         dx = dx - dn.sum(axis=-1, keepdims=True) / count
-    return rstd * dx, sum_rows(g * n), sum_rows(g)
+    dx = rstd * dx
+    if into is not None:
+        into += dx
+        dx = into
+    return dx, sum_rows(g * n), sum_rows(g)
 
 
 def _from_first(x, centred):

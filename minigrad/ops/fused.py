@@ -12,6 +12,7 @@ from .. import kernels
 from ..core import op
 from ..errors import ShapeError, received
 from .broadcasting import promote
+from .elementwise import add
 from .linalg import check_linear, linear
 from .neural import check_approximate, gelu
 from .samples import ErrorSample, Sample, normal, strided
@@ -20,7 +21,6 @@ from .shape import permute, reshape
 __all__: list[str] = []  # parts for layers
 
 # ------------------------------------------------------------------------------------------ a product and an activation
-
 
 
 @op(saves=True, samples=lambda rng: [
@@ -65,6 +65,52 @@ def _(x, w, b, approximate):
 def _rows(x, last):
     """The axes before the last ones as one.   (..., n.. ) -> (rows, n)"""
     return x.reshape(math.prod(x.shape[: x.ndim - last]), math.prod(x.shape[x.ndim - last :]))
+
+
+# --------------------------------------------------------------------------------------------------- a skip connection
+
+
+def _check_plus(name, plus, shape):
+    """Raises ShapeError unless plus is None or has the shape of the result."""
+    if plus is not None and plus.shape != shape:
+        raise ShapeError(f"{name}: plus is added number by number, so it needs the shape {shape} of the product. " + received(plus=plus))
+
+
+@op(samples=lambda rng: [
+    Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5), normal(rng, 2, 3, 5), normal(rng, 5))),
+    Sample((normal(rng, 3, 4), normal(rng, 4, 5), normal(rng, 3, 5))),
+    Sample((strided(rng, 3, 4), normal(rng, 5, 4).T, strided(rng, 3, 5), normal(rng, 5)), note="strided"),
+    Sample((normal(rng, 4), normal(rng, 4, 5), normal(rng, 5)), note="one row"),
+    Sample((normal(rng, 0, 4), normal(rng, 4, 5), normal(rng, 0, 5), normal(rng, 5)), note="0-size"),
+], reference=lambda x, w, plus, b=0: np.matmul(x, w) + plus + b, method=False, errors=lambda: [
+    ErrorSample((np.ones((2, 3)), np.ones((4, 5)), np.ones((2, 5))), {}, ShapeError, r"linear_plus.*3 features.*4 rows"),
+    ErrorSample((np.ones((2, 4)), np.ones((4, 5)), np.ones((2, 4))), {}, ShapeError, r"linear_plus: plus.*\(2, 5\).*\(2, 4\)"),
+])  # fmt: skip
+def linear_plus(x, w, plus, b=None, /):
+    """x w + plus + b: a product that is added to what is there.   (..., k), (k, n), (..., n), (n) -> (..., n)
+
+    >>> import numpy as np
+    >>> linear_plus(np.array([[1.0, 2.0]]), np.eye(2), np.array([[10.0, 20.0]]))
+    array([[11., 22.]])
+    """
+    check_linear("linear_plus", x, w, b)
+    _check_plus("linear_plus", plus, (*x.shape[:-1], w.shape[1]))
+    return kernels.linear(x, w, b, plus)
+
+
+linear_plus.op.prepare = functools.partial(promote, floating=True)
+
+
+@linear_plus.vjp
+def _(g, _, x, w, plus, b, wanted):
+    dx = kernels.linear(g, w.T) if wanted[0] else None  # (..., n)(n k) -> (..., k)
+    dw = kernels.matmul(_rows(x, 1).T, _rows(g, 1)) if wanted[1] else None  # (k rows)(rows n) -> (k n)
+    return dx, dw, g, kernels.sum_rows(g) if wanted[3] else None
+
+
+@linear_plus.composite
+def _(x, w, plus, b):
+    return add(linear(x, w, b), plus)
 
 
 # --------------------------------------------------------------------------------------------------- heads of attention
@@ -143,14 +189,18 @@ def _(x, w1, b1, w2, b2, w3, b3):
 
 @op(samples=lambda rng: [
     Sample((normal(rng, 2, 3, 4, 5), normal(rng, 3, 5, 6), normal(rng, 6))), Sample((normal(rng, 2, 3, 4, 5), normal(rng, 3, 5, 6))),
+    Sample((normal(rng, 2, 3, 4, 5), normal(rng, 3, 5, 6), normal(rng, 6), strided(rng, 2, 4, 6)), note="plus"),
     Sample((normal(rng, 2, 4, 3, 5).transpose(0, 2, 1, 3), normal(rng, 6, 5, 3).T), note="strided"),
     Sample((normal(rng, 0, 3, 4, 5), normal(rng, 3, 5, 6), normal(rng, 6)), note="0-size"),
-], reference=lambda x, w, b=None: np.einsum("bhtd,hde->bte", x, w) + (0 if b is None else b), method=False, errors=lambda: [
+], reference=lambda x, w, b=0, plus=0: np.einsum("bhtd,hde->bte", x, w) + b + plus, method=False, errors=lambda: [
     ErrorSample((np.ones((2, 3, 4, 5)), np.ones((3, 4, 6))), {}, ShapeError, r"combine_heads.*\(B, h, T, d\).*\(h, d, E\).*\(3, 4, 6\)"),
     ErrorSample((np.ones((2, 3, 4, 5)), np.ones((3, 5, 6)), np.ones(5)), {}, ShapeError, r"combine_heads.*6 features.*\(5,\)"),
+    ErrorSample((np.ones((2, 3, 4, 5)), np.ones((3, 5, 6)), None, np.ones(6)), {}, ShapeError, r"combine_heads: plus.*\(2, 4, 6\).*\(6,\)"),
 ])  # fmt: skip
-def combine_heads(heads, w, b=None, /):
-    """The heads side by side, times one kernel: the sum of all heads' products.   (B, h, T, d), (h, d, E), (E) -> (B, T, E)
+def combine_heads(heads, w, b=None, plus=None, /):
+    """The heads side by side, times one kernel, and plus.   (B, h, T, d), (h, d, E), (E), (B, T, E) -> (B, T, E)
+
+    It is the sum of all heads' products.
 
     >>> import numpy as np
     >>> combine_heads(np.ones((1, 4, 2, 5)), np.ones((4, 5, 3)))[0, 0]
@@ -160,8 +210,9 @@ def combine_heads(heads, w, b=None, /):
         raise ShapeError("combine_heads: heads (B, h, T, d) and kernel (h, d, E) agree in h and d. " + received(heads=heads, w=w))
     if b is not None and b.shape != w.shape[2:]:
         raise ShapeError(f"combine_heads: the bias needs one number for each of the {w.shape[2]} features. " + received(w=w, b=b))
-    B, _, T, _ = heads.shape
-    return kernels.linear(_joined(heads), _rows(w, 1), b).reshape(B, T, w.shape[2])
+    (B, _, T, _), E = heads.shape, w.shape[2]
+    _check_plus("combine_heads", plus, (B, T, E))
+    return kernels.linear(_joined(heads), _rows(w, 1), b, None if plus is None else _rows(plus, 1)).reshape(B, T, E)
 
 
 combine_heads.op.prepare = functools.partial(promote, floating=True)
@@ -173,18 +224,19 @@ def _joined(heads):
 
 
 @combine_heads.vjp
-def _(g, _, heads, w, b, wanted):
-    (B, h, T, d), g = heads.shape, _rows(g, 1)  # (B, T, E) -> (B T, E)
+def _(dplus, _, heads, w, b, plus, wanted):
+    (B, h, T, d), g = heads.shape, _rows(dplus, 1)  # (B, T, E) -> (B T, E)
     dheads = dw = None
     if wanted[0]:
         dheads = kernels.linear(g, _rows(w, 1).T).reshape(B, T, h, d).transpose(0, 2, 1, 3)  # (B T, h d) -> (B, T, h, d) -> (B, h, T, d)
     if wanted[1]:
         dw = kernels.matmul(_joined(heads).T, g).reshape(w.shape)  # (h d, B T)(B T, E) -> (h, d, E)
-    return dheads, dw, kernels.sum_rows(g) if wanted[2] else None
+    return dheads, dw, kernels.sum_rows(g) if wanted[2] else None, dplus
 
 
 @combine_heads.composite
-def _(heads, w, b):
+def _(heads, w, b, plus):
     (B, h, T, d), E = heads.shape, w.shape[2]
     joined = reshape(permute(heads, (0, 2, 1, 3)), (B, T, h * d))  # (B, h, T, d) -> (B, T, h, d) -> (B, T, h d)
-    return linear(joined, reshape(w, (h * d, E)), b)
+    y = linear(joined, reshape(w, (h * d, E)), b)
+    return y if plus is None else add(y, plus)

@@ -88,8 +88,8 @@ def _promoted(*arrays):
 
 
 @row_norm.vjp
-def _(g, _, x, weight, bias, eps, centred, saved, wanted):
-    gradients = kernels.layer_norm_grad(g, x, weight, *saved, centred)
+def _(g, _, x, weight, bias, eps, centred, saved, wanted, into):
+    gradients = kernels.layer_norm_grad(g, x, weight, *saved, centred, into[0])  # behind x + f(norm(x)) something has come to x
     return [d if want else None for d, want in zip(gradients, wanted)]
 
 

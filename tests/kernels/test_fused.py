@@ -423,6 +423,23 @@ def test_sums_over_many_rows_keep_their_digits(dtype):
 
 
 @each_float
+@pytest.mark.parametrize("centred", [True, False])
+def test_the_gradient_of_layer_norm_adds_to_what_has_arrived(rng, dtype, centred):
+    g, x, gamma, mean, rstd = _gradient_of_norm(rng, dtype, 131, 37)
+    before = _rows(rng, dtype, 131, 37)
+    for function, name in ((compiled, "compiled"), (expected, "reference")):
+        into, apart = before.copy(), np.asfortranarray(before)
+        dx, *sums = function("layer_norm_grad", g, x, gamma, mean, rstd, centred)
+        added, *again = function("layer_norm_grad", g, x, gamma, mean, rstd, centred, into)
+        assert added is into, name
+        same_bits([into], [before + dx])
+        same_bits(again, sums)
+        other = function("layer_norm_grad", g, x, gamma, mean, rstd, centred, apart)[0]  # in place, or not at all
+        same_bits([other], [before + dx if other is apart else dx])
+        assert other is apart or (apart == before).all()
+
+
+@each_float
 def test_layer_norm_keeps_the_digits_of_rows_far_from_zero(rng, dtype):
     """A mean near 1e4 is known to 1e-3 in float32: of rows that differ by less, nothing would be left but noise."""
     constant = np.full((3, 300), 1e4 / 3, dtype)

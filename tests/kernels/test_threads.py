@@ -57,7 +57,7 @@ def _attention_grad(r):
 
 def _layer_norm_grad(r):
     shape = R, E = r.rows()
-    return r.array(*shape), r.array(*shape), r.array(E), r.array(R), abs(r.array(R))
+    return r.array(*shape), r.array(*shape), r.array(E), r.array(R), abs(r.array(R)), True, [None, r.array(*shape)][r.size(0, 2)]
 
 
 def _cross_entropy_grad(r):

@@ -199,7 +199,7 @@ class MultiHeadAttention(mg.Layer):
     several. Query, value and key may be of different widths E. Masks: query (B, T), value and key (B, S), ``attention_mask`` (T, S),
     (B, T, S) or (B, h, T, S), and ``use_causal_mask``, in any combination; a score is used where all of them allow it.
     ``sliding_window`` w allows |t - s| < w only. ``return_attention_scores`` gives the weights (B, h, T, S) too, before dropout.
-    ``scale`` multiplies the scores, by default 1 / sqrt(dq).
+    ``scale`` multiplies the scores, by default 1 / sqrt(dq). A ``residual`` (B, T, E) is added to the result, within the last product.
     Raises ShapeError and DtypeError for inputs and masks that do not fit together.
 
     >>> import numpy as np
@@ -249,13 +249,13 @@ class MultiHeadAttention(mg.Layer):
         return (*query_shape[:-1], *(self.output_shape or (query_shape[-1],)))
 
     def call(self, query, value=None, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
-             return_attention_scores=False, use_causal_mask=False, training=False):  # fmt: skip
+             return_attention_scores=False, use_causal_mask=False, training=False, residual=None):  # fmt: skip
         query, value, key = self._sorted(query, value, key)
         allowed = self._allowed(query, key, query_mask, value_mask, key_mask, attention_mask)
         q, k, v = self._heads(query, key, value)  # (B, h, T, dq), (B, r, S, dq), (B, r, S, dv)
         rate = self.dropout if training else 0.0
         heads, weights = attend(q, k, v, allowed, use_causal_mask, self.scale, rate, self.generator, return_attention_scores)
-        result = self._combined(heads)  # (B, h, T, dv) -> (B, T, E)
+        result = self._combined(heads, residual)  # (B, h, T, dv) -> (B, T, E)
         return (result, weights) if return_attention_scores else result
 
     def _sorted(self, query, value, key):
@@ -289,8 +289,8 @@ class MultiHeadAttention(mg.Layer):
             return project_heads(query, *weights["query"]), *project_heads(key, *weights["key"], *weights["value"])
         return [project_heads(x, *weights[name]) for name, x in inputs.items()]
 
-    def _combined(self, heads):
-        """R, from all heads.   (B, h, T, dv) -> (B, T, E)"""
+    def _combined(self, heads, residual):
+        """R, from all heads, and the residual.   (B, h, T, dv), (B, T, E) or None -> (B, T, E)"""
         B, h, T, dv = heads.shape
         out, kernel, bias = self.output_kernel.shape[2:], self.output_kernel, self.output_bias
         if len(out) > 1:
@@ -298,9 +298,12 @@ class MultiHeadAttention(mg.Layer):
         if self.combine == "sum":
             result = mg.sum(mg.matmul(heads, kernel), 1)  # sum over i of head_i W_O_i: (B, h, T, dv)(h, dv, E) -> (B, T, E)
             result = result if bias is None else result + bias
+        elif len(out) == 1:
+            return combine_heads(heads, kernel, bias, residual)  # (B, h, T, dv) -> (B, T, h dv); (B, T, h dv)(h dv, E) -> (B, T, E)
         else:
-            result = combine_heads(heads, kernel, bias)  # (B, h, T, dv) -> (B, T, h dv); (B, T, h dv)(h dv, E) -> (B, T, E)
-        return result if len(out) == 1 else result.reshape(B, T, *out)
+            result = combine_heads(heads, kernel, bias)
+        result = result if len(out) == 1 else result.reshape(B, T, *out)
+        return result if residual is None else residual + result
 
 
 class GroupQueryAttention(MultiHeadAttention):
