@@ -26,19 +26,20 @@ _CHUNK = 4096  # elements: pieces of a fixed size, so that the bits do not depen
 
 def gelu(x, approximate):
     """See `reference.gelu`.   (...) -> (...), (...)"""
-    x = np.asarray(x, order="C")
-    y, derivative = empty_like(x), empty_like(x)
-    chunks = -(-x.size // _CHUNK)
-    run(_gelu_tanh if approximate == "tanh" else _gelu, chunks, 4 * x.size, x, y, derivative, x.size, chunks)
-    return y, derivative
+    return _with_derivative(_gelu_tanh if approximate == "tanh" else _gelu, 4, x)
 
 
 def silu(x):
     """See `reference.silu`.   (...) -> (...), (...)"""
+    return _with_derivative(_silu, 3, x)
+
+
+def _with_derivative(kernel, work, x):
+    """A function and its derivative, each number of which is so much work.   (...) -> (...), (...)"""
     x = np.asarray(x, order="C")
     y, derivative = empty_like(x), empty_like(x)
     chunks = -(-x.size // _CHUNK)
-    run(_silu, chunks, 3 * x.size, x, y, derivative, x.size, chunks)
+    run(kernel, chunks, work * x.size, x, y, derivative, x.size, chunks)
     return y, derivative
 
 

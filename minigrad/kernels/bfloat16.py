@@ -23,7 +23,7 @@ from minigrad.kernels import gemm
 from minigrad.kernels.compile import EXACT, cpu, floats, integers, kernel, run
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.pool import invoke
-from minigrad.kernels.simd import at, bits_float, fabs, float_bits, row, share
+from minigrad.kernels.simd import at, bits_float, fabs, fetch, float_bits, row, share
 
 IN_HARDWARE = "+avx512bf16" in cpu()[2].split(",")
 
@@ -104,15 +104,6 @@ def _store_words(builder, words, panel, place, count):
     builder.store(words, _to(builder, panel, _I64(place), words.type), align=4)
 
 
-def _fetch(builder, base, offset, writes):
-    """Ask for a cache line before it is needed; there may be nothing."""
-    there = builder.bitcast(builder.gep(base, [offset]), ir.IntType(8).as_pointer())
-    kind = ir.FunctionType(ir.VoidType(), [there.type, _I32, _I32, _I32])
-    near = 3 if writes else 2  # which cache: the first, or the second
-    code = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(code, [there, _I32(int(writes)), _I32(near), _I32(1)])
-
-
 def _tile(rows, vectors):
     """c = a b + plus for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k."""
 
@@ -126,7 +117,7 @@ def _tile(rows, vectors):
                 return builder.add(builder.mul(stride, _I64(i)), _I64(j * LANES))
 
             for place in places:  # results are written after a long walk along k: their lines can be here by then
-                _fetch(builder, c, offset(c_row, *place), writes=True)
+                fetch(builder, builder.gep(c, [offset(c_row, *place)]), writes=True)
             sums = {place: cgutils.alloca_once_value(builder, ir.Constant(_NUMBERS, [0.0] * LANES)) for place in places}
             with cgutils.for_range(builder, pairs) as loop:
                 a_at = builder.gep(a, [builder.mul(loop.index, _I64(ROWS))])
@@ -177,7 +168,7 @@ def _pair_rows(width, whole):
                 words = _shuffle(builder, words, words, [x for i in range(LANES) for x in (i, i + LANES)])
                 _store_words(builder, builder.bitcast(words, _WORDS), panel, first, min(LANES, width - first))
                 for step in steps:
-                    _fetch(builder, source, builder.add(step, builder.mul(stride, _I64(AHEAD))), writes=False)
+                    fetch(builder, builder.gep(source, [builder.add(step, builder.mul(stride, _I64(AHEAD)))]), writes=False)
             return context.get_dummy_value()
 
         integer = types.int64
@@ -209,7 +200,7 @@ def _turn_rows(rows, width):
                 second = _load(builder, source, halves[1], builder.sub(k, _I64(LANES)))
                 lines[i] = builder.bitcast(_rounded(builder, first, second), _WORDS)
                 for half in halves:  # the next panel
-                    _fetch(builder, source, builder.add(half, builder.mul(stride, _I64(width))), writes=False)
+                    fetch(builder, builder.gep(source, [builder.add(half, builder.mul(stride, _I64(width)))]), writes=False)
             half = LANES // 2
             low = [x for i in range(half) for x in (i, i + LANES)]
             high = [x + half for x in low]

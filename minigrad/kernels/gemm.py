@@ -20,14 +20,13 @@ import threading
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, scratch, shares
 from minigrad.kernels.epilogue import gelu_block, gelu_tanh_block
 from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import invoke
-from minigrad.kernels.simd import at, constant, row, share
+from minigrad.kernels.simd import at, constant, fetch, row, share
 
 # Bytes in a vector register, and rows in a tile: 2 * ROWS sums, 2 vectors of b and 1 of a fit in the registers.
 _FEATURES = set(cpu()[2].split(","))
@@ -93,13 +92,6 @@ def _tile(rows, vectors):
                 there = builder.add(builder.mul(base_row, i64(i)), i64(j * width))
                 return builder.bitcast(builder.gep(base, [there]), vector.as_pointer())
 
-            def fetch(there):
-                """Ask for a cache line that will be written."""
-                word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-                kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-                code = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-                builder.call(code, [builder.bitcast(there, byte), word(1), word(3), word(1)])
-
             def broadcast(base, i):
                 one = builder.load(builder.gep(base, [builder.mul(a_row, i64(i))]), align=size)
                 return builder.shuffle_vector(
@@ -107,7 +99,7 @@ def _tile(rows, vectors):
                 )
 
             for i, j in places:  # results are written after a long walk along k: their lines can be here by then
-                fetch(vector_at(c_value, c_row, i, j))
+                fetch(builder, vector_at(c_value, c_row, i, j), writes=True)
             before = builder.block
             sums = [builder.load(vector_at(plus, plus_row, i, j), align=size) for i, j in places]
             head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))

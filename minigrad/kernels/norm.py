@@ -85,12 +85,21 @@ def _rows(x):
 def sum_rows(g):
     """See `reference.sum_rows`.   (..., N) -> (N,)"""
     g = np.asarray(g, order="C")
-    N = g.shape[-1]
-    R = g.size // N if N else 0
+    R, N = _rows(g)
     chunks = -(-R // _CHUNK)
     sums = _empty_sums((chunks, N), g.dtype)
     run(_sum_rows, chunks, g.size, g, sums, R, N, chunks)
     return _add_up(sums)
+
+
+def multiply_sum_rows(x, y):
+    """See `reference.multiply_sum_rows`.   (..., N), (..., N) -> (..., N), (N,)"""
+    x, y = np.asarray(x, order="C"), np.asarray(y, order="C")
+    R, N = _rows(x)
+    chunks = -(-R // _CHUNK)
+    z, sums = empty_like(x), _empty_sums((chunks, N), x.dtype)
+    run(_multiply_sum_rows, chunks, 2 * x.size, x, y, z, sums, R, N, chunks)
+    return z, _add_up(sums)
 
 
 def _empty_sums(shape, dtype):
@@ -194,6 +203,21 @@ def _sum_rows(t: int, nt: int, g: floats, sums: floats, R: int, N: int, chunks: 
             gi = row(g, i * N, N)
             for j in range(N):
                 total[j] += gi[j]
+
+
+@kernel
+def _multiply_sum_rows(t: int, nt: int, x: floats, y: floats, z: floats, sums: floats, R: int, N: int, chunks: int):
+    first, last = share(t, nt, chunks)
+    for c in range(first, last):
+        total = row(sums, c * N, N)
+        for j in range(N):
+            total[j] = constant(0, x)
+        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+            xi, yi, zi = row(x, i * N, N), row(y, i * N, N), row(z, i * N, N)
+            for j in range(N):
+                product = xi[j] * yi[j]
+                zi[j] = product
+                total[j] += product
 
 
 @kernel

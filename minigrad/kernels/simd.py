@@ -6,6 +6,7 @@ All of them are Numba intrinsics, which compile in no time and work for float32 
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
@@ -89,6 +90,18 @@ def constant(typing_context, value, like):
         return context.cast(builder, values[0], given, kind)
 
     return kind(given, like), generate
+
+
+# ---- while machine code is written
+
+
+def fetch(builder, place, writes):
+    """Ask for the cache line of a pointer before it is read, or written; there may be nothing."""
+    word, there = ir.IntType(32), builder.bitcast(place, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [there.type, word, word, word])
+    near = 3 if writes else 2  # which cache: the first, or the second
+    code = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(code, [there, word(int(writes)), word(near), word(1)])
 
 
 # ---- single operations

@@ -124,7 +124,7 @@ def _project_reference(x, *weights):
     return tuple(out) if len(out) > 1 else out[0]
 
 
-@op(saves=False, samples=lambda rng: [
+@op(samples=lambda rng: [
     Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6), normal(rng, 5, 6))), Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6))),
     Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6), normal(rng, 5, 6), normal(rng, 4, 1, 7), normal(rng, 1, 7))),
     Sample((normal(rng, 2, 3, 4), normal(rng, 4, 5, 6), None, normal(rng, 4, 5, 6), None, normal(rng, 4, 2, 7), None)),
