@@ -5,8 +5,8 @@ import numpy as np
 from minigrad.kernels.compile import floats, integers, kernel, run
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, share
-from minigrad.kernels.softmax import GROUP, decay, log_probability, sums_of_rows
-from minigrad.kernels.vecmath import log
+from minigrad.kernels.softmax import GROUP, log_probability, sums_of_rows
+from minigrad.kernels.vecmath import decay, log
 
 
 def cross_entropy(logits, targets, weight=None, smoothing=0.0):

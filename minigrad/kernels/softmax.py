@@ -4,14 +4,12 @@ A row's exponentials wait for its largest element, and its logarithm for their s
 step is done for a group of rows before the next.
 """
 
-import math
-
 import numpy as np
 
 from minigrad.kernels.compile import EXACT, booleans, floats, helper, kernel, run
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, maximum, row, share
-from minigrad.kernels.vecmath import _EXP, _LN2_HIGH, _LN2_LOW, choose, log, vectorised
+from minigrad.kernels.vecmath import decay, log
 
 GROUP = 16  # rows
 _BLOCK = 1024  # elements of a long row that are looked through twice: they stay in the nearest cache
@@ -62,20 +60,6 @@ def _from_output(kernel, g, y):
 def _rows(x):
     """(R, N): how many rows of how many elements."""
     return (x.size // x.shape[-1] if x.shape[-1] else 0), x.shape[-1]
-
-
-@vectorised
-def decay(x):
-    """e^x as `vecmath.exp`, for x that are not above 0, or hardly: no bound above is looked at, and 2^n is one number."""
-    double = x.is_double
-    mantissa, bias = (52, 1023) if double else (23, 127)
-    magic = 1.5 * 2.0**mantissa
-    shifted = x * (1 / math.log(2)) + magic
-    n = shifted - magic
-    r = (x - n * _LN2_HIGH[double]) - n * _LN2_LOW[double]
-    y = r * r * r.polynomial(_EXP) + r + 1.0
-    power = ((shifted.bits() + bias) << mantissa).float_of_bits(x)
-    return choose(x < math.log(2) * (2 - bias), 0.0, y * power)
 
 
 @helper

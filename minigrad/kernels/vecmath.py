@@ -196,17 +196,35 @@ def exp(x):
 
     With n = round(x / ln 2) and r = x - n ln 2:  e^x = 2^n e^r,  e^r = 1 + r + r^2 p(r),  |r| < 0.35.
     """
-    double = x.is_double
-    mantissa, bias = (52, 1023) if double else (23, 127)
-    z = x.at_most(710.0 if double else 89.0)
-    # Adding 1.5 2^mantissa rounds to an integer and leaves it in the lowest bits of the sum.
-    magic = 1.5 * 2.0**mantissa
-    shifted = z * (1 / math.log(2)) + magic
-    n = shifted - magic
-    r = (z - n * _LN2_HIGH[double]) - n * _LN2_LOW[double]
-    y = r * r * r.polynomial(_EXP) + r + 1.0
+    mantissa, bias = _layout(x)
+    shifted, y = _reduced(x.at_most(710.0 if x.is_double else 89.0))
     half = ((shifted.bits() + (bias - 1)) << mantissa).float_of_bits(x)  # 2^(n-1): 2^n may be too large for an exponent
     return choose(x < math.log(2) * (2 - bias), 0.0, y * half * 2.0)
+
+
+@vectorised
+def decay(x):
+    """e^x as `exp`, for x that are not above 0, or hardly: no bound above is looked at, and 2^n is one number."""
+    mantissa, bias = _layout(x)
+    shifted, y = _reduced(x)
+    power = ((shifted.bits() + bias) << mantissa).float_of_bits(x)
+    return choose(x < math.log(2) * (2 - bias), 0.0, y * power)
+
+
+def _layout(x):
+    """Bits of the mantissa, and what is added to an exponent."""
+    return (52, 1023) if x.is_double else (23, 127)
+
+
+def _reduced(x):
+    """A number with n = round(x / ln 2) in its lowest bits, and e^(x - n ln 2)."""
+    mantissa, _ = _layout(x)
+    # Adding 1.5 2^mantissa rounds to an integer and leaves it in the lowest bits of the sum.
+    magic = 1.5 * 2.0**mantissa
+    shifted = x * (1 / math.log(2)) + magic
+    n = shifted - magic
+    r = (x - n * _LN2_HIGH[x.is_double]) - n * _LN2_LOW[x.is_double]
+    return shifted, r * r * r.polynomial(_EXP) + r + 1.0
 
 
 _LOG = (
