@@ -1,14 +1,14 @@
 """What `show_config` prints: where kernels run, which ones, with how many threads, and where they are kept."""
 
 import contextlib
-import importlib
 import os
 import platform
 from pathlib import Path
 
 import numpy as np
 
-from . import kernels, settings
+from . import settings
+from .kernels import making
 
 _MATTERS = {  # what LLVM calls a feature of a CPU -> what people call it
     "avx512f": "AVX-512", "avx512bf16": "avx512_bf16", "avx2": "AVX2", "fma": "FMA", "neon": "NEON",
@@ -32,11 +32,11 @@ def show_config():
 
     versions = {"minigrad": __version__, "Python": platform.python_version(), "numpy": np.__version__}
     lines = {"CPU": platform.processor() or platform.machine(), "kernels": _kernels(), "threads": _threads()}
-    if settings.kernels() == "numba" and kernels._numba_compiles():
+    if settings.kernels() == "numba" and making.numba_compiles():
         import llvmlite
         import numba
 
-        compiling, gemm = (importlib.import_module(f"minigrad.kernels.{name}") for name in ("compile", "gemm"))
+        compiling, gemm = making.module("compile"), making.module("gemm")
         versions |= {"numba": numba.__version__, "llvmlite": llvmlite.__version__}
         _, name, features = compiling.cpu()
         has = [word for feature, word in _MATTERS.items() if f"+{feature}" in features.split(",")]
@@ -54,7 +54,7 @@ def _kernels():
     by = f", asked for by {asked}" if asked else ""
     if settings.kernels() == "reference":
         return f"reference (plain NumPy){by}"
-    return f"numba{by}" if kernels._numba_compiles() else "reference (plain NumPy): Numba is missing, or NUMBA_DISABLE_JIT is set"
+    return f"numba{by}" if making.numba_compiles() else "reference (plain NumPy): Numba is missing, or NUMBA_DISABLE_JIT is set"
 
 
 def _threads():

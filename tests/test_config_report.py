@@ -5,7 +5,8 @@ import sys
 import pytest
 
 import minigrad as mg
-from minigrad import __main__, kernels
+from minigrad import __main__
+from minigrad.kernels import making
 from tests.kernels.process import process
 
 
@@ -25,7 +26,7 @@ def test_threads_and_where_their_number_is_from(capsys, monkeypatch):
 def test_kernels_and_why(capsys, monkeypatch):
     with mg.use_kernels("reference"):
         assert shown(capsys)["kernels"] == "reference (plain NumPy), asked for by use_kernels"
-    monkeypatch.setattr(kernels, "_numba_compiles", lambda: False)
+    monkeypatch.setattr(making, "numba_compiles", lambda: False)
     if mg.settings.kernels() == "numba":
         assert "Numba is missing" in shown(capsys)["kernels"]
 
@@ -34,7 +35,7 @@ def test_cpu_cache_and_versions(capsys, tmp_path):
     numba = pytest.importorskip("numba")
     said = shown(capsys)
     assert sys.version.split()[0] in said["versions"]
-    if not kernels._numba_compiles() or mg.settings.kernels() == "reference":
+    if not making.numba_compiles() or mg.settings.kernels() == "reference":
         return
     from minigrad.kernels import compile as policy
 

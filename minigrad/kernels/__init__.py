@@ -6,14 +6,13 @@ them.
 """
 
 import functools
-import importlib
 import sys
 import types
 
 import numpy as np
 
 from minigrad import settings
-from minigrad.kernels import reference
+from minigrad.kernels import making, reference
 
 _MODULES = {
     "gemm": "matmul linear linear_gelu",
@@ -33,7 +32,7 @@ _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 def pick(name, *arrays):
     """The function that computes kernel ``name`` on these arrays: compiled where they share float32 or float64."""
     dtype = arrays[0].dtype if arrays else _FLOATS[0]
-    if settings.kernels() != "numba" or dtype not in _FLOATS or not _numba_compiles():
+    if settings.kernels() != "numba" or dtype not in _FLOATS or not making.numba_compiles():
         return getattr(reference, name)
     for a in arrays:
         if a is not None and a.dtype is not dtype and a.dtype != dtype:
@@ -43,16 +42,7 @@ def pick(name, *arrays):
 
 @functools.cache
 def _compiled(name):
-    return getattr(importlib.import_module(f"minigrad.kernels.{_MODULE_OF[name]}"), name)
-
-
-@functools.cache
-def _numba_compiles():
-    try:
-        import numba
-    except ImportError:
-        return False
-    return not numba.config.DISABLE_JIT
+    return getattr(making.module(_MODULE_OF[name]), name)
 
 
 class _Door(types.ModuleType):

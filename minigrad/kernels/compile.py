@@ -46,7 +46,6 @@ import shutil
 import struct
 import sys
 import tempfile
-import threading
 import warnings
 from pathlib import Path
 
@@ -59,7 +58,7 @@ from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 
 from minigrad import settings
-from minigrad.kernels import pool
+from minigrad.kernels import making, pool
 from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import Pool
 
@@ -72,8 +71,6 @@ GRAIN = 1 << 15  # elements of work that keep a thread busy for about 10 us; bel
 floats, doubles, integers, booleans = "floats", "doubles", "integers", "booleans"
 _POINTERS = {doubles: types.float64, integers: types.int64, booleans: types.uint8}
 _ELEMENTS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
-
-_compiling = threading.RLock()
 
 
 # ---- declaring
@@ -95,7 +92,7 @@ class Kernel:
         return self.addresses.get(dtype) or self._compile(np.dtype(dtype))
 
     def _compile(self, dtype):
-        with _compiling:
+        with making.lock:
             if dtype not in self.addresses:
                 pointers = {**_POINTERS, floats: _ELEMENTS[dtype]}
                 arguments = [types.CPointer(pointers[kind]) if kind in pointers else types.int64 for kind in self.kinds]
@@ -191,7 +188,7 @@ def _pool():
     """The pool that all Python threads of the process share."""
     global _shared
     if _shared is None:
-        with _compiling:
+        with making.lock:
             if _shared is None:
                 _shared = Pool(_entry(pool.launch, ctypes.c_char_p), _entry(pool.work, ctypes.c_size_t))
     return _shared
@@ -208,12 +205,10 @@ def _after_fork():
     global _shared
     if _shared is not None:
         _shared = Pool(_shared.launch, _shared.work)
-    _compiling.release()
 
 
 if hasattr(os, "register_at_fork"):
-    # A fork waits until nobody compiles: Numba's own lock would stay closed in the child for ever.
-    os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 # ---- compiling and caching

@@ -24,6 +24,7 @@ from numba.extending import intrinsic
 
 from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, scratch, shares
 from minigrad.kernels.epilogue import gelu_block, gelu_tanh_block
+from minigrad.kernels.making import module
 from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, fetch, row, share
@@ -500,9 +501,7 @@ def _like(who, name, x, y):
 def _multiply(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
     """c = a b + bias + plus, finished, for a (..., M, K), b (..., K, N), with equal leading axes; all but a and b contiguous."""
     if precision == "bfloat16":
-        from minigrad.kernels import bfloat16  # which is built on this file
-
-        a, b, precision = bfloat16.operands(a, b)
+        a, b, precision = module("bfloat16").operands(a, b)  # which is built on this file
     code, plan, items, work, size = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides, precision)
     if bias is not None:
         if bias.shape != b.shape[-1:]:
@@ -556,8 +555,7 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides, precision):
         offsets[..., 1] += along * (b_strides[axis] // item)
     batches = math.prod(batch)
     if precision == "bfloat16":
-        from minigrad.kernels import bfloat16
-
+        bfloat16 = module("bfloat16")
         numbers, codes = bfloat16.NUMBERS, (bfloat16.pack.address(dtype), bfloat16.block.address(dtype), 0)
     else:
         numbers = BLOCK_K * (BLOCK_N + DOTS + ROWS) + (3 * ROWS + 2) * lane  # of working memory, for each thread

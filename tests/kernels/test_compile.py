@@ -16,7 +16,7 @@ if numba.config.DISABLE_JIT:
 import minigrad  # noqa: E402
 from minigrad import kernels, settings  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
-from minigrad.kernels import reference  # noqa: E402
+from minigrad.kernels import making, reference  # noqa: E402
 from minigrad.kernels.compile import ROWS, booleans, doubles, floats, helper, integers, kernel, run  # noqa: E402
 from minigrad.kernels.simd import constant, number, row, share  # noqa: E402
 from tests.kernels.process import process  # noqa: E402
@@ -128,7 +128,7 @@ def test_one_place_chooses(monkeypatch):
     assert kernels.pick("softmax", x).__module__ == "minigrad.kernels.softmax"
     with settings.use_kernels("reference"):
         assert kernels.pick("softmax", x) is reference.softmax
-    monkeypatch.setattr(kernels, "_numba_compiles", lambda: False)
+    monkeypatch.setattr(making, "numba_compiles", lambda: False)
     assert kernels.pick("softmax", x) is reference.softmax
 
 
