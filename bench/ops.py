@@ -8,7 +8,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -93,6 +93,10 @@ OPS = {
     "GELU erf": Op(WIDE, rows, lambda mg, x: mg.gelu(x), lambda F, x: F.gelu(x), lambda jax, x: jax.nn.gelu(x, approximate=False)),
     "GELU tanh": Op(WIDE, rows, lambda mg, x: mg.gelu(x, approximate="tanh"), lambda F, x: F.gelu(x, approximate="tanh"),
                     lambda jax, x: jax.nn.gelu(x, approximate=True)),
+    "relu": Op(WIDE, rows, lambda mg, x: mg.relu(x), lambda F, x: F.relu(x), lambda jax, x: jax.nn.relu(x)),
+    "leaky relu": Op(WIDE, rows, lambda mg, x: mg.leaky_relu(x), lambda F, x: F.leaky_relu(x), lambda jax, x: jax.nn.leaky_relu(x)),
+    "sigmoid": Op(WIDE, rows, lambda mg, x: mg.sigmoid(x), lambda F, x: F.sigmoid(x), lambda jax, x: jax.nn.sigmoid(x)),
+    "tanh": Op(WIDE, rows, lambda mg, x: mg.tanh(x), lambda F, x: F.tanh(x), lambda jax, x: jax.numpy.tanh(x)),
     "SiLU": Op(WIDE, rows, lambda mg, x: mg.silu(x), lambda F, x: F.silu(x), lambda jax, x: jax.nn.silu(x)),
     "cross-entropy": Op(((768, 65), (256, 50257)), lambda N, V: ([normal(N, V)], [integers(V, N)]),
                         lambda mg, x, targets: mg.cross_entropy(x, targets), lambda F, x, targets: F.cross_entropy(x, targets),
@@ -112,7 +116,30 @@ OPS = {
                            lambda F, q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask), jax_attention,
                            flops=lambda B, h, T, d: 2 * B * h * T * T * d),
 }
-UPDATES = {"AdamW": 28, "clipping": 12, "clipping and AdamW": 32}  # bytes a parameter that have to move
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is done to all parameters of a model after backward: clipping, the step of an optimiser, or both."""
+
+    bytes: int  # a parameter, that have to move
+    optimizer: str = ""  # its name in minigrad and in PyTorch
+    options: dict = field(default_factory=dict)
+    fused: bool = True  # whether PyTorch has it as one kernel on a CPU
+    clips: bool = False
+
+
+ADAMW = {"lr": gpt.LEARNING_RATE, "betas": gpt.BETAS, "eps": gpt.ADAM_EPSILON, "weight_decay": gpt.DECAY}
+UPDATES = {
+    "AdamW": Update(28, "AdamW", ADAMW),
+    "clipping": Update(12, clips=True),
+    "clipping and AdamW": Update(32, "AdamW", ADAMW, clips=True),
+    "SGD": Update(12, "SGD", {"lr": 1e-4}),
+    "SGD momentum": Update(20, "SGD", {"lr": 1e-4, "momentum": 0.9}),
+    "SGD Nesterov": Update(20, "SGD", {"lr": 1e-4, "momentum": 0.9, "nesterov": True}),
+    "RMSprop": Update(20, "RMSprop", {"lr": 1e-4}, fused=False),
+    "Adagrad": Update(20, "Adagrad", {"lr": 1e-4}),
+}
 MODELS = ("S", "M")  # whose parameters they are
 
 
@@ -123,10 +150,10 @@ def cases():
             for mode in MODES:
                 case = {"op": name, "size": size, "mode": mode}
                 yield f"{name} {'x'.join(map(str, size))}{', forward' * (mode == 'forward')}", case | {"work": work(op, size, mode)}
-    for name, moved in UPDATES.items():
+    for name, update in UPDATES.items():
         for model in MODELS:
             numbers = sum(int(np.prod(shape)) for shape in gpt.shapes(gpt.SIZES[model]).values())
-            yield f"{name} {numbers / 1e6:.2g}M", {"update": name, "model": model, "work": ("bytes", moved * numbers)}
+            yield f"{name} {numbers / 1e6:.2g}M", {"update": name, "model": model, "work": ("bytes", update.bytes * numbers)}
 
 
 def work(op, size, mode):
@@ -141,6 +168,13 @@ def work(op, size, mode):
     return "bytes", read + written + both * (written + 2 * read)
 
 
+def without(case):
+    """The libraries that have no such row: optimisers are not compiled by PyTorch, and in JAX there is AdamW alone."""
+    if "update" not in case:
+        return ()
+    return ("torch-compile",) if UPDATES[case["update"]].optimizer in ("", "AdamW") else ("torch-compile", "jax")
+
+
 def build(library, case):
     """The step of one library: what it returns is the result and the gradients, or the updated arrays."""
     if library == "machine":
@@ -150,7 +184,8 @@ def build(library, case):
         shapes = gpt.shapes(gpt.SIZES[case["model"]])
         parameters = [gpt.weights(name, shape) for name, shape in shapes.items()]
         gradients = [normal(*shape, seed=i) for i, shape in enumerate(shapes.values())]
-        return {"minigrad": update_minigrad, "torch": update_torch, "jax": update_jax}[name](case["update"], parameters, gradients)
+        update = {"minigrad": update_minigrad, "torch": update_torch, "jax": update_jax}[name]
+        return update(UPDATES[case["update"]], parameters, gradients)
     op = OPS[case["op"]]
     arrays, constants = op.inputs(*case["size"])
     return {"minigrad": op_minigrad, "torch": op_torch, "jax": op_jax}[name](op, arrays, constants, case["mode"] == "both", variant)
@@ -223,14 +258,13 @@ def update_minigrad(update, parameters, gradients):
     import minigrad as mg
 
     parameters, gradients = [mg.Parameter(p) for p in parameters], [mg.tensor(g) for g in gradients]
-    limit = gpt.CLIP if update == "clipping and AdamW" else None
-    optimizer = mg.optim.AdamW(parameters, lr=gpt.LEARNING_RATE, betas=gpt.BETAS, eps=gpt.ADAM_EPSILON, weight_decay=gpt.DECAY,
-                               global_clipnorm=limit)  # fmt: skip
+    limit = {"global_clipnorm": gpt.CLIP} if update.clips else {}
+    optimizer = update.optimizer and getattr(mg.optim, update.optimizer)(parameters, **update.options, **limit)
 
     def step():
         for p, g in zip(parameters, gradients):
             p.grad = g
-        if update == "clipping":
+        if not optimizer:
             mg.optim.clip_grad_norm_(parameters, gpt.CLIP)
             return [p.grad for p in parameters]
         optimizer.step()
@@ -245,18 +279,18 @@ def update_torch(update, parameters, gradients):
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     parameters = [torch.nn.Parameter(torch.from_numpy(p)) for p in parameters]
     gradients = [torch.from_numpy(g) for g in gradients]
-    optimizer = torch.optim.AdamW(parameters, lr=gpt.LEARNING_RATE, betas=gpt.BETAS, eps=gpt.ADAM_EPSILON, weight_decay=gpt.DECAY,
-                                  fused=True)  # fmt: skip
+    how = {"fused": True} if update.fused else {"foreach": True}
+    optimizer = update.optimizer and getattr(torch.optim, update.optimizer)(parameters, **update.options, **how)
 
     def step():
         for p, g in zip(parameters, gradients):
             p.grad = g
-        if "clipping" in update:  # in place: from the second step on the norm is at the limit, and takes as long
+        if update.clips:  # in place: from the second step on the norm is at the limit, and takes as long
             torch.nn.utils.clip_grad_norm_(parameters, gpt.CLIP)
-        if "AdamW" in update:
-            optimizer.step()
-            return parameters
-        return gradients
+        if not optimizer:
+            return gradients
+        optimizer.step()
+        return parameters
 
     return step
 
@@ -271,14 +305,14 @@ def update_jax(update, parameters, gradients):
     clip = jax.jit(gpt_jax.clip)
 
     def updated(state, gradients, count):
-        gradients = gpt_jax.clip(gradients) if "clipping" in update else gradients
+        gradients = gpt_jax.clip(gradients) if update.clips else gradients
         return gpt_jax.adamw(*state, gradients, count, [True] * len(gradients))
 
     compiled, count = jax.jit(updated, donate_argnums=0), 0
 
     def step():
         nonlocal state, count
-        if update == "clipping":
+        if not update.optimizer:
             return jax.block_until_ready(clip(gradients))
         count += 1
         state = jax.block_until_ready(compiled(state, gradients, np.float32(count)))
@@ -305,7 +339,7 @@ def main(argv):
                 if not any(part in name for part in options.rows.split(";")) or case.get("mode", "both") not in options.modes.split(","):
                     continue
                 report.progress(f"ops {name}, {threads} threads")
-                asked = [library for library in libraries if not ("update" in case and library == "torch-compile")]
+                asked = [library for library in libraries if library not in without(case)]
                 measured = team.compare(case, asked, steps=1, **report.timing(options))
                 drawn = "op" in case and OPS[case["op"]].random
                 limits = dict.fromkeys(libraries, RANDOM if drawn else AGREE)

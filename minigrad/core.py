@@ -136,7 +136,7 @@ class Tensor:
             raise ShapeError("assign: the new value must have the tensor's shape. " + received(tensor=self, value=value))
         journal.note(self)
         self._data = np.array(value, self._data.dtype, order="C")
-        self._mark_changed()
+        self._changed = next(_clock)
         return self
 
     def _state(self):
@@ -144,15 +144,6 @@ class Tensor:
 
     def _set_state(self, state):
         self._data, self._changed = state
-
-    def _writable(self):
-        """The array, in C order, for a change in place by its owner; first a copy if anybody else still looks at it."""
-        if sys.getrefcount(self._data) > 2 or self._data.base is not None or not self._data.flags.c_contiguous:
-            self._data = self._data.copy()
-        return self._data
-
-    def _mark_changed(self):
-        self._changed = next(_clock)
 
     def retain_grad(self):
         """Keep the gradient of this inner tensor in ``.grad`` at the next backward, as its hooks leave it.
@@ -271,6 +262,18 @@ def wrap(data, node=None, place=None):
     tensor._node, tensor._place, tensor._changed = node, place or node, 0
     tensor._hooks = tensor.grad = None
     return tensor
+
+
+def arrays_to_change(leaves):
+    """The arrays of different leaves, in C order, for a change in place by their owner; copies where anybody else looks at them."""
+    now, arrays = next(_clock), [leaf._data for leaf in leaves]
+    for i, (references, array) in enumerate(zip(map(sys.getrefcount, arrays), arrays)):
+        # the leaf looks at it, the list, and the call that counts
+        if references > 3 or array.base is not None or not array.flags.c_contiguous:
+            arrays[i] = leaves[i]._data = array.copy()
+    for leaf in leaves:
+        leaf._changed = now
+    return arrays
 
 
 def as_array(value, dtype=None, copy=False):

@@ -17,14 +17,16 @@ NaN and infinite gradients are neither hidden nor repaired: what they touch beco
 ``clip_grad_norm_(parameters, max_norm, error_if_nonfinite=True)`` raises while nothing is lost yet.
 """
 
+import itertools
 import math
 import numbers
 from collections.abc import Iterable
+from itertools import compress
 
 import numpy as np
 
 from . import kernels
-from .core import Tensor, as_array, wrap
+from .core import Tensor, arrays_to_change, as_array, wrap
 from .errors import DtypeError, GradientError, LayerError, ShapeError, received
 from .layer import Buffer, Parameter
 
@@ -170,8 +172,8 @@ class Optimizer:
     def step(self):
         """Change every parameter once that is not frozen and has a gradient."""
         self.steps += 1
-        for options, moving in self._moving():
-            for p, g, state in moving:
+        for options, *moving in self._moving():
+            for p, g, state in zip(*moving):
                 self._move(p, g, state, **options)
 
     def update(self, p, g, state, **options):
@@ -179,25 +181,25 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__}: write update(self, p, g, state, lr, ...).")
 
     def _moving(self):
-        """For every group its options, and parameter, gradient and state of all that this step changes."""
-        groups, number = [], 0
+        """For every group its options, and of all that this step changes the parameters, the gradients and the states."""
+        groups, start = [], 0
         for group in self.groups:
-            moving = []
-            for p in group["params"]:
-                g = p.grad
-                if g is not None and p._requires_grad:
-                    g = g._data if isinstance(g, Tensor) and g.dtype == p.dtype else as_array(g, p.dtype)
-                    if g.shape != p._data.shape:
-                        raise ShapeError("optimiser: a gradient has the shape of its parameter. " + received(parameter=p, gradient=g))
-                    if number not in self.state:
-                        self.state[number] = {"step": 0}
-                    moving.append((p, g, self.state[number]))
-                number += 1
-            groups.append(({name: value for name, value in group.items() if name != "params"}, moving))
+            moves = [p.grad is not None and p._requires_grad for p in group["params"]]
+            numbers = compress(itertools.count(start), moves)
+            start += len(moves)
+            ps = list(compress(group["params"], moves))
+            gs = [p.grad._data if p.grad.__class__ is Tensor else as_array(p.grad, p.dtype) for p in ps]
+            if [g.dtype for g in gs] != [p._data.dtype for p in ps]:
+                gs = [as_array(g, p.dtype) for p, g in zip(ps, gs)]
+            if [g.shape for g in gs] != [p._data.shape for p in ps]:
+                p, g = next((p, g) for p, g in zip(ps, gs) if p.shape != g.shape)
+                raise ShapeError("optimiser: a gradient has the shape of its parameter. " + received(parameter=p, gradient=g))
+            states = [self.state.get(k) or self.state.setdefault(k, {"step": 0}) for k in numbers]
+            groups.append(({name: value for name, value in group.items() if name != "params"}, ps, gs, states))
         return groups
 
     def _move(self, p, g, state, weight_decay, maximize, **options):
-        data = p._writable()
+        [data] = arrays_to_change([p])
         state["step"] += 1
         g = -g if maximize else g
         if weight_decay and self.decoupled:
@@ -205,7 +207,6 @@ class Optimizer:
         elif weight_decay:
             g = g + weight_decay * data
         self.update(data, g, state, **options)
-        p._mark_changed()
 
     def state_dict(self):
         """Counts and arrays by name, ``<name>.<number of the parameter>``: with the options, all that is needed to go on."""
@@ -239,7 +240,63 @@ class Optimizer:
 # --------------------------------------------------------------------------------------------------------------- formulas
 
 
-class SGD(Optimizer):
+class _OfAKernel(Optimizer):
+    """An optimiser whose formula is a kernel: parameters with the same options that have taken as many steps move in one launch."""
+
+    def needs(self, **options):
+        """The names of the arrays that a state has under these options."""
+        return self.arrays
+
+    def move(self, ps, gs, decay, scale, step, fresh, states, **options):
+        """The formula, for lists of arrays; ``fresh`` where an array of their states has just been made, of zeros."""
+        raise NotImplementedError
+
+    def step(self):
+        """Change every parameter once that is not frozen and has a gradient."""
+        self._step()
+
+    @quiet
+    def _step(self, scale=1.0):
+        self.steps += 1
+        together = {}
+        for options, *moving in self._moving():
+            decay, sign = options.pop("weight_decay"), -scale if options.pop("maximize") else scale
+            names, how = self.needs(**options), (sign, *options.values())
+            for (step, fresh, dtype), (ps, gs, states) in self._alike(names, *moving):
+                *_, all_ps, all_gs, all_states, decays = together.setdefault((how, step, fresh, dtype), (options, names, [], [], [], []))
+                all_ps += ps
+                all_gs += gs
+                all_states += states
+                decays += [decay] * len(ps)
+        for ((sign, *_), step, fresh, _), (options, names, ps, gs, states, decays) in together.items():
+            arrays = {name: [state[name] for state in states] for name in names}
+            self.move(arrays_to_change(ps), gs, decays, sign, step, fresh, arrays, **options)
+
+    def _alike(self, names, ps, gs, states):
+        """What moves of a group, parted by the number of its step, whether that is the first with all of its arrays, and dtype."""
+        for state in states:
+            state["step"] += 1
+        wanted = set(names)
+        kinds = [(state["step"], not state.keys() >= wanted, g.dtype) for state, g in zip(states, gs)]
+        parts = dict.fromkeys(kinds, (ps, gs, states))
+        if len(parts) > 1:  # seldom
+            for kind in parts:
+                parts[kind] = [list(compress(column, [other == kind for other in kinds])) for column in (ps, gs, states)]
+        for (_, fresh, _), (ps, _, states) in parts.items():
+            for p, state in zip(ps, states) if fresh else ():
+                missing = [name for name in names if name not in state]
+                state.update(zip(missing, _zeros(p, len(missing))))
+        return parts.items()
+
+
+def _zeros(p, count):
+    """Arrays like ``p``, which begin at other places of a memory page than it does: a CPU takes equal places for equal addresses."""
+    apart = 1024 // p.dtype.itemsize
+    room = np.zeros(count * (p.size + apart), p.dtype)
+    return [room[end - p.size : end].reshape(p.shape) for end in range(p.size + apart, room.size + 1, p.size + apart)]
+
+
+class SGD(_OfAKernel):
     """Gradient descent: p -= lr g, or with momentum p -= lr velocity, velocity = momentum velocity + (1 - dampening) g.
 
     The first velocity is g. ``nesterov`` looks ahead: p -= lr (g + momentum velocity) (Sutskever et al. 2013).
@@ -258,17 +315,18 @@ class SGD(Optimizer):
         if any(group["nesterov"] and (group["dampening"] or not group["momentum"]) for group in self.groups):
             raise ValueError(f"SGD: nesterov needs momentum, and no dampening. Received: momentum {momentum}, dampening {dampening}.")
 
-    def update(self, p, g, state, lr, momentum, dampening, nesterov):
+    def needs(self, momentum, **options):
+        """See `_OfAKernel`."""
+        return ("velocity",) if momentum else ()
+
+    def move(self, ps, gs, decay, scale, step, fresh, states, lr, momentum, dampening, nesterov):
         """See the class."""
-        if momentum:
-            old = state.get("velocity")
-            state["velocity"] = velocity = np.array(g) if old is None else momentum * old + (1 - dampening) * g
-            g = g + momentum * velocity if nesterov else velocity
-        p -= lr * g
+        rest = 1.0 if fresh else 1 - dampening
+        kernels.sgd(ps, gs, states.get("velocity"), lr, momentum, rest, nesterov, decay, scale)
 
 
-class Adam(Optimizer):
-    """Steps in units of each number's own gradient size (Kingma and Ba 2015), all parameters in one kernel.
+class Adam(_OfAKernel):
+    """Steps in units of each number's own gradient size (Kingma and Ba 2015).
 
     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
     ``weight_decay`` is part of the gradient here; `AdamW` is what one wants. ``amsgrad`` divides by the largest v so far (Reddi et
@@ -293,53 +351,27 @@ class Adam(Optimizer):
         clipped = "" if self.global_clipnorm is None else f"; global_clipnorm={self.global_clipnorm}"
         return f"{super().__repr__()[:-1]}{clipped}>"
 
-    def update(self, p, g, state, lr, betas, eps, amsgrad):
-        """See the class."""
-        (b1, b2), t = betas, state["step"]
-        state["m"] = m = np.asarray(b1 * state.get("m", 0.0) + (1 - b1) * g)
-        state["v"] = v = np.asarray(b2 * state.get("v", 0.0) + (1 - b2) * g * g)
-        if amsgrad:
-            state["top"] = v = np.maximum(state.get("top", v), v)
-        p -= lr / (1 - b1**t) * m / (np.sqrt(v / (1 - b2**t)) + eps)
-
-    @quiet
     def step(self, grad_norm=None):
-        """Change every parameter once that is not frozen and has a gradient; what has the same rates in one launch.
+        """Change every parameter once that is not frozen and has a gradient.
 
         ``grad_norm``: the norm of all these gradients, where `clip_grad_norm_` has measured it already.
         """
-        self.steps += 1
-        groups, scale, together = self._moving(), 1.0, {}
-        if self.global_clipnorm is not None:
-            self.grad_norm = kernels.grad_norm([g for _, moving in groups for _, g, _ in moving]) if grad_norm is None else grad_norm
-            scale = clip_scale(self.grad_norm, self.global_clipnorm)
-        for options, moving in groups:
-            decay = options["weight_decay"]
-            if options["amsgrad"] or (decay and not self.decoupled):
-                for p, g, state in moving:
-                    self._move(p, g if scale == 1.0 else _scaled(g, scale), state, **options)
-                continue
-            rates = (options["lr"], options["betas"], options["eps"], -scale if options["maximize"] else scale)
-            for p, g, state in moving:
-                state["step"] += 1
-                if "m" not in state:
-                    state["m"], state["v"] = _two_of_zeros(p)
-                together.setdefault((rates, state["step"]), []).append((p, g, state, decay))
-        for ((lr, betas, eps, scale), step), entries in together.items():
-            ps, gs, states, decays = zip(*entries)
-            kernels.adamw(
-                [p._writable() for p in ps], list(gs), [s["m"] for s in states], [s["v"] for s in states],
-                lr, *betas, eps, list(decays), step, scale,
-            )  # fmt: skip
-            for p in ps:
-                p._mark_changed()
+        if self.global_clipnorm is None:
+            return self._step()
+        if grad_norm is None:
+            grad_norm = kernels.grad_norm([g for _, _, gs, _ in self._moving() for g in gs])
+        self.grad_norm = grad_norm
+        self._step(clip_scale(grad_norm, self.global_clipnorm))
 
+    def needs(self, amsgrad, **options):
+        """See `_OfAKernel`."""
+        return ("m", "v", "top") if amsgrad else ("m", "v")
 
-def _two_of_zeros(p):
-    """Two arrays like ``p``, which begin at other places of a memory page than it does: a CPU takes equal places for equal addresses."""
-    apart = 1024 // p.dtype.itemsize
-    room = np.zeros(2 * (p.size + apart), p.dtype)
-    return [room[start : start + p.size].reshape(p.shape) for start in (apart, p.size + 2 * apart)]
+    def move(self, ps, gs, decay, scale, step, fresh, states, lr, betas, eps, amsgrad):
+        """See the class."""
+        kernels.adam(
+            ps, gs, states["m"], states["v"], states.get("top"), lr, *betas, eps, step, decay, self.decoupled, scale
+        )  # fmt: skip
 
 
 class AdamW(Adam):
@@ -359,7 +391,7 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize, global_clipnorm)
 
 
-class RMSprop(Optimizer):
+class RMSprop(_OfAKernel):
     """Steps divided by the root of the running mean of g^2 (Tieleman and Hinton 2012, lecture 6.5).
 
     v = alpha v + (1 - alpha) g^2;  p -= lr g / (sqrt(v) + eps). ``centered`` takes the variance, v - mean^2, in place of v (Graves
@@ -377,19 +409,16 @@ class RMSprop(Optimizer):
     def __init__(self, parameters, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False, maximize=False):
         super().__init__(parameters, weight_decay, maximize, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered)
 
-    def update(self, p, g, state, lr, alpha, eps, momentum, centered):
+    def needs(self, centered, momentum, **options):
+        """See `_OfAKernel`."""
+        return "v", *["mean"] * centered, *["velocity"] * bool(momentum)
+
+    def move(self, ps, gs, decay, scale, step, fresh, states, lr, alpha, eps, momentum, centered):
         """See the class."""
-        state["v"] = v = alpha * state.get("v", 0.0) + (1 - alpha) * g * g
-        if centered:
-            state["mean"] = mean = alpha * state.get("mean", 0.0) + (1 - alpha) * g
-            v = np.maximum(v - mean * mean, 0.0)  # rounding can take a variance of 0 below it
-        move = g / (np.sqrt(v) + eps)
-        if momentum:
-            state["velocity"] = move = momentum * state.get("velocity", 0.0) + move
-        p -= lr * move
+        kernels.rmsprop(ps, gs, states["v"], states.get("mean"), states.get("velocity"), lr, alpha, eps, momentum, decay, scale)
 
 
-class Adagrad(Optimizer):
+class Adagrad(_OfAKernel):
     """Steps divided by the root of the sum of all g^2 so far (Duchi et al. 2011): what seldom moves, moves far.
 
     total += g^2;  p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(total) + eps).
@@ -408,13 +437,14 @@ class Adagrad(Optimizer):
             parameters, weight_decay, maximize, lr=lr, lr_decay=lr_decay, initial_accumulator_value=initial_accumulator_value, eps=eps
         )
 
-    def update(self, p, g, state, lr, lr_decay, initial_accumulator_value, eps):
+    def move(self, ps, gs, decay, scale, step, fresh, states, lr, lr_decay, initial_accumulator_value, eps):
         """See the class."""
-        state["total"] = total = state.get("total", initial_accumulator_value) + g * g
-        p -= lr / (1 + (state["step"] - 1) * lr_decay) * g / (np.sqrt(total) + eps)
+        for total in states["total"] if fresh else ():
+            total.fill(initial_accumulator_value)
+        kernels.adagrad(ps, gs, states["total"], lr / (1 + (step - 1) * lr_decay), eps, decay, scale)
 
 
-class Lion(Optimizer):
+class Lion(_OfAKernel):
     """Steps of one size, in the direction of a sign (Chen et al. 2023); one array of state instead of Adam's two.
 
     p -= lr sign(b1 m + (1 - b1) g);  m = b2 m + (1 - b2) g; weight decay as in `AdamW`. Takes a rate 3 to 10 times smaller than
@@ -428,16 +458,13 @@ class Lion(Optimizer):
     """
 
     arrays = always = ("m",)
-    decoupled = True
 
     def __init__(self, parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, maximize=False):
         super().__init__(parameters, weight_decay, maximize, lr=lr, betas=betas)
 
-    def update(self, p, g, state, lr, betas):
+    def move(self, ps, gs, decay, scale, step, fresh, states, lr, betas):
         """See the class."""
-        (b1, b2), m = betas, state.get("m", 0.0)
-        p -= lr * np.sign(b1 * m + (1 - b1) * g)
-        state["m"] = b2 * m + (1 - b2) * g
+        kernels.lion(ps, gs, states["m"], lr, *betas, decay, scale)
 
 
 # --------------------------------------------------------------------------------------------------------------- clipping

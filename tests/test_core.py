@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core import REGISTRY, Tensor, op
+from minigrad.core import REGISTRY, Tensor, arrays_to_change, op
 from minigrad.errors import GradientError
 from tests.helpers import assert_close
 
@@ -414,7 +414,7 @@ def test_leaves_are_contiguous_whatever_they_were_made_of():
     p.assign(values[::-1])
     assert p.numpy().flags.c_contiguous and np.array_equal(p.numpy(), values[::-1])
     q = mg.from_numpy(np.asfortranarray(values))
-    assert q._writable().flags.c_contiguous and np.array_equal(q.numpy(), values)
+    assert arrays_to_change([q])[0].flags.c_contiguous and np.array_equal(q.numpy(), values)
 
 
 def test_in_place_operators_rebind_and_refuse_leaves():

@@ -23,7 +23,7 @@ _MODULES = {
     "activation": "gelu silu silu_gate silu_gate_grad",
     "embedding": "embedding_grad",
     "random": "dropout",
-    "adam": "adamw grad_norm",
+    "optimizers": "sgd adam rmsprop adagrad lion grad_norm",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
@@ -189,10 +189,32 @@ def dropout(x, rate, seed, offset):
     return pick("dropout", x)(x, rate, seed, offset)
 
 
-def adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale=1.0):
-    """One step of AdamW in place on params, m and v, lists of arrays."""
-    update = pick("adamw", *params, *grads, *m, *v)
-    return update(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale)
+def sgd(params, grads, velocity, lr, momentum, rest, nesterov, decay, grad_scale=1.0):
+    """One step of gradient descent in place on params and velocity, lists of arrays; velocity None: without momentum."""
+    update = pick("sgd", *params, *grads)
+    update(params, grads, velocity, lr, momentum, rest, nesterov, decay, grad_scale)
+
+
+def adam(params, grads, m, v, top, lr, beta1, beta2, eps, step, decay, decoupled, grad_scale=1.0):
+    """One step of Adam, or with ``decoupled`` AdamW, in place on params, m, v and top, lists of arrays; top None: without amsgrad."""
+    update = pick("adam", *params, *grads)
+    update(params, grads, m, v, top, lr, beta1, beta2, eps, step, decay, decoupled, grad_scale)
+
+
+def rmsprop(params, grads, v, mean, velocity, lr, alpha, eps, momentum, decay, grad_scale=1.0):
+    """One step of RMSprop in place on params, v, mean and velocity, lists of arrays; mean None: not centred; velocity None: no momentum."""
+    update = pick("rmsprop", *params, *grads)
+    update(params, grads, v, mean, velocity, lr, alpha, eps, momentum, decay, grad_scale)
+
+
+def adagrad(params, grads, total, lr, eps, decay, grad_scale=1.0):
+    """One step of Adagrad in place on params and total, lists of arrays."""
+    pick("adagrad", *params, *grads)(params, grads, total, lr, eps, decay, grad_scale)
+
+
+def lion(params, grads, m, lr, beta1, beta2, decay, grad_scale=1.0):
+    """One step of Lion in place on params and m, lists of arrays."""
+    pick("lion", *params, *grads)(params, grads, m, lr, beta1, beta2, decay, grad_scale)
 
 
 def grad_norm(grads):

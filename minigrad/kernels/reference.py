@@ -1,7 +1,7 @@
 """Every kernel in plain NumPy: the meaning of the fast kernels, the oracle of their tests, and the fall-back.
 
 Arrays in, arrays out. Results are new, C-contiguous and of the input's float type; inputs are never written to
-(`adamw` excepted). Rows are the last axis. Shape letters: B batch, T queries, S keys, h heads, dq and dv widths of a
+(the steps of optimisers excepted). Rows are the last axis. Shape letters: B batch, T queries, S keys, h heads, dq and dv widths of a
 head, E features, N rows, V vocabulary; "..." any leading axes.
 """
 
@@ -507,24 +507,101 @@ def embedding_grad(g, ids, V, into=None):
 # ---- optimiser
 
 
-def adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, step, grad_scale=1.0):
-    """One step of Adam with decoupled weight decay (Loshchilov and Hutter, 2019), in place on params, m and v.
+def sgd(params, grads, velocity, lr, momentum, rest, nesterov, decay, grad_scale=1.0):
+    """One step of gradient descent, in place on params and velocity.
 
-    Lists of arrays of equal shapes; `decay` holds one number per parameter; `step` counts from 1.
+    Lists of arrays of equal shapes; `decay` holds one number per parameter; `rest` is 1 less the dampening, and 1 at a first step.
 
-        g = grad_scale grad             m = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2
-        p = p (1 - lr decay) - lr / (1 - beta1^step) m / (sqrt(v / (1 - beta2^step)) + eps)
+        g = grad_scale grad + decay p
+        velocity None:  p = p - lr g
+        else:           velocity = momentum velocity + rest g        p = p - lr velocity
+        nesterov:       p = p - lr (g + momentum velocity)
+    """
+    for p, g, old, wd in zip(params, grads, velocity or params, decay):
+        g = g * grad_scale + wd * p
+        if velocity is not None:
+            old *= momentum
+            old += rest * g
+            g = g + momentum * old if nesterov else old
+        p -= lr * g
+
+
+def adam(params, grads, m, v, top, lr, beta1, beta2, eps, step, decay, decoupled, grad_scale=1.0):
+    """One step of Adam (Kingma and Ba, 2015), in place on params, m, v and, for amsgrad, top.
+
+    Lists of arrays of equal shapes, top None without amsgrad; `decay` holds one number per parameter; `step` counts from 1.
+
+        g = grad_scale grad + decay p                                            decoupled: without decay
+        m = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2         amsgrad: top = max(top, v) takes the place of v
+        p = p - lr / (1 - beta1^step) m / (sqrt(v / (1 - beta2^step)) + eps)     decoupled: less lr decay p
+
+    Decoupled it is AdamW (Loshchilov and Hutter, 2019).
     """
     rate = lr / (1 - beta1**step)
     root = math.sqrt(1 - beta2**step)
-    for p, g, mean, square, wd in zip(params, grads, m, v, decay):
-        g = g * grad_scale
+    for p, g, mean, square, largest, wd in zip(params, grads, m, v, top or v, decay):
+        g = g * grad_scale if decoupled else g * grad_scale + wd * p
         mean *= beta1
         mean += (1 - beta1) * g
         square *= beta2
         square += (1 - beta2) * g * g
-        p *= 1 - lr * wd
-        p -= rate * mean / (np.sqrt(square) / root + eps)
+        np.maximum(largest, square, out=largest)
+        shrunk = lr * wd * p if decoupled else 0
+        p -= shrunk + rate * mean / (np.sqrt(largest) / root + eps)
+
+
+def rmsprop(params, grads, v, mean, velocity, lr, alpha, eps, momentum, decay, grad_scale=1.0):
+    """One step of RMSprop (Tieleman and Hinton, 2012), in place on params, v, mean and velocity.
+
+    Lists of arrays of equal shapes, mean and velocity can be None; `decay` holds one number per parameter.
+
+        g = grad_scale grad + decay p        v = alpha v + (1 - alpha) g^2        move = g / (sqrt(v) + eps)
+        with mean:      mean = alpha mean + (1 - alpha) g        v - mean^2, the variance, takes the place of v in the root
+        with velocity:  velocity = momentum velocity + move, which takes the place of move
+        p = p - lr move
+    """
+    for p, g, square, centre, old, wd in zip(params, grads, v, mean or params, velocity or params, decay):
+        g = g * grad_scale + wd * p
+        square *= alpha
+        square += (1 - alpha) * g * g
+        spread = square
+        if mean is not None:
+            centre *= alpha
+            centre += (1 - alpha) * g
+            spread = np.maximum(square - centre * centre, 0)  # rounding can take a variance of 0 below it
+        move = g / (np.sqrt(spread) + eps)
+        if velocity is not None:
+            old *= momentum
+            old += move
+            move = old
+        p -= lr * move
+
+
+def adagrad(params, grads, total, lr, eps, decay, grad_scale=1.0):
+    """One step of Adagrad (Duchi et al., 2011), in place on params and total.
+
+    Lists of arrays of equal shapes; `decay` holds one number per parameter.
+
+        g = grad_scale grad + decay p        total = total + g^2        p = p - lr g / (sqrt(total) + eps)
+    """
+    for p, g, squares, wd in zip(params, grads, total, decay):
+        g = g * grad_scale + wd * p
+        squares += g * g
+        p -= lr * g / (np.sqrt(squares) + eps)
+
+
+def lion(params, grads, m, lr, beta1, beta2, decay, grad_scale=1.0):
+    """One step of Lion (Chen et al., 2023), in place on params and m.
+
+    Lists of arrays of equal shapes; `decay` holds one number per parameter.
+
+        g = grad_scale grad        p = p - lr decay p - lr sign(beta1 m + (1 - beta1) g)        m = beta2 m + (1 - beta2) g
+    """
+    for p, g, mean, wd in zip(params, grads, m, decay):
+        g = g * grad_scale
+        p -= lr * wd * p + lr * np.sign(beta1 * mean + (1 - beta1) * g)
+        mean *= beta2
+        mean += (1 - beta2) * g
 
 
 def grad_norm(grads):

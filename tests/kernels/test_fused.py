@@ -197,7 +197,7 @@ def same_bits(left, right):
 
 
 def test_every_kernel_has_the_signature_of_its_reference():
-    for name in ["adamw", "grad_norm", *{name for name, _ in CASES.values()}]:
+    for name in [*STEPS, "grad_norm", *{name for name, _ in CASES.values()}]:
         want = list(inspect.signature(getattr(reference, name)).parameters)
         assert list(inspect.signature(kernels.pick(name)).parameters) == want
         assert list(inspect.signature(getattr(kernels, name)).parameters) == want
@@ -476,48 +476,88 @@ def test_dropout_makes_the_choices_of_the_reference(rng, dtype, seed, offset):
 SHAPES = [(3, 4), (40000,), (5,), (0, 2), (), (130, 131)]
 
 
-def _optimiser_state(rng, dtype):
-    params, grads, m, v = ([np.asarray(rng.normal(size=s)).astype(dtype) for s in SHAPES] for _ in range(4))
-    return params, grads, m, [np.asarray(abs(a)) for a in v]
+DECAY = [0.1, 0.0, 0.2, 0.0, 0.3, 0.1]
+
+# step of an optimiser -> how many lists of states it has, of which of them it can do without, and its other arguments
+STEPS = {
+    "sgd": (1, [(), (0,)], [(1e-2, 0.9, 0.7, nesterov, DECAY) for nesterov in (False, True)]),
+    "adam": (3, [(), (2,)], [(1e-2, 0.9, 0.99, 1e-8, 3, DECAY, decoupled) for decoupled in (False, True)]),
+    "rmsprop": (3, [(), (1,), (2,), (1, 2)], [(1e-2, 0.9, 1e-3, 0.8, DECAY)]),
+    "adagrad": (1, [()], [(1e-2, 1e-8, DECAY)]),
+    "lion": (1, [()], [(1e-2, 0.9, 0.99, DECAY)]),
+}
+WAYS = [
+    pytest.param(name, count, without, arguments, id=f"{name} {[i for i in range(count) if i not in without]} {arguments[-1]}")
+    for name, (count, can_lack, ways) in STEPS.items() for without in can_lack for arguments in ways
+]
+each_way = pytest.mark.parametrize("name, count, without, arguments", WAYS)
+
+
+def _optimiser_state(rng, dtype, count=2, without=()):
+    """Parameters, gradients and states: a list each, or None. The first states are larger than the squares of the others, as RMSprop's."""
+    params, grads, *states = ([np.asarray(rng.normal(size=s)).astype(dtype) for s in SHAPES] for _ in range(2 + count))
+    return params, grads, *(None if i in without else [np.asarray(abs(a) + 25 * (i == 0)) for a in state] for i, state in enumerate(states))
 
 
 @each_float
-def test_adamw_equals_the_reference(rng, dtype):
-    state = _optimiser_state(rng, dtype)
-    oracle = [[a.astype(np.float64) for a in arrays] for arrays in state]
-    decay = [0.1, 0.0, 0.2, 0.0, 0.3, 0.1]
-    for step in [1, 2, 300]:
-        for lists, update in [(state, kernels.pick("adamw")), (oracle, reference.adamw)]:
-            update(*lists, 1e-2, 0.9, 0.99, 1e-8, decay, step, grad_scale=0.5)
-    assert kernels.pick("adamw") is not reference.adamw
+@each_way
+def test_steps_equal_the_reference(rng, dtype, name, count, without, arguments):
+    state = _optimiser_state(rng, dtype, count, without)
+    oracle = [arrays and [a.astype(np.float64) for a in arrays] for arrays in state]
+    before = [a.copy() for a in state[0]]
+    for _ in range(3):
+        kernels.pick(name, *state[0])(*state, *arguments, grad_scale=0.5)
+        getattr(reference, name)(*oracle, *arguments, grad_scale=0.5)
+    assert kernels.pick(name) is not getattr(reference, name)
     for got, want in zip(state, oracle):
-        for a, b in zip(got, want):
-            close(a, b, 3 * TOLERANCE[dtype])
+        for a, b in zip(got or (), want or ()):
+            close(a, b, 6 * TOLERANCE[dtype], 1.0)
+    assert not any(np.array_equal(a, b) for a, b in zip(state[0], before) if a.size)
 
 
-def test_adamw_takes_gradients_of_any_layout_and_leaves_them_alone(rng):
-    arguments = (1e-2, 0.9, 0.99, 1e-8, [0.0] * len(SHAPES), 1)
-    one = _optimiser_state(np.random.default_rng(5), np.float32)
-    two = _optimiser_state(np.random.default_rng(5), np.float32)
+@each_way
+def test_steps_take_gradients_of_any_layout_and_leave_them_alone(name, count, without, arguments):
+    one = _optimiser_state(np.random.default_rng(5), np.float32, count, without)
+    two = _optimiser_state(np.random.default_rng(5), np.float32, count, without)
     spread = [_every_other(g) if g.ndim else g for g in two[1]]
-    kernels.pick("adamw")(*one, *arguments)
-    kernels.pick("adamw")(two[0], spread, two[2], two[3], *arguments)
-    for index in [0, 2, 3]:
-        same_bits(one[index], two[index])
+    kernels.pick(name)(*one, *arguments)
+    kernels.pick(name)(two[0], spread, *two[2:], *arguments)
+    for left, right in zip((one[0], *one[2:]), (two[0], *two[2:])):
+        same_bits(left or (), right or ())
     same_bits(spread, two[1])
 
 
+@pytest.mark.parametrize("place", [0, 2, 3])
+def test_a_step_refuses_what_it_cannot_change_in_place(rng, place):
+    for wrong in (lambda a: np.zeros((4, 3), a.dtype).T, lambda a: np.zeros((3, 3), a.dtype), lambda a: np.zeros((3, 4), np.float64)):
+        state = _optimiser_state(rng, np.float32)
+        state[place][0] = wrong(state[place][0])
+        before = [a.copy() for a in state[0]]
+        with pytest.raises(ValueError, match="lists of arrays of equal shapes"):
+            kernels._compiled("adam")(*state, None, *STEPS["adam"][2][0])
+        same_bits(state[0], before)
+
+
 @each_float
-def test_the_optimiser_gives_the_same_bits_on_two_threads(dtype, monkeypatch):
+def test_lion_does_not_move_where_there_is_no_sign(dtype):
+    for g, moved in [(0.0, 0.0), (-0.0, 0.0), (5.0, -1.0), (-np.inf, 1.0), (np.nan, np.nan)]:
+        p, m = np.zeros(40, dtype), np.zeros(40, dtype)
+        kernels._compiled("lion")([p], [np.full(40, g, dtype)], [m], 1.0, 0.9, 0.99, [0.0])
+        assert np.array_equal(p, np.full(40, moved, dtype), equal_nan=True)
+
+
+@each_float
+@each_way
+def test_steps_give_the_same_bits_on_two_threads(dtype, monkeypatch, name, count, without, arguments):
     monkeypatch.setattr(policy, "GRAIN", 1)
     results = []
     for threads in [1, 2]:
-        state = _optimiser_state(np.random.default_rng(5), dtype)
+        state = _optimiser_state(np.random.default_rng(5), dtype, count, without)
         with settings.use_threads(threads):
-            kernels.adamw(*state, 1e-2, 0.9, 0.99, 1e-8, [0.1] * len(SHAPES), 3)
+            getattr(kernels, name)(*state, *arguments)
             results.append((state, kernels.grad_norm(state[1])))
     for one, two in zip(results[0][0], results[1][0]):
-        same_bits(one, two)
+        same_bits(one or (), two or ())
     assert results[0][1] == results[1][1]
 
 
@@ -555,6 +595,6 @@ def test_adamw_and_grad_norm_equal_torch(rng, dtype, which):
             norm = kernels.grad_norm(grads)
             assert norm == pytest.approx(their_norm, rel=tolerance)
             scale = 1.0 / (norm + 1e-6)
-            kernels.adamw(params, grads, m, v, 1e-2, 0.9, 0.95, 1e-6, [0.1, 0.1, 0.0], step, min(1.0, scale))
+            kernels.adam(params, grads, m, v, None, 1e-2, 0.9, 0.95, 1e-6, step, [0.1, 0.1, 0.0], True, min(1.0, scale))
         for p, q in zip(params, theirs):
             np.testing.assert_allclose(p, q.detach().numpy(), rtol=tolerance, atol=tolerance)

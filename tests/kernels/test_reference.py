@@ -262,21 +262,89 @@ def test_matmul_and_linear(rng):
 # ---- optimiser
 
 
-def test_adamw_is_its_formula(rng):
+DECAY = [0.1, 0.0, 0.3]
+
+
+def _lists(rng, count):
+    """Lists of arrays: parameters, gradients and ``count`` states, in which no number is below 0."""
     shapes = [(3, 4), (5,), ()]
-    params, m, v = ([np.asarray(rng.random(s) + k) for s in shapes] for k in range(3))
-    grads = [np.asarray(rng.normal(size=s)) for s in shapes]
-    decay, step = [0.1, 0.0, 0.3], 3
-    want = []
-    for p, g, mean, square, wd in zip(params, grads, m, v, decay):
-        mean = 0.9 * mean + 0.1 * (g / 2)
-        square = 0.99 * square + 0.01 * (g / 2) ** 2
-        corrected = mean / (1 - 0.9**3), square / (1 - 0.99**3)
-        want.append((p * (1 - 0.01 * wd) - 0.01 * corrected[0] / (np.sqrt(corrected[1]) + 1e-3), mean, square))
-    reference.adamw(params, grads, m, v, 0.01, 0.9, 0.99, 1e-3, decay, step, grad_scale=0.5)
-    for got, expected in zip(zip(params, m, v), want):
-        for a, b in zip(got, expected):
-            close(a, b, 1e-14)
+    return [[np.asarray(rng.random(s) + k) for s in shapes] for k in range(count + 2)]
+
+
+def _step(name, lists, *arguments):
+    """After a step with gradients of half the size, and before it, each with the gradients halved: a list for each array number."""
+    before = [[a.copy() for a in arrays] for arrays in lists]
+    getattr(reference, name)(*lists, *arguments, grad_scale=0.5)
+    for g, kept in zip(lists[1], before[1]):
+        assert np.array_equal(g, kept)
+    before[1] = [g / 2 for g in before[1]]
+    return list(zip(*lists)), list(zip(*before)), DECAY
+
+
+def test_sgd_is_its_formula(rng):
+    for nesterov in (False, True):
+        for after, (p, g, velocity), wd in zip(*_step("sgd", _lists(rng, 1), 0.01, 0.9, 0.7, nesterov, DECAY)):
+            g = g + wd * p
+            velocity = 0.9 * velocity + 0.7 * g
+            close(after[2], velocity, 1e-14)
+            close(after[0], p - 0.01 * (g + 0.9 * velocity if nesterov else velocity), 1e-14)
+    params, grads = lists = _lists(rng, 0)
+    want = [p - 0.01 * (g + wd * p) for p, g, wd in zip(params, grads, DECAY)]
+    reference.sgd(*lists, None, 0.01, 0.9, 0.7, False, DECAY)
+    for p, expected in zip(params, want):
+        close(p, expected, 1e-14)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_adam_is_its_formula(rng, amsgrad, decoupled):
+    lists = _lists(rng, 3) if amsgrad else [*_lists(rng, 2), None]
+    top = lists.pop()
+    kept = top and [a.copy() for a in top]
+    before = [[a.copy() for a in arrays] for arrays in lists]
+    reference.adam(*lists, top, 0.01, 0.9, 0.99, 1e-3, 3, DECAY, decoupled, grad_scale=0.5)
+    for k, (p, g, m, v) in enumerate(zip(*before)):
+        g = g / 2 + (0 if decoupled else DECAY[k] * p)
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+        largest = np.maximum(kept[k], v) if amsgrad else v
+        move = 0.01 * (m / (1 - 0.9**3)) / (np.sqrt(largest / (1 - 0.99**3)) + 1e-3)
+        close(lists[0][k], p - move - (0.01 * DECAY[k] * p if decoupled else 0), 1e-14)
+        close(lists[2][k], m, 1e-14)
+        close(lists[3][k], v, 1e-14)
+        if amsgrad:
+            close(top[k], largest, 1e-14)
+
+
+def test_rmsprop_is_its_formula(rng):
+    for centered, momentum in [(False, False), (True, False), (False, True), (True, True)]:
+        params, grads, mean, v, velocity = _lists(rng, 3)
+        v = [a + 10 for a in v]  # above the square of the mean
+        lists = [params, grads, v, mean if centered else None, velocity if momentum else None]
+        before = [[a.copy() for a in arrays] for arrays in (params, grads, v, mean, velocity)]
+        reference.rmsprop(*lists, 0.01, 0.9, 1e-3, 0.8, DECAY, grad_scale=0.5)
+        for k, (p, g, square, centre, old) in enumerate(zip(*before)):
+            g = g / 2 + DECAY[k] * p
+            square, centre = 0.9 * square + 0.1 * g**2, 0.9 * centre + 0.1 * g
+            move = g / (np.sqrt(square - (centre**2 if centered else 0)) + 1e-3) + (0.8 * old if momentum else 0)
+            close(params[k], p - 0.01 * move, 1e-13)
+            close(v[k], square, 1e-14)
+            close(mean[k], centre if centered else before[3][k], 1e-14)
+            close(velocity[k], move if momentum else old, 1e-13)
+
+
+def test_adagrad_is_its_formula(rng):
+    for after, (p, g, total), wd in zip(*_step("adagrad", _lists(rng, 1), 0.01, 1e-3, DECAY)):
+        g = g + wd * p
+        close(after[2], total + g**2, 1e-14)
+        close(after[0], p - 0.01 * g / (np.sqrt(total + g**2) + 1e-3), 1e-14)
+
+
+def test_lion_is_its_formula(rng):
+    lists = _lists(rng, 1)
+    lists[1] = [g - 4 for g in lists[1]]  # of both signs
+    for after, (p, g, m), wd in zip(*_step("lion", lists, 0.01, 0.9, 0.99, DECAY)):
+        close(after[0], p - 0.01 * (np.sign(0.9 * m + 0.1 * g) + wd * p), 1e-14)
+        close(after[2], 0.99 * m + 0.01 * g, 1e-14)
 
 
 def test_grad_norm_is_one_norm_over_all_arrays(rng):

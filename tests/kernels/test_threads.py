@@ -69,10 +69,13 @@ def _lists(r, count, shapes):
     return [[r.array(*shape) for shape in shapes] for _ in range(count)]
 
 
-def _adamw(r):
-    params, grads, m, v = _lists(r, 4, [(r.size(1, 9000),), r.rows(), (1,)])
-    return params, grads, m, [abs(x) for x in v], 1e-3, 0.9, 0.99, 1e-8, [0.1, 0.0, 0.1], 3, 0.5
+def _columns(r, count):
+    """Parameters, gradients and ``count`` lists of states that are not below 0."""
+    params, grads, *states = _lists(r, 2 + count, [(r.size(1, 9000),), r.rows(), (1,)])
+    return params, grads, *([abs(x) for x in state] for state in states)
 
+
+DECAY = [0.1, 0.0, 0.1]
 
 # kernel -> its arguments, at random
 ARGUMENTS = {
@@ -101,7 +104,11 @@ ARGUMENTS = {
     "silu": lambda r: (r.array(r.size(1, 50_000)),),
     "embedding_grad": lambda r: (r.array(n := r.size(1, 400), r.size()), r.ids(V := r.size(), n), V),
     "dropout": lambda r: (r.array(r.size(1, 50_000)), 0.3, 12, 2**32 - 20_000),
-    "adamw": _adamw,
+    "sgd": lambda r: (*_columns(r, 1), 1e-2, 0.9, 0.7, bool(r.size(0, 2)), DECAY, 0.5),
+    "adam": lambda r: (*_columns(r, 2 + (top := r.size(0, 2))), *[None] * (1 - top), 1e-3, 0.9, 0.99, 1e-8, 3, DECAY, bool(top), 0.5),
+    "rmsprop": lambda r: (*_columns(r, 3), 1e-2, 0.9, 1e-8, 0.9, DECAY, 0.5),
+    "adagrad": lambda r: (*_columns(r, 1), 1e-2, 1e-8, DECAY, 0.5),
+    "lion": lambda r: (*_columns(r, 1), 1e-2, 0.9, 0.99, DECAY, 0.5),
     "grad_norm": lambda r: _lists(r, 1, [(r.size(1, 40_000),), r.rows(), (1,)]),
 }
 
