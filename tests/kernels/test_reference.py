@@ -318,7 +318,7 @@ def test_adam_is_its_formula(rng, amsgrad, decoupled):
 def test_rmsprop_is_its_formula(rng):
     for centered, momentum in [(False, False), (True, False), (False, True), (True, True)]:
         params, grads, mean, v, velocity = _lists(rng, 3)
-        v = [a + 10 for a in v]  # above the square of the mean
+        v = [np.asarray(a + 10) for a in v]  # above the square of the mean
         lists = [params, grads, v, mean if centered else None, velocity if momentum else None]
         before = [[a.copy() for a in arrays] for arrays in (params, grads, v, mean, velocity)]
         reference.rmsprop(*lists, 0.01, 0.9, 1e-3, 0.8, DECAY, grad_scale=0.5)
