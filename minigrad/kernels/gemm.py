@@ -44,6 +44,7 @@ FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 BLOCK_M, BLOCK_N, BLOCK_K = 4 * ROWS, 512, 384
 SAME_LINE = 4096  # bytes apart from each other, places have the same lines of the first cache
 CHUNK = 64  # columns of a product with few rows that stay together
+AHEAD = 8  # steps of k from what is packed to what is asked for from memory
 DOTS = 4  # with no more columns left over than these, each number is a sum along the rows, not a tile for itself
 LYING = 2048, 4096  # bytes: rows of b up to this long are read from where they lie; longer ones if a has few rows
 
@@ -67,16 +68,19 @@ def lanes(typing_context, like):
 
 
 def _tile(rows, vectors):
-    """c = plus + a b for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k."""
+    """c = plus + a b for ``rows`` rows and ``vectors`` vectors of columns, kept in registers along k.
+
+    On the way, one cache line a step, it asks for what will be read next: ``ahead``, ``ahead_k`` numbers from step to step.
+    """
 
     @intrinsic
-    def tile(typing_context, a, a_row, a_k, b, b_k, k, plus, plus_row, c, c_row):
+    def tile(typing_context, a, a_row, a_k, b, b_k, k, plus, plus_row, c, c_row, ahead, ahead_k):
         width = lanes_of(a.dtype)
         integer = types.int64
-        signature = types.void(a, integer, integer, a, integer, integer, a, integer, a, integer)
+        signature = types.void(a, integer, integer, a, integer, integer, a, integer, a, integer, a, integer)
 
         def generate(context, builder, signature, values):
-            a_value, a_row, a_k, b_value, b_k, k, plus, plus_row, c_value, c_row = values
+            a_value, a_row, a_k, b_value, b_k, k, plus, plus_row, c_value, c_row, ahead, ahead_k = values
             i64, number = ir.IntType(64), context.get_data_type(a.dtype)
             vector, size = ir.VectorType(number, width), a.dtype.bitwidth // 8
             # fuses where the CPU can, and is never a library call
@@ -99,31 +103,37 @@ def _tile(rows, vectors):
                     builder.insert_element(undefined, one, ir.IntType(32)(0)), undefined, everywhere
                 )
 
-            for i, j in places:  # results are written after a long walk along k: their lines can be here by then
-                fetch(builder, vector_at(c_value, c_row, i, j), writes=True)
             before = builder.block
             sums = [builder.load(vector_at(plus, plus_row, i, j), align=size) for i, j in places]
             head, body, after = (builder.append_basic_block(f"tile.{part}") for part in ("head", "body", "after"))
             builder.branch(head)
 
             builder.position_at_end(head)
-            state = [i64(0), a_value, b_value, *sums]
+            state = [i64(0), a_value, b_value, ahead, *sums]
             phis = [builder.phi(value.type) for value in state]
             for phi, value in zip(phis, state, strict=True):
                 phi.add_incoming(value, before)
-            done, a_at, b_at, *sums = phis
+            done, a_at, b_at, ahead_at, *sums = phis
             builder.cbranch(builder.icmp_signed("<", done, k), body, after)
 
             builder.position_at_end(body)
+            fetch(builder, ahead_at, writes=False)
+            # Results are written after a long walk along k: their lines can be here by then. Not all at once: too many
+            # lines on their way from memory hold up those of a and b.
+            with builder.if_then(builder.icmp_signed("<", done, i64(rows))):
+                for j in range(vectors):
+                    there = builder.add(builder.mul(c_row, done), i64(j * width))
+                    fetch(builder, builder.gep(c_value, [there]), writes=True)
             columns = [builder.load(vector_at(b_at, b_k, 0, j), align=size) for j in range(vectors)]
             added = []
             for i in range(rows):
                 one = broadcast(a_at, i)
                 for j in range(vectors):
                     added.append(builder.call(multiply_add, [one, columns[j], sums[i * vectors + j]]))
-            state = [builder.add(done, i64(1)), builder.gep(a_at, [a_k]), builder.gep(b_at, [b_k]), *added]
+            steps = (a_at, a_k), (b_at, b_k), (ahead_at, ahead_k)
+            state = [builder.add(done, i64(1)), *[builder.gep(place, [step]) for place, step in steps], *added]
             for phi, value in zip(phis, state, strict=True):
-                phi.add_incoming(value, body)
+                phi.add_incoming(value, builder.block)
             builder.branch(head)
 
             builder.position_at_end(after)
@@ -143,7 +153,8 @@ _few_wide, _few_narrow = _tile(FEW, 2), _tile(FEW, 1)
 def _mover(transposes):
     """Copy numbers into a panel, which is 2 vectors wide.
 
-    One step of k, from neighbours in memory; or, transposing, the steps that 16 bytes hold, from rows ``stride`` apart.
+    One step of k, from neighbours in memory, asking for those ``stride`` further on; or, transposing, the steps that 16
+    bytes hold, from rows ``stride`` apart.
     """
 
     @intrinsic
@@ -163,6 +174,8 @@ def _mover(transposes):
                 return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
 
             if not transposes:
+                for j in range(2):
+                    fetch(builder, vector_at(source_value, builder.add(stride, i64(j * count)), count), writes=False)
                 value = builder.load(vector_at(source_value, i64(0), width), align=size)
                 builder.store(value, vector_at(panel_value, i64(0), width), align=size)
                 return context.get_dummy_value()
@@ -211,7 +224,7 @@ def pack(source: floats, stride: int, stride_k: int, n: int, k: int, target: flo
         for first in range(0, whole, 4 * width):  # four panels at a time: what is read lies together
             for step in range(k):
                 for j in range(first, min(first + 4 * width, whole), width):
-                    _copy(at(source, j + step * stride_k), 0, at(target, j * k + step * width))
+                    _copy(at(source, j + step * stride_k), AHEAD * stride_k, at(target, j * k + step * width))
     for first in range(0 if stride != 1 else whole, n, width):
         begin, panel = at(source, first * stride), at(target, first * k)
         done = 0
@@ -265,6 +278,10 @@ def block(
             plus_at, plus_apart = at(plus, i * plus_row + j * plus_column), plus_row
             # a tile at the rim is computed whole in spare memory; from there its valid part is copied
             whole = rows == height and (columns == lane or columns == panel)
+            # next comes another panel of b; but it matters more that every step finds another line of the next rows of a
+            ahead, ahead_k = at(b_at, panel), b_k
+            if a_k != 1:
+                ahead, ahead_k = at(a, i * a_row + (2 * ROWS - 1) * a_row), a_k
             if not whole:
                 for r in range(rows):
                     old, new = row(plus_at, r * plus_row, columns), row(spare, r * panel, columns)
@@ -273,13 +290,13 @@ def block(
                 plus_at, plus_apart, c_at, c_apart = spare, panel, spare, panel
             if height == ROWS:
                 if columns > lane:
-                    _wide(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+                    _wide(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart, ahead, ahead_k)
                 else:
-                    _narrow(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+                    _narrow(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart, ahead, ahead_k)
             elif columns > lane:
-                _few_wide(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+                _few_wide(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart, ahead, ahead_k)
             else:
-                _few_narrow(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart)
+                _few_narrow(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart, ahead, ahead_k)
             if not whole:
                 for r in range(rows):
                     new, out = row(spare, r * panel, columns), row(c, (i + r) * c_row + j, columns)
