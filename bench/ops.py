@@ -195,7 +195,7 @@ def op_minigrad(op, arrays, constants, backward, variant):
     import minigrad as mg
 
     leaves = [mg.tensor(a, requires_grad=backward) for a in arrays]
-    g = cotangent(op.minigrad(mg, *arrays, *constants))
+    g = [mg.tensor(a) for a in cotangent(op.minigrad(mg, *arrays, *constants))]
 
     def step():
         for leaf in leaves:

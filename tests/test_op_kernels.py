@@ -105,6 +105,8 @@ def big(name, dtype):
         "gelu tanh": (lambda x: mg.gelu(x, "tanh"), (normal(300, 517),)),
         "swiglu": (mg.swiglu, (normal(300, 517), normal(300, 517))),
         "silu": (mg.silu, (normal(300, 517),)),
+        "relu": (mg.relu, (normal(300, 517),)),
+        "leaky relu": (mg.leaky_relu, (normal(300, 517),)),
         "cross_entropy": (lambda x: mg.cross_entropy(x, targets), (normal(257, 1031),)),
         "cross_entropy weighed": (
             lambda x, w: mg.cross_entropy(x, targets, w, ignore_index=5, label_smoothing=0.1), (normal(257, 1031), np.ones(1031, dtype))
@@ -125,8 +127,8 @@ def big(name, dtype):
 BIG = [
     "linear", "linear gelu", "linear plus", "heads", "heads combined", "heads combined, plus", "matmul", "matmul broadcast",
     "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "norm and skip", "rms_norm", "batch_norm",
-    "batch_norm inference", "gelu", "gelu tanh", "silu", "swiglu", "cross_entropy", "cross_entropy weighed", "embedding", "dropout",
-    "attention", "attention causal", "attention masked", "bias",
+    "batch_norm inference", "gelu", "gelu tanh", "silu", "relu", "leaky relu", "swiglu", "cross_entropy", "cross_entropy weighed",
+    "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 
 

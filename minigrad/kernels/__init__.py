@@ -20,7 +20,7 @@ _MODULES = {
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns sum_rows multiply_sum_rows",
     "loss": "cross_entropy cross_entropy_grad",
-    "activation": "gelu silu silu_gate silu_gate_grad",
+    "activation": "gelu silu silu_gate silu_gate_grad where_positive",
     "embedding": "embedding_grad",
     "random": "dropout",
     "optimizers": "sgd adam rmsprop adagrad lion grad_norm",
@@ -177,6 +177,11 @@ def silu_gate(value, gate):
 def silu_gate_grad(g, value, gate):
     """Gradients of silu_gate with respect to value and gate.   (...), (...), (...) -> (...), (...)."""
     return pick("silu_gate_grad", g, value, gate)(g, value, gate)
+
+
+def where_positive(g, x, slope):
+    """g where x > 0, else slope g.   (...), (...) -> (...)."""
+    return pick("where_positive", g, x)(g, x, slope)
 
 
 def embedding_grad(g, ids, V, into=None):

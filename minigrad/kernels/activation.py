@@ -1,4 +1,4 @@
-"""GELU and SiLU with their derivatives in one pass, and SiLU as a gate.
+"""GELU and SiLU with their derivatives in one pass, SiLU as a gate, and lines with a bend at 0.
 
 Accuracy, in units in the last place of the exact result, or of 1/8 where that is smaller (towards minus infinity and near
 the zero of a derivative), the worst over all numbers:
@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.kernels.compile import floats, kernel, run
 from minigrad.kernels.memory import empty_like
-from minigrad.kernels.simd import row, share
+from minigrad.kernels.simd import constant, number, row, share
 from minigrad.kernels.vecmath import choose, erfcx, exp, vectorised
 
 _CHUNK = 4096  # elements: pieces of a fixed size, so that the bits do not depend on the threads
@@ -57,6 +57,14 @@ def silu_gate_grad(g, value, gate):
     dvalue, dgate, chunks = empty_like(gate), empty_like(gate), -(-gate.size // _CHUNK)
     run(_silu_gate_grad, chunks, 4 * gate.size, g, value, gate, dvalue, dgate, gate.size, chunks)
     return dvalue, dgate
+
+
+def where_positive(g, x, slope):
+    """See `reference.where_positive`.   (...), (...) -> (...)"""
+    g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
+    y, chunks = empty_like(x), -(-x.size // _CHUNK)
+    run(_where_positive, chunks, x.size, g, x, y, x.size, chunks, slope)
+    return y
 
 
 @vectorised(results=2)
@@ -152,3 +160,13 @@ def _silu_gate_grad(
         opened, slope = sigmoid_silu(gates[i])
         dvalues[i] = gs[i] * opened
         dgates[i] = gs[i] * values[i] * slope
+
+
+@kernel
+def _where_positive(t: int, nt: int, g: floats, x: floats, y: floats, n: int, chunks: int, slope: float):
+    first, last = share(t, nt, chunks)
+    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+    gs, xs, ys = row(g, start, size), row(x, start, size), row(y, start, size)
+    times, zero = number(slope, x), constant(0, x)
+    for i in range(size):
+        ys[i] = gs[i] if not xs[i] <= zero else zero if times == zero else times * gs[i]

@@ -401,6 +401,14 @@ def silu_gate_grad(g, value, gate):
     return np.asarray(g * opened, order="C"), np.asarray(g * value * slope, order="C")
 
 
+def where_positive(g, x, slope):
+    """g where x is above 0 or NaN, elsewhere slope g, or just 0 if the slope is 0, whatever g.   (...), (...) -> (...)
+
+    relu, with x as g and the slope 0, its leaky form, and the gradients of both.
+    """
+    return np.asarray(np.where(x <= 0, slope * g if slope else np.zeros_like(g), g), order="C")
+
+
 def erf(x):
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 3e-16.   (...) -> (...)
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from .. import kernels
 from ..core import values
-from ..kernels import memory
 from .broadcasting import elementwise
 from .elementwise import abs, add, divide, exp, multiply, negative, sigmoid, square, subtract, tanh, where
 from .logic import greater, less, less_equal, logical_and
@@ -27,6 +26,14 @@ def _samples(away_from=(), **parameters):
     return samples
 
 
+def _of_one_shape(x, y):
+    """Both broadcast, a number beside an array in its dtype.   (...), (...) -> (...), (...)"""
+    if x.__class__ is y.__class__ is np.ndarray and x.shape == y.shape:
+        return x, y
+    dtype = x.dtype if isinstance(x, np.ndarray) else y.dtype if isinstance(y, np.ndarray) else None
+    return np.broadcast_arrays(np.asarray(x, dtype), np.asarray(y, dtype))
+
+
 # ----------------------------------------------------------------------------------- one side a line, the other flat or bent
 
 
@@ -38,35 +45,33 @@ def relu(x, /):
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return memory.apply(np.maximum, x, _ZERO.get(x.dtype, 0))
+    if x.nbytes < 1 << 16:  # NumPy is done before a kernel has begun
+        return np.maximum(x, 0)
+    return kernels.where_positive(x, x, 0)
 
 
 @relu.vjp
 def _(g, _, x):
-    return (where_positive(g, values(x)),)
+    return (where_positive(g, values(x), 0),)
 
 
-_BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
-_ZERO = {dtype: np.zeros((), dtype) for dtype in _BITS}  # NumPy takes an array faster than a number
-
-
-@elementwise(reference=lambda g, x: np.where(x > 0, g, 0), linear=(0,), method=False, samples=binary())
-def where_positive(g, x, /):
-    """g where x > 0, else 0: how relu passes a gradient on.   (...), (...) -> (...)
+@elementwise(reference=lambda g, x, slope: np.where(x > 0, g, slope * g), linear=(0,), method=False, samples=lambda rng: [
+    sample._replace(args=(*sample.args, slope)) for slope in (0, 0.3) for sample in binary()(rng)
+])  # fmt: skip
+def where_positive(g, x, /, slope):
+    """g where x > 0, else slope g: how relu and leaky_relu pass a gradient on.   (...), (...) -> (...)
 
     >>> import numpy as np
-    >>> where_positive(np.array([5.0, 6.0]), np.array([-1.0, 2.0]))
-    array([0., 6.])
+    >>> where_positive(np.array([5.0, 6.0]), np.array([-1.0, 2.0]), 0.5)
+    array([2.5, 6. ])
     """
-    bits = _BITS.get(g.dtype) if isinstance(g, np.ndarray) else None
-    if bits is None:
-        return np.where(x > 0, g, 0)
-    return np.multiply(g.view(bits), x > _ZERO[g.dtype]).view(g.dtype)  # bits times 0 or 1: faster than where, and stops NaN and inf too
+    return kernels.where_positive(*_of_one_shape(g, x), slope)
 
 
 @where_positive.vjp
-def _(d, _, g, x, wanted):
-    return where_positive(d, values(x)) if wanted[0] else None, multiply(d, 0.0) if wanted[1] else None
+def _(d, _, _g, x, slope, wanted):
+    return where_positive(d, values(x), slope) if wanted[0] else None, multiply(d, 0.0) if wanted[1] else None
+
 
 @elementwise(floating=True, reference=lambda x, negative_slope=0.01: np.maximum(x, 0) + negative_slope * np.minimum(x, 0),
              samples=_samples((0,), negative_slope=0.3), kinks="leaky_relu'(0) = negative_slope")  # fmt: skip
@@ -77,12 +82,12 @@ def leaky_relu(x, /, negative_slope=0.01):
     >>> leaky_relu(np.array([-1.0, 2.0]))
     array([-0.01,  2.  ])
     """
-    return np.where(x > 0, x, x * negative_slope)
+    return kernels.where_positive(x, x, negative_slope)
 
 
 @leaky_relu.vjp
 def _(g, _, x, negative_slope):
-    return (where(greater(x, 0), g, multiply(g, negative_slope)),)
+    return (where_positive(g, values(x), negative_slope),)
 
 
 def _not_above_0(x):
@@ -236,12 +241,6 @@ def swiglu(value, gate, /):
 @swiglu.vjp
 def _(g, _, value, gate):
     return kernels.silu_gate_grad(g, *_of_one_shape(value, gate))
-
-
-def _of_one_shape(x, y):
-    """Both broadcast, a number beside an array in its dtype.   (...), (...) -> (...), (...)"""
-    dtype = x.dtype if isinstance(x, np.ndarray) else y.dtype if isinstance(y, np.ndarray) else None
-    return np.broadcast_arrays(np.asarray(x, dtype), np.asarray(y, dtype))
 
 
 @swiglu.composite

@@ -145,6 +145,8 @@ CASES = {
     "silu_gate": ("silu_gate", lambda *a: (_rows(*a), 2 * _rows(*a))),
     "silu_gate_grad": ("silu_gate_grad", lambda *a: (_rows(*a), _rows(*a), 2 * _rows(*a))),
     "silu": ("silu", lambda *a: (2 * _rows(*a),)),
+    "where_positive": ("where_positive", lambda *a: (_rows(*a), _rows(*a), 0.25)),
+    "where_positive-0": ("where_positive", lambda *a: (_rows(*a), _rows(*a), 0)),
     "embedding_grad": ("embedding_grad", _embedding),
     "dropout": ("dropout", lambda *a: (_rows(*a), 0.3, 5, 1000)),
 }
@@ -469,6 +471,20 @@ def test_dropout_makes_the_choices_of_the_reference(rng, dtype, seed, offset):
     x = rng.normal(size=(41, 300)).astype(dtype)
     for rate in [0.0, 0.1, 0.5, 0.999, 1.0]:
         same_bits(compiled("dropout", x, rate, seed, offset), expected("dropout", x, rate, seed, offset))
+
+
+@each_float
+@pytest.mark.parametrize("which", ["numba", "reference"])
+def test_a_slope_of_0_lets_nothing_through_and_nan_is_no_number_below_0(dtype, which):
+    x = np.array([-np.inf, -2.0, -0.0, 0.0, 1e-30, np.inf, np.nan] * 9, dtype)
+    g = np.array([np.inf, np.nan, -np.inf, 3.0, 4.0, -np.inf, 7.0] * 9, dtype)
+    with settings.use_kernels(which):
+        assert np.array_equal(kernels.where_positive(g, x, 0), np.array([0, 0, 0, 0, 4, -np.inf, 7] * 9, dtype))
+        for got, want in [
+            (kernels.where_positive(x, x, 0), [0, 0, 0, 0, 1e-30, np.inf, np.nan]),
+            (kernels.where_positive(g, x, 0.5), [np.inf, np.nan, -np.inf, 1.5, 4, -np.inf, 7]),
+        ]:
+            assert np.array_equal(got, np.array(want * 9, dtype), equal_nan=True)
 
 
 # ---- the optimiser
