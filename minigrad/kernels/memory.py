@@ -4,6 +4,9 @@ A training step asks for the same sizes again and again. Fresh memory has to be 
 more than many a kernel that fills it. Here a block goes back to the shelf when the array that was made of it dies; every
 view of that array, and every view of a view, keeps it alive, so nothing can be taken from under anybody. The block that
 came back last is given out first: it is the warmest.
+
+Small blocks are cut from large sheets. NumPy asks the system for large pages where an array is large, and a kernel that
+walks across the rows of a matrix touches a page with every step: on small ones a core forgets where they are.
 """
 
 import ctypes
@@ -15,6 +18,7 @@ import numpy as np
 from numpy import ndarray
 
 _SMALLEST = 1 << 16  # bytes; smaller arrays are cheap from where NumPy gets them
+_SHEET = 1 << 25  # bytes; a block of more than an eighth of it is a sheet for itself
 _IDLE = 4096  # a block not used in so many requests goes back to the system, when a new one is needed
 
 _local = threading.local()  # each Python thread has a shelf of its own: no lock, and no block for two
@@ -25,15 +29,13 @@ class _Memory:
 
 
 class _Block:
-    """A piece of memory, where in it a cache line begins, and the number of its last request."""
+    """A piece of a sheet, which begins on a cache line, and the number of its last request."""
 
-    __slots__ = ("memory", "start", "used")
+    __slots__ = ("memory", "used")
 
-    def __init__(self, size):
-        array = np.empty(size + 64, np.uint8)
-        # Not the array itself: NumPy would take it for the base of all views, and who views the one made of it could not be told.
-        self.memory = type("Memory", (_Memory, ctypes.c_char * array.size), {}).from_buffer(array)
-        self.start = -array.ctypes.data % 64
+    def __init__(self, sheet, start, size):
+        # Not the sheet itself: NumPy would take it for the base of all views, and who views the one made of it could not be told.
+        self.memory = type("Memory", (_Memory, ctypes.c_char * size), {}).from_buffer(sheet, start)
 
 
 class _Loan(weakref.ref):
@@ -47,9 +49,16 @@ def _give_back(loan):
     loan.free.append(loan.block)
 
 
+def _sheet(size):
+    """Memory from the system that begins on a cache line.   -> (size,) uint8"""
+    memory = np.empty(size + 64, np.uint8)
+    return memory[-memory.ctypes.data % 64 :][:size]
+
+
 class _Shelf:
     def __init__(self):
         self.free, self.lent, self.requests = {}, {}, 0  # size -> blocks; block -> its loan
+        self.sheet, self.left = None, 0  # what the next block is cut from, and how many bytes of it are left
 
     def array(self, size, shape, dtype):
         """An array in memory of at least ``size`` bytes that nobody uses."""
@@ -63,12 +72,21 @@ class _Shelf:
             block = free.pop()  # in one step: whoever interrupts us here finds it taken
         except IndexError:
             self.forget()
-            block = _Block(size)
+            block = self.cut(size)
         block.used = self.requests
-        array = np.ndarray(shape, dtype, block.memory, block.start)
+        array = np.ndarray(shape, dtype, block.memory)
         loan = self.lent[block] = _Loan(array, _give_back)
         loan.block, loan.free, loan.lent = block, free, self.lent
         return array
+
+    def cut(self, size):
+        """A new block."""
+        if size > _SHEET // 8:
+            return _Block(_sheet(size), 0, size)
+        if size > self.left:
+            self.sheet, self.left = _sheet(_SHEET), _SHEET
+        self.left -= size
+        return _Block(self.sheet, self.left, size)
 
     def forget(self):
         """Give back what has not been used for long."""

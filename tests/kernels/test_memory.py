@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -90,6 +91,31 @@ def test_what_is_not_used_for_long_goes_back_to_the_system(monkeypatch):
 
 def test_results_begin_on_a_cache_line():
     assert all(place(memory.empty((17000 + i,), F32)) % 64 == 0 for i in range(5))
+
+
+def test_blocks_share_sheets_and_nothing_of_them(monkeypatch):
+    monkeypatch.setattr(memory, "_SHEET", 1 << 20)
+    arrays = [memory.empty((16400 + 1000 * i,), F32) for i in range(40)]  # several sheets, and blocks that are one
+    for i, x in enumerate(arrays):
+        x.fill(i)
+    assert all((x == i).all() for i, x in enumerate(arrays))
+    assert len({place(x) for x in arrays}) == len(arrays)
+
+
+def test_a_sheet_goes_back_to_the_system_with_its_last_block(monkeypatch):
+    monkeypatch.setattr(memory, "_SHEET", 1 << 20)
+    first = memory.empty(SHAPE, F32)
+    shelf = memory._local.shelf
+    sheet = weakref.ref(shelf.sheet)
+    others = [memory.empty((190, 150), F32) for _ in range(12)]
+    assert shelf.sheet is not sheet()
+    monkeypatch.setattr(memory, "_IDLE", 0)
+    del others
+    shelf.forget()
+    assert sheet() is not None and first.size
+    del first
+    shelf.forget()
+    assert sheet() is None
 
 
 @pytest.mark.parametrize("make", [lambda: memory.empty(SHAPE, F32), lambda: np.ones(SHAPE, F32)], ids=["from the shelf", "from NumPy"])
