@@ -1,6 +1,7 @@
 """Neural functions: every option beside PyTorch's, the conventions where they differ, and what happens at the edges."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -112,6 +113,35 @@ def test_the_ways_to_cross_entropy_agree(rng, reduction, smoothing, weighed, ign
             same(kernel, lambda x: mg.nll_loss(mg.log_softmax(x), targets, weight, reduction, ignored), logits, order=order)
         if ignored < 0 and not weighed:
             same(kernel, lambda x: mg.cross_entropy(x, np.eye(C)[targets], None, reduction, -100, smoothing), logits, order=order)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_gradient_that_is_made_ahead_is_given_away_once(rng, reduction):
+    """Nobody's array is changed by the next walk, which finds the same; and there is one of them, whatever the weight is."""
+    data, targets = rng.standard_normal((B, L, C)), rng.integers(0, C, (B, L))
+    logits = Tensor(data, requires_grad=True)
+    loss = mg.cross_entropy(logits, targets, reduction=reduction)
+    [first] = derivatives.gradients(loss, [logits], [np.array(3.0)], retain_graph=True)
+    kept = first.numpy().copy()
+    [second] = derivatives.gradients(loss, [logits], [np.array(1.0)], retain_graph=True)
+    assert_close(first.numpy(), kept, 0)
+    assert_close(3 * second.numpy(), kept, 1e-14)
+    loss.backward()
+    loss_again = mg.cross_entropy(logits, targets, reduction=reduction)
+    (2 * loss_again).backward()
+    assert_close(logits.grad.numpy(), kept, 1e-14)
+
+
+def test_a_weighed_loss_makes_no_second_gradient(rng):
+    logits, targets = Tensor(rng.standard_normal((64, 2053)), requires_grad=True), rng.integers(0, 2053, 64)
+    (mg.cross_entropy(logits, targets) / 4).backward()
+    logits.grad = None
+    tracemalloc.start()
+    try:
+        (mg.cross_entropy(logits, targets) / 4).backward()
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * logits.numpy().nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_kernel_is_used_unless_probabilities_are_given(rng):

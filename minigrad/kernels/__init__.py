@@ -19,7 +19,7 @@ _MODULES = {
     "attention": "attention attention_grad",
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns sum_rows multiply_sum_rows",
-    "loss": "cross_entropy cross_entropy_grad",
+    "loss": "cross_entropy",
     "activation": "gelu silu silu_gate silu_gate_grad where_positive",
     "embedding": "embedding_grad",
     "random": "dropout",
@@ -149,14 +149,12 @@ def multiply_sum_rows(x, y):
     return pick("multiply_sum_rows", x, y)(x, y)
 
 
-def cross_entropy(logits, targets, weight=None, smoothing=0.0):
-    """logits (N, V), targets int64 (N,), below 0 for none, weight (V,) or None -> losses (N,), lse (N,)."""
-    return pick("cross_entropy", logits, weight)(logits, targets, weight, smoothing)
+def cross_entropy(logits, targets, weight=None, smoothing=0.0, g=None):
+    """logits (N, V), targets int64 (N,), below 0 for none, weight (V,) or None, g (N,), (1,) or None -> losses (N,), lse (N,), d.
 
-
-def cross_entropy_grad(g, logits, targets, lse, weight=None, smoothing=0.0):
-    """Gradient of cross_entropy with respect to the logits, g (N,) -> (N, V)."""
-    return pick("cross_entropy_grad", logits, g, lse, weight)(g, logits, targets, lse, weight, smoothing)
+    d (N, V) is the gradient of sum(g losses) with respect to the logits, None without g.
+    """
+    return pick("cross_entropy", logits, weight, g)(logits, targets, weight, smoothing, g)
 
 
 def gelu(x, approximate):

@@ -309,15 +309,18 @@ def multiply_sum_rows(x, y):
     return z, sum_rows(z)
 
 
-def cross_entropy(logits, targets, weight=None, smoothing=0.0):
-    """Minus the log-probability of each row's target, and the log-sum-exp of each row.
+def cross_entropy(logits, targets, weight=None, smoothing=0.0, g=None):
+    """Minus the log-probability of each row's target, the log-sum-exp of each row, and the gradient of the losses weighed by g.
 
-    (N, V), integers (N,), weight (V,) or None -> losses (N,), lse (N,)
+    (N, V), integers (N,), weight (V,) or None, g (N,), (1,) for all, or None -> losses (N,), lse (N,), d (N, V) or None
 
         loss_i = (1 - s) w_target (lse_i - logits_i,target) + s/V sum_j w_j (lse_i - logits_ij)
+        d_ij = g_i (((1 - s) w_target + s/V sum_k w_k) exp(logits_ij - lse_i) - (1 - s) w_target [j = target_i] - s/V w_j)
 
-    with s for `smoothing` and, without `weight`, w_j = 1. A row whose target is below 0 counts as nothing: its loss is 0.
+    with s for `smoothing` and, without `weight`, w_j = 1. A row whose target is below 0 counts as nothing: its loss is 0, and
+    its gradient.
     """
+    logits = np.asarray(logits, order="C")
     lse = _log_sum_exp(logits)
     counts, rows = targets >= 0, np.arange(len(targets))
     own = lse - logits[rows, targets]
@@ -326,19 +329,14 @@ def cross_entropy(logits, targets, weight=None, smoothing=0.0):
         each = lse[:, None] - logits  # (N, V)
         spread = (each if weight is None else weight * each).mean(axis=1)
         losses = (1 - smoothing) * losses + smoothing * spread
-    return np.where(counts, losses, logits.dtype.type(0)), lse
+    d = None if g is None else _cross_entropy_grad(g, logits, targets, lse, weight, smoothing)
+    return np.where(counts, losses, logits.dtype.type(0)), lse, d
 
 
-def cross_entropy_grad(g, logits, targets, lse, weight=None, smoothing=0.0):
-    """Gradient of cross_entropy with respect to the logits.   g (N,) -> (N, V)
-
-        d_ij = g_i (((1 - s) w_target + s/V sum_k w_k) exp(logits_ij - lse_i) - (1 - s) w_target [j = target_i] - s/V w_j)
-
-    and 0 in a row whose target is below 0.
-    """
+def _cross_entropy_grad(g, logits, targets, lse, weight, smoothing):
     g = np.where(targets >= 0, g, g.dtype.type(0))
     own = (g if weight is None else g * weight[targets]) * g.dtype.type(1 - smoothing)
-    d = np.exp(np.asarray(logits, order="C") - lse[:, None])
+    d = np.exp(logits - lse[:, None])
     if smoothing:
         w = np.ones(logits.shape[1], logits.dtype) if weight is None else weight
         each = g * g.dtype.type(smoothing / logits.shape[1])

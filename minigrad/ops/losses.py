@@ -6,8 +6,8 @@ everything is ignored, is NaN as in PyTorch; its gradient is 0, so nothing is le
 
 import numpy as np
 
-from .. import kernels
-from ..core import op, values
+from .. import kernels, settings
+from ..core import Tensor, op, values
 from ..errors import DtypeError, ShapeError, received
 from .activation import logsigmoid
 from .axes import one_axis
@@ -139,19 +139,21 @@ def _layout_errors(name):
     ]
 
 
-@op(saves=True, reference=_cross_entropy_reference, samples=lambda rng: [
+@op(saves=True, reference=lambda *args, ahead=False: _cross_entropy_reference(*args), samples=lambda rng: [
     Sample((normal(rng, 3, 4), np.array([0, 3, 1]))), Sample((normal(rng, 2, 3, 5), np.array([[0, 4, 4], [1, 2, 3]]))),
     Sample((normal(rng, 3, 4), np.array([0, -100, 1]), None, "sum", -100, 0.1), note="smoothing"),
     Sample((strided(rng, 2, 3), np.array([2, 0]), rng.uniform(0.5, 2, 3), "none"), note="weight"),
     Sample((normal(rng, 4, 3), np.array([2, 1, 1, 0]), None, "mean", 1, 0.2), note="ignored"),
     Sample((normal(rng, 4, 3), np.array([2, 1, 2, 0]), rng.uniform(0.5, 2, 3), "mean", 1, 0.2), note="weight, ignored, smoothing"),
+    Sample((normal(rng, 4, 3), np.array([2, 1, 2, 0]), rng.uniform(0.5, 2, 3), "mean", 1, 0.2), {"ahead": True}, note="ahead"),
     Sample((normal(rng, 0, 3), np.zeros(0, int), None, "sum", -100, 0.1), note="0-size"),
 ], errors=lambda: _class_errors("cross_entropy"), method=False)  # fmt: skip
-def class_cross_entropy(logits, targets, weight=None, /, reduction="mean", ignore_index=-100, label_smoothing=0.0):
+def class_cross_entropy(logits, targets, weight=None, /, reduction="mean", ignore_index=-100, label_smoothing=0.0, ahead=False):
     """`cross_entropy` of classes, straight from the logits.   (..., V), integers (...), (V) -> ()
 
     With s for the smoothing and lse = logsumexp(logits): (1 - s) (lse - logits[target]) + s (lse - mean(logits)), each
-    lse - logits[j] times weight[j].
+    lse - logits[j] times weight[j]. With ``ahead`` the gradient for the logits is made in the same pass over them, for a backward
+    that is sure to come.
 
     >>> import numpy as np
     >>> float(class_cross_entropy(np.log(np.array([[1.0, 3.0]])), np.array([1])).round(4))
@@ -162,47 +164,49 @@ def class_cross_entropy(logits, targets, weight=None, /, reduction="mean", ignor
     ids = (ids if kept is None else np.where(kept, ids, -1)).reshape(-1)  # below 0 is what counts as nothing
     logits, weight = promote((logits, weight), floating=True)
     rows = logits.reshape(ids.size, logits.shape[-1])  # (..., V) -> (N, V)
-    losses, lse = kernels.cross_entropy(rows, ids, weight, label_smoothing)
     if weight is not None:
         count = float(np.where(ids < 0, 0, weight[ids]).sum(dtype=np.float64))
     else:
         count = ids.size if kept is None else np.count_nonzero(kept)
-    saved = ids, count, lse
+    each = None if reduction == "none" else np.array([1 if reduction == "sum" else 1 / (count or 1)], logits.dtype)
+    losses, lse, d = kernels.cross_entropy(rows, ids, weight, label_smoothing, each if ahead else None)
+    saved = ids, lse, each, [] if d is None else [d]
     if reduction == "none":
         return losses.reshape(logits.shape[:-1]), saved
-    total = losses.sum(dtype=np.float64)  # over a whole batch: float64
-    return np.asarray(total if reduction == "sum" else total / count if count else np.nan, losses.dtype), saved
+    total = np.add.reduce(losses, dtype=np.float64)  # over a whole batch: float64
+    return np.array(total if reduction == "sum" else total / count if count else np.nan, losses.dtype), saved
 
 
 @class_cross_entropy.vjp
-def _(g, out, logits, targets, weight, reduction, ignore_index, label_smoothing, saved, wanted):
-    ids, count, lse = saved
-    logits, weight = promote((logits, weight), floating=True)
-    rows = logits.reshape(ids.size, logits.shape[-1])  # (..., V) -> (N, V)
-    if reduction == "none":
-        each = g.reshape(-1)
-    else:
-        each = np.empty(ids.size, logits.dtype)
-        each.fill(g if reduction == "sum" else g / (count or 1))
-    d = dweight = None
+def _(g, out, logits, targets, weight, reduction, ignore_index, label_smoothing, ahead, saved, wanted):
+    ids, lse, each, made = saved
+    promoted, weight = promote((logits, weight), floating=True)
+    rows = promoted.reshape(ids.size, logits.shape[-1])  # (..., V) -> (N, V)
+    each, d, dweight = g.reshape(-1) if each is None else each * g, None, None
     if wanted[0]:
-        d = kernels.cross_entropy_grad(each, rows, ids, lse, weight, label_smoothing).reshape(logits.shape)
+        if made:  # given away, so that there is never a second one: who walks here again has it made again
+            d = made.pop()
+            if g != 1:
+                d *= g
+        else:
+            d = kernels.cross_entropy(rows, ids, weight, label_smoothing, each)[2]
+        d = d.reshape(logits.shape)
     if wanted[2]:
         dweight = _weight_gradient(each, rows, ids, lse, label_smoothing, out if reduction == "mean" else 0.0)
     return d, None, dweight
 
 
 def _weight_gradient(each, rows, ids, lse, smoothing, mean):
-    """The gradient for the weights, of which a mean has some below its line too.   each (N), rows (N, V) -> (V)"""
+    """The gradient for the weights, of which a mean has some below its line too.   each (N) or (1), rows (N, V) -> (V)"""
     kept = np.flatnonzero(ids >= 0)
-    each, rows, ids, lse = each[kept], rows[kept], ids[kept], lse[kept]
+    each, rows, ids, lse = np.broadcast_to(each, ids.shape)[kept], rows[kept], ids[kept], lse[kept]
     own = (1 - smoothing) * (lse - rows[np.arange(ids.size), ids]) - mean
     d = np.bincount(ids, each * own, rows.shape[1])
     return d + smoothing / rows.shape[1] * (each[:, None] * (lse[:, None] - rows)).sum(0) if smoothing else d
 
 
 @class_cross_entropy.composite
-def _(logits, targets, weight, reduction, ignore_index, label_smoothing):
+def _(logits, targets, weight, reduction, ignore_index, label_smoothing, ahead):
     ids, kept = _kept_ids("cross_entropy", logits, targets, ignore_index)
     return _picked(log_softmax(logits), ids, kept, weight, label_smoothing, reduction)
 
@@ -241,7 +245,8 @@ def cross_entropy(logits, targets, weight=None, /, reduction="mean", ignore_inde
     _check_weight("cross_entropy", weight, logits)
     soft = getattr(targets, "ndim", 0) == logits.ndim and targets.dtype.kind == "f"
     if not soft:
-        return class_cross_entropy(logits, targets, weight, reduction, ignore_index, label_smoothing)
+        ahead = isinstance(logits, Tensor) and logits.requires_grad and settings.is_grad_enabled()
+        return class_cross_entropy(logits, targets, weight, reduction, ignore_index, label_smoothing, ahead)
     _check_reduction("cross_entropy", reduction)
     targets = _moved(targets, axis)
     if np.shape(targets) != logits.shape:

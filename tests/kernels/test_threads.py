@@ -60,9 +60,9 @@ def _layer_norm_grad(r):
     return r.array(*shape), r.array(*shape), r.array(E), r.array(R), abs(r.array(R)), True, [None, r.array(*shape)][r.size(0, 2)]
 
 
-def _cross_entropy_grad(r):
+def _cross_entropy(r):
     N, V = r.rows()
-    return r.array(N), r.array(N, V), r.ids(V, N), r.array(N)
+    return r.array(N, V), r.ids(V, N), abs(r.array(V)), 0.1, [None, r.array(N), r.array(1)][r.size(0, 3)]
 
 
 def _lists(r, count, shapes):
@@ -96,8 +96,7 @@ ARGUMENTS = {
     "scale_columns": lambda r: (x := r.array(*r.rows()), *(r.array(x.shape[1]) for _ in range(3))),
     "sum_rows": lambda r: (r.array(*r.rows()),),
     "multiply_sum_rows": lambda r: (x := r.array(*r.rows()), r.array(*x.shape)),
-    "cross_entropy": lambda r: (x := r.array(*r.rows()), r.ids(x.shape[1], x.shape[0]), abs(x[0]), 0.1),
-    "cross_entropy_grad": _cross_entropy_grad,
+    "cross_entropy": _cross_entropy,
     "gelu": lambda r: (r.array(r.size(1, 50_000)), ["none", "tanh"][r.size(0, 2)]),
     "silu_gate": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size)),
     "silu_gate_grad": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), r.array(x.size)),
