@@ -270,32 +270,26 @@ def block(
             b_at = at(b, j * pairs)
             for r in range(0, rows, height):
                 a_at = at(a, i * pairs + r)
-                c_at, plus_at = at(c, (i + r) * c_row + j), at(plus, (i + r) * plus_row + j)
+                c_at, c_apart = at(c, (i + r) * c_row + j), c_row
+                plus_at, plus_apart = at(plus, (i + r) * plus_row + j), plus_row
                 here = min(height, rows - r)
                 # a tile at the rim is computed whole in spare memory; from there its valid part is copied
                 whole = here == height and (columns == LANES or columns == WIDTH)
-                to = c_at if whole else spare
-                to_row = c_row if whole else WIDTH
-                with_plus = adds if whole else 0
+                if not whole:
+                    if adds:
+                        gemm.copy(plus_at, plus_row, spare, WIDTH, here, columns)
+                    plus_at, plus_apart, c_at, c_apart = spare, WIDTH, spare, WIDTH
                 if height == ROWS:
                     if columns > LANES:
-                        _wide(a_at, b_at, to, to_row, pairs, plus_at, plus_row, with_plus)
+                        _wide(a_at, b_at, c_at, c_apart, pairs, plus_at, plus_apart, adds)
                     else:
-                        _narrow(a_at, b_at, to, to_row, pairs, plus_at, plus_row, with_plus)
+                        _narrow(a_at, b_at, c_at, c_apart, pairs, plus_at, plus_apart, adds)
                 elif columns > LANES:
-                    _few_wide(a_at, b_at, to, to_row, pairs, plus_at, plus_row, with_plus)
+                    _few_wide(a_at, b_at, c_at, c_apart, pairs, plus_at, plus_apart, adds)
                 else:
-                    _few_narrow(a_at, b_at, to, to_row, pairs, plus_at, plus_row, with_plus)
+                    _few_narrow(a_at, b_at, c_at, c_apart, pairs, plus_at, plus_apart, adds)
                 if not whole:
-                    for ii in range(here):
-                        out, new = row(c_at, ii * c_row, columns), row(spare, ii * WIDTH, columns)
-                        if adds:
-                            more = row(plus_at, ii * plus_row, columns)
-                            for jj in range(columns):
-                                out[jj] = new[jj] + more[jj]
-                        else:
-                            for jj in range(columns):
-                                out[jj] = new[jj]
+                    gemm.copy(spare, WIDTH, at(c, (i + r) * c_row + j), c_row, here, columns)
         if finish:
             invoke(finish, (at(c, i * c_row), at(other, i * c_row), c_row, rows, n))
 

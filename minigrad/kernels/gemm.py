@@ -215,6 +215,15 @@ _copy, _transpose = _mover(False), _mover(True)
 # ---- blocks
 
 
+@helper
+def copy(source, source_row, target, target_row, m, n):
+    """target (m, n) = source (m, n), each with its distance from row to row."""
+    for i in range(m):
+        old, new = row(source, i * source_row, n), row(target, i * target_row, n)
+        for j in range(n):
+            new[j] = old[j]
+
+
 @kernel
 def pack(source: floats, stride: int, stride_k: int, n: int, k: int, target: floats):
     """source (n, k) of any strides -> target [panels][k][2 * lanes], the last panel filled up with zeros."""
@@ -259,10 +268,7 @@ def block(
         # The tile reads a copy where there may be nothing behind the last row, and where rows would share cache lines.
         if (rows < height or copies) and a_k == 1:
             a_apart = k + lane
-            for r in range(rows):
-                old, new = row(a_at, r * a_row, k), row(spare_rows, r * a_apart, k)
-                for kk in range(k):
-                    new[kk] = old[kk]
+            copy(a_at, a_row, spare_rows, a_apart, rows, k)
             a_at = spare_rows
         elif rows < height or copies:
             a_apart, k_apart = 1, height
@@ -283,10 +289,7 @@ def block(
             if a_k != 1:
                 ahead, ahead_k = at(a, i * a_row + (2 * ROWS - 1) * a_row), a_k
             if not whole:
-                for r in range(rows):
-                    old, new = row(plus_at, r * plus_row, columns), row(spare, r * panel, columns)
-                    for jj in range(columns):
-                        new[jj] = old[jj]
+                copy(plus_at, plus_row, spare, panel, rows, columns)
                 plus_at, plus_apart, c_at, c_apart = spare, panel, spare, panel
             if height == ROWS:
                 if columns > lane:
@@ -298,10 +301,7 @@ def block(
             else:
                 _few_narrow(a_at, a_apart, k_apart, b_at, b_k, k, plus_at, plus_apart, c_at, c_apart, ahead, ahead_k)
             if not whole:
-                for r in range(rows):
-                    new, out = row(spare, r * panel, columns), row(c, (i + r) * c_row + j, columns)
-                    for jj in range(columns):
-                        out[jj] = new[jj]
+                copy(spare, panel, at(c, i * c_row + j), c_row, rows, columns)
         i += height
 
 
