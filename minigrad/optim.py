@@ -7,9 +7,10 @@
         loss(model).backward()
         optimiser.step()
 
-Every optimiser is its formula: `update` gets an array ``p``, to be changed in place, its gradient ``g``, and a dict ``state`` that
-lasts from step to step and holds ``step``, the number of this parameter's steps: 1 at the first. A parameter without a
-gradient, or a frozen one, is passed over: neither it nor its state changes by one bit, and it goes on from there later.
+The formula of an optimiser here is a kernel, over all parameters at once. One of your own is `update`, which gets an array ``p``, to
+be changed in place, its gradient ``g``, and a dict ``state`` that lasts from step to step and holds ``step``, the number of this
+parameter's steps: 1 at the first. A parameter without a gradient, or a frozen one, is passed over: neither it nor its state changes
+by one bit, and it goes on from there later.
 What all optimisers take: ``weight_decay``, a pull towards zero; ``maximize``, to climb instead of to descend; and groups, a list of
 dicts such as ``{"params": [...], "lr": 0.1}``, with options of their own.
 
@@ -17,11 +18,10 @@ NaN and infinite gradients are neither hidden nor repaired: what they touch beco
 ``clip_grad_norm_(parameters, max_norm, error_if_nonfinite=True)`` raises while nothing is lost yet.
 """
 
-import itertools
 import math
 import numbers
+import operator
 from collections.abc import Iterable
-from itertools import compress
 
 import numpy as np
 
@@ -172,31 +172,30 @@ class Optimizer:
     def step(self):
         """Change every parameter once that is not frozen and has a gradient."""
         self.steps += 1
-        for options, *moving in self._moving():
-            for p, g, state in zip(*moving):
-                self._move(p, g, state, **options)
+        ps, gs = self._moving()
+        for (number, group, p), g in zip(self._numbered(ps), gs):
+            state = self.state.setdefault(number, {"step": 0})
+            self._move(p, g, state, **{name: value for name, value in group.items() if name != "params"})
 
     def update(self, p, g, state, **options):
         """The formula: change ``p`` in place."""
         raise NotImplementedError(f"{type(self).__name__}: write update(self, p, g, state, lr, ...).")
 
     def _moving(self):
-        """For every group its options, and of all that this step changes the parameters, the gradients and the states."""
-        groups, start = [], 0
-        for group in self.groups:
-            moves = [p.grad is not None and p._requires_grad for p in group["params"]]
-            numbers = compress(itertools.count(start), moves)
-            start += len(moves)
-            ps = list(compress(group["params"], moves))
-            gs = [p.grad._data if p.grad.__class__ is Tensor else as_array(p.grad, p.dtype) for p in ps]
-            if [g.dtype for g in gs] != [p._data.dtype for p in ps]:
-                gs = [as_array(g, p.dtype) for p, g in zip(ps, gs)]
-            if [g.shape for g in gs] != [p._data.shape for p in ps]:
-                p, g = next((p, g) for p, g in zip(ps, gs) if p.shape != g.shape)
-                raise ShapeError("optimiser: a gradient has the shape of its parameter. " + received(parameter=p, gradient=g))
-            states = [self.state.get(k) or self.state.setdefault(k, {"step": 0}) for k in numbers]
-            groups.append(({name: value for name, value in group.items() if name != "params"}, ps, gs, states))
-        return groups
+        """The parameters that this step changes, and their gradients, in their dtypes."""
+        ps = [p for group in self.groups for p in group["params"] if p.grad is not None and p._requires_grad]
+        gs = [p.grad._data if p.grad.__class__ is Tensor else as_array(p.grad, p.dtype) for p in ps]
+        if [g.dtype for g in gs] != [p._data.dtype for p in ps]:
+            gs = [as_array(g, p.dtype) for p, g in zip(ps, gs)]
+        if [g.shape for g in gs] != [p._data.shape for p in ps]:
+            p, g = next((p, g) for p, g in zip(ps, gs) if p.shape != g.shape)
+            raise ShapeError("optimiser: a gradient has the shape of its parameter. " + received(parameter=p, gradient=g))
+        return ps, gs
+
+    def _numbered(self, ps):
+        """The number, the group and the parameter itself of these parameters, which stand in the order of the groups."""
+        chosen, every = set(map(id, ps)), [(group, p) for group in self.groups for p in group["params"]]
+        return [(number, group, p) for number, (group, p) in enumerate(every) if id(p) in chosen]
 
     def _move(self, p, g, state, weight_decay, maximize, **options):
         [data] = arrays_to_change([p])
@@ -243,6 +242,8 @@ class Optimizer:
 class _OfAKernel(Optimizer):
     """An optimiser whose formula is a kernel: parameters with the same options that have taken as many steps move in one launch."""
 
+    _plan = None  # what the last step was made of
+
     def needs(self, **options):
         """The names of the arrays that a state has under these options."""
         return self.arrays
@@ -253,40 +254,87 @@ class _OfAKernel(Optimizer):
 
     def step(self):
         """Change every parameter once that is not frozen and has a gradient."""
-        self._step()
+        self._step(*self._moving())
 
     @quiet
-    def _step(self, scale=1.0):
+    def _step(self, ps, gs, scale=1.0):
         self.steps += 1
-        together = {}
-        for options, *moving in self._moving():
-            decay, sign = options.pop("weight_decay"), -scale if options.pop("maximize") else scale
-            names, how = self.needs(**options), (sign, *options.values())
-            for (step, fresh, dtype), (ps, gs, states) in self._alike(names, *moving):
-                *_, all_ps, all_gs, all_states, decays = together.setdefault((how, step, fresh, dtype), (options, names, [], [], [], []))
-                all_ps += ps
-                all_gs += gs
-                all_states += states
-                decays += [decay] * len(ps)
-        for ((sign, *_), step, fresh, _), (options, names, ps, gs, states, decays) in together.items():
-            arrays = {name: [state[name] for state in states] for name in names}
-            self.move(arrays_to_change(ps), gs, decays, sign, step, fresh, arrays, **options)
+        if self._plan is None or not self._plan.holds(self, ps):  # making it takes longer than many a step
+            self._plan = _Plan(self, ps)
+        launches = self._plan.launches
+        for launch in launches:
+            options, decay = _common(launch.groups[0]), [group["weight_decay"] for group in launch.groups]
+            sign = -scale if options.pop("maximize") else scale
+            for state in launch.states:
+                state["step"] += 1
+            step, fresh, launch.fresh = launch.states[0]["step"], launch.fresh, False
+            own = gs if len(launches) == 1 else [gs[place] for place in launch.places]
+            self.move(arrays_to_change(launch.ps), own, decay, sign, step, fresh, launch.arrays, **options)
 
-    def _alike(self, names, ps, gs, states):
-        """What moves of a group, parted by the number of its step, whether that is the first with all of its arrays, and dtype."""
-        for state in states:
-            state["step"] += 1
-        wanted = set(names)
-        kinds = [(state["step"], not state.keys() >= wanted, g.dtype) for state, g in zip(states, gs)]
-        parts = dict.fromkeys(kinds, (ps, gs, states))
-        if len(parts) > 1:  # seldom
-            for kind in parts:
-                parts[kind] = [list(compress(column, [other == kind for other in kinds])) for column in (ps, gs, states)]
-        for (_, fresh, _), (ps, _, states) in parts.items():
-            for p, state in zip(ps, states) if fresh else ():
-                missing = [name for name in names if name not in state]
-                state.update(zip(missing, _zeros(p, len(missing))))
-        return parts.items()
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
+
+
+class _Plan:
+    """The launches of a step: of parameters with the same options but for weight decay, the same number of steps, and one dtype."""
+
+    def __init__(self, optimiser, ps):
+        self.ps, self.outline, launches = ps, _outline(optimiser), {}
+        for place, (number, group, p) in enumerate(optimiser._numbered(ps)):
+            state, options = optimiser.state.setdefault(number, {"step": 0}), _common(group)
+            names = optimiser.needs(**options)
+            missing = [name for name in names if name not in state]
+            state.update(zip(missing, _zeros(p, len(missing))))
+            kind = names, bool(missing), state["step"], p.dtype, *options.values()
+            launches.setdefault(kind, []).append((place, number, group, p, state))
+        self.launches = [_Launch(names, fresh, rows) for (names, fresh, *_), rows in launches.items()]
+
+    def holds(self, optimiser, ps):
+        """Whether nothing has changed that it depends on."""
+        return (
+            _same(self.ps, ps) and self.outline == _outline(optimiser)
+            and all([launch.holds(optimiser) for launch in self.launches])
+        )  # fmt: skip
+
+
+class _Launch:
+    """Parameters that move together: where each stands among all that move, its number, group and state; the states' arrays by name."""
+
+    def __init__(self, names, fresh, rows):
+        self.names, self.fresh = names, fresh
+        self.places, self.numbers, self.groups, self.ps, self.states = zip(*rows)
+        self.kinds = list({id(group): group for group in self.groups}.values())
+        self.arrays = {name: kernels.Lasting(column) for name, column in self.columns().items()}
+
+    def columns(self):
+        """The arrays of the states by name, as they are now."""
+        return {name: [state.get(name) for state in self.states] for name in self.names}
+
+    def holds(self, optimiser):
+        """Whether these parameters still move together, and their states and the arrays in them are the same ones."""
+        first, *others = [_common(group) for group in self.kinds]
+        return (
+            all([options == first for options in others])
+            and optimiser.needs(**first) == self.names
+            and _same(self.states, list(map(optimiser.state.get, self.numbers)))
+            and len({state["step"] for state in self.states}) == 1
+            and all([_same(column, self.arrays[name]) for name, column in self.columns().items()])
+        )
+
+
+def _common(group):
+    """The options in which parameters of one launch agree."""
+    return {name: value for name, value in group.items() if name not in ("params", "weight_decay")}
+
+
+def _outline(optimiser):
+    """Which groups there are, and of how many parameters."""
+    return [(id(group), len(group["params"])) for group in optimiser.groups]
+
+
+def _same(some, others):
+    """Whether these are the very same objects."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _zeros(p, count):
@@ -356,12 +404,11 @@ class Adam(_OfAKernel):
 
         ``grad_norm``: the norm of all these gradients, where `clip_grad_norm_` has measured it already.
         """
-        if self.global_clipnorm is None:
-            return self._step()
-        if grad_norm is None:
-            grad_norm = kernels.grad_norm([g for _, _, gs, _ in self._moving() for g in gs])
-        self.grad_norm = grad_norm
-        self._step(clip_scale(grad_norm, self.global_clipnorm))
+        (ps, gs), scale = self._moving(), 1.0
+        if self.global_clipnorm is not None:
+            self.grad_norm = kernels.grad_norm(gs) if grad_norm is None else grad_norm
+            scale = clip_scale(self.grad_norm, self.global_clipnorm)
+        self._step(ps, gs, scale)
 
     def needs(self, amsgrad, **options):
         """See `_OfAKernel`."""

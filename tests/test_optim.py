@@ -283,6 +283,37 @@ def test_a_copy_of_model_and_optimiser_goes_on_alike():
     assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other))
 
 
+CHANGES = {
+    "rate": lambda o: o.groups[0].update(lr=0.5),
+    "betas of one group": lambda o: o.groups[1].update(betas=(0.5, 0.6)),
+    "decay": lambda o: o.groups[0].update(weight_decay=0.9),
+    "direction": lambda o: o.groups[1].update(maximize=True),
+    "more arrays": lambda o: o.groups[0].update(amsgrad=True),
+    "another group": lambda o: o.groups.__setitem__(1, {**o.groups[1], "lr": 0.7}),
+    "moved to another group": lambda o: o.groups[0]["params"].append(o.groups[1]["params"].pop(0)),
+    "taken out": lambda o: o.groups[1]["params"].pop(),
+    "frozen": lambda o: setattr(o.parameters()[1], "frozen", True),
+    "assigned": lambda o: o.parameters()[0].assign(np.ones((3, 4))),
+    "an array of a state": lambda o: o.state[1].update(m=np.ones(4, np.float32)),
+    "the count of a state": lambda o: o.state[1].update(step=0),
+    "a state": lambda o: o.state.__setitem__(1, {**o.state[1], "m": np.ones(4, np.float32)}),
+    "all states": lambda o: o.load_state_dict({"steps": 1}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_changes_between_two_steps_is_seen(change):
+    """A step goes on from what the last one found out; a copy of the optimiser has to find it out anew."""
+    ps = parameters(np.float32)
+    optimiser = mg.optim.AdamW([{"params": ps[:2], "weight_decay": 0.1}, {"params": ps[2:]}], lr=0.01)
+    run(optimiser, ps, 2)
+    unchanged = copy.deepcopy(optimiser)
+    change(optimiser)
+    copied = copy.deepcopy(optimiser)
+    after = [[a.tobytes() for a in run(o, o.parameters(), 3)] for o in (optimiser, copied, unchanged)]
+    assert after[0] == after[1] != after[2]
+
+
 def test_groups_have_options_of_their_own():
     ps = parameters()
     before = [p.numpy() for p in ps]

@@ -56,6 +56,12 @@ class _Door(types.ModuleType):
 sys.modules[__name__].__class__ = _Door
 
 
+class Lasting(tuple):
+    """Arrays that change from step to step, but are not replaced: a kernel looks at them once, and keeps here what it has found."""
+
+    found = None
+
+
 # ---- the kernels: meaning and formulas are in ``reference``
 
 

@@ -7,11 +7,11 @@ would take longer than the update of a small model, so the walk gets the array o
 
 import functools
 import math
-from itertools import chain
 
 import numpy as np
 from numpy import ndarray
 
+from minigrad.kernels import Lasting
 from minigrad.kernels.compile import _DATA, address, doubles, floats, helper, integers, kernel, run
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, copysign, maximum, pointer, row, share, sqrt
@@ -54,58 +54,68 @@ def grad_norm(grads):
     if not grads:
         return 0.0
     grads = [np.asarray(g, order="C") for g in grads]
-    chunks, work = _chunks(tuple([g.size for g in grads]))
+    sizes, *objects = _look(grads)
+    chunks, work = _chunks(tuple(sizes), grads[0].itemsize)
     sums = np.empty(len(chunks))
-    _run(_sum_squares, [grads], chunks, work, sums=sums)
+    _run(_sum_squares, [grads], [objects], chunks, work, sums=sums)
     return math.sqrt(sums.sum())
 
 
 def _update(formula, lists, decay, *rates):
     """Change the arrays of all lists but the second, the gradients, by a formula; what is None is left out."""
-    params, grads, *states = [arrays for arrays in lists if arrays is not None]
-    if not params:
+    lists = [arrays for arrays in lists if arrays is not None]
+    if not lists[0]:
         return
-    lists, sizes = [params, grads, *states], [p.nbytes for p in params]
-    odd = [place for place, arrays in enumerate(lists) if _sizes(arrays) != sizes]
-    if odd == [1]:
-        lists[1] = [np.asarray(g, order="C") for g in grads]
-    if odd and (odd != [1] or _sizes(lists[1]) != sizes):  # a kernel that writes to memory looks twice at what it is given
+    like, looks = lists[0][0], [_look(arrays) for arrays in lists]
+    sizes = looks[0][0]
+    if looks[1][0] != sizes:
+        lists[1] = [np.asarray(g, order="C") for g in lists[1]]
+        looks[1] = _look(lists[1])
+    # a kernel that writes to memory looks twice at what it is given
+    if any([found != sizes for found, *_ in looks]) or len(sizes) != len(lists[0]):
         shown = [[(np.shape(a), getattr(a, "dtype", None), getattr(a, "strides", None)) for a in arrays] for arrays in lists]
         raise ValueError(
             "optimizers: parameters, gradients and states are lists of arrays of equal shapes and one dtype, and all but gradients "
             f"C-contiguous, because they change in place. Received: {shown}."
         )
-    (chunks, work), dtype = _chunks(tuple([p.size for p in params])), params[0].dtype
-    _run(formula, lists, chunks, len(lists) * work, np.array(decay, dtype), np.array(rates, dtype))
+    chunks, work = _chunks(tuple(sizes), like.itemsize)
+    objects = [objects for _, *objects in looks]
+    _run(formula, lists, objects, chunks, len(lists) * work, np.array(decay, like.dtype), np.array(rates, like.dtype))
 
 
-def _sizes(arrays):
-    """How many bytes each array has; what is no array, or does not lie in one piece, is left out."""
-    return [a.nbytes for a in arrays if type(a) is ndarray and a.flags.c_contiguous]
+def _look(arrays):
+    """How many bytes each array has, left out what is none or does not lie in one piece, and what `_walk` finds its address by.
+
+    That is where the array object is, or a place in a table, which stands beside.
+    """
+    found = getattr(arrays, "found", None)
+    if found is None:
+        sizes = [a.nbytes for a in arrays if type(a) is ndarray and a.flags.c_contiguous]
+        if _DATA is None:
+            table = np.array([address(a) for a in arrays])
+            found = sizes, table.ctypes.data + 8 * np.arange(table.size), table
+        else:
+            found = sizes, np.fromiter(map(id, arrays), np.int64, len(arrays))
+        if type(arrays) is Lasting:
+            arrays.found = found
+    return found
 
 
-def _run(formula, lists, chunks, work, decay=None, rates=None, sums=None):
+def _run(formula, lists, objects, chunks, work, decay=None, rates=None, sums=None):
     """Call a formula for all chunks of the arrays in lists of equal lengths."""
-    like, objects = lists[0][0], _objects(lists)
+    like, places = lists[0][0], np.concatenate([places for places, *_ in objects])
     run(
-        _walk, len(chunks), work, like, formula.address(like.dtype), objects, _DATA or 0, len(lists), len(lists[0]), chunks, len(chunks),
+        _walk, len(chunks), work, like, formula.address(like.dtype), places, _DATA or 0, len(lists), len(lists[0]), chunks, len(chunks),
         decay, rates, sums,
     )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=16)
-def _chunks(sizes):
-    """Arrays of these sizes cut into chunks: (which array, from where, how long) of each, and the sum of the sizes."""
+def _chunks(sizes, itemsize):
+    """Arrays of so many bytes cut into chunks: (which array, from where, how long) of each, and how many elements all have."""
+    sizes = [size // itemsize for size in sizes]
     cut = [(k, start, min(_CHUNK, n - start)) for k, n in enumerate(sizes) for start in range(0, n, _CHUNK)]
     return np.array(cut, np.int64).reshape(-1, 3), sum(sizes)
-
-
-def _objects(lists):
-    """Where objects are that hold the addresses of all the arrays: the arrays themselves, or a table."""
-    if _DATA is None:
-        table = np.array([address(a) for a in chain(*lists)])
-        return table, table.ctypes.data + 8 * np.arange(table.size)
-    return np.fromiter(map(id, chain(*lists)), np.int64, sum(map(len, lists)))
 
 
 @kernel

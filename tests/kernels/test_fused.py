@@ -554,6 +554,19 @@ def test_steps_take_gradients_of_any_layout_and_leave_them_alone(name, count, wi
     same_bits(spread, two[1])
 
 
+@each_way
+def test_steps_take_lists_that_last(name, count, without, arguments):
+    one = _optimiser_state(np.random.default_rng(5), np.float32, count, without)
+    two = _optimiser_state(np.random.default_rng(5), np.float32, count, without)
+    lasting = [arrays and kernels.Lasting(arrays) for arrays in two[2:]]
+    for _ in range(2):
+        kernels.pick(name)(*one, *arguments)
+        kernels.pick(name)(*two[:2], *lasting, *arguments)
+        two = [[a.copy() for a in two[0]], [a.copy() for a in two[1]], *two[2:]]  # others, elsewhere
+    for left, right in zip((one[0], *one[2:]), (two[0], *two[2:])):
+        same_bits(left or (), right or ())
+
+
 @pytest.mark.parametrize("place", [0, 2, 3])
 def test_a_step_refuses_what_it_cannot_change_in_place(rng, place):
     for wrong in (lambda a: np.zeros((4, 3), a.dtype).T, lambda a: np.zeros((3, 3), a.dtype), lambda a: np.zeros((3, 4), np.float64)):
