@@ -47,6 +47,11 @@ def rows(R, C):
     return [normal(R, C)], []
 
 
+def gates(R, C):
+    """Two arrays (R, C), the second of which is the gate of the first."""
+    return [normal(R, C), normal(R, C, seed=1)], []
+
+
 def scaled(R, C):
     """Rows (R, C) with a weight and a bias (C) each."""
     return [normal(R, C), normal(C, seed=1), normal(C, seed=2)], []
@@ -98,6 +103,10 @@ OPS = {
     "sigmoid": Op(WIDE, rows, lambda mg, x: mg.sigmoid(x), lambda F, x: F.sigmoid(x), lambda jax, x: jax.nn.sigmoid(x)),
     "tanh": Op(WIDE, rows, lambda mg, x: mg.tanh(x), lambda F, x: F.tanh(x), lambda jax, x: jax.numpy.tanh(x)),
     "SiLU": Op(WIDE, rows, lambda mg, x: mg.silu(x), lambda F, x: F.silu(x), lambda jax, x: jax.nn.silu(x)),
+    "SwiGLU": Op(WIDE, gates, lambda mg, x, gate: mg.swiglu(x, gate), lambda F, x, gate: x * F.silu(gate),
+                 lambda jax, x, gate: x * jax.nn.silu(gate)),
+    "GEGLU": Op(WIDE, gates, lambda mg, x, gate: mg.geglu(x, gate), lambda F, x, gate: x * F.gelu(gate),
+                lambda jax, x, gate: x * jax.nn.gelu(gate, approximate=False)),
     "cross-entropy": Op(((768, 65), (256, 50257)), lambda N, V: ([normal(N, V)], [integers(V, N)]),
                         lambda mg, x, targets: mg.cross_entropy(x, targets), lambda F, x, targets: F.cross_entropy(x, targets),
                         jax_cross_entropy),

@@ -484,6 +484,48 @@ class Tensor:
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
         """The tensor in another dtype, itself where it has it; ``"cpu"``, the one device there is, changes nothing."""
 
+    def erf(self) -> Tensor:
+        """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.   (...) -> (...)"""
+
+    def erfc(self) -> Tensor:
+        """1 - erf(x), accurate also where erf(x) is 1 to the last digit.   (...) -> (...)"""
+
+    def lgamma(self) -> Tensor:
+        """Logarithm of |gamma(x)|, where gamma(n) = (n-1)!; infinite at 0, -1, -2 ...   (...) -> (...)
+
+        In float64 the error is about 1e-15 of the result; between two poles, near its zeros, 1e-15 itself.
+        """
+
+    def digamma(self) -> Tensor:
+        """The derivative of lgamma; infinite at 0, NaN at the other poles -1, -2 ..., whose sides differ.   (...) -> (...)
+
+        In float64 the error is below 5e-15 of the result; between two poles, near its roots, 5e-15 itself.
+        """
+
+    def xlogy(self, y: TensorLike) -> Tensor:
+        """x log(y), and 0 where x is 0, whatever y is.   (...), (...) -> (...)"""
+
+    def gelu(self, approximate: str = 'none') -> Tensor:
+        """Gaussian error linear unit, x times the probability that a standard normal is below x.   (...) -> (...)
+
+        "none": x/2 (1 + erf(x / sqrt(2))); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
+        """
+
+    def glu(self, axis: builtins.int = -1, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
+        """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
+
+        value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
+        """
+
+    def dropout(self, rate: builtins.float = 0.5, seed: Any = None, offset: builtins.int = 0, training: builtins.bool = True, generator: Any = None, *, p: builtins.float = ...) -> Tensor:
+        """Each element kept with probability 1 - rate and divided by it, or else 0.   (...) -> (...)
+
+        The choice for element i is a hash of (seed, offset + i): the same in forward, backward and recomputation (Srivastava
+        et al. 2014). Without a seed, both numbers come from ``generator``, by default the current one (`random.using`), which
+        never gives the same numbers again. While not ``training`` x comes back as it is.
+        Raises ValueError for a rate outside 0 <= rate < 1.
+        """
+
     def relu(self) -> Tensor:
         """max(x, 0).   (...) -> (...)"""
 
@@ -516,6 +558,12 @@ class Tensor:
 
     def swiglu(self, gate: TensorLike) -> Tensor:
         """value silu(gate): a gated linear unit with the gate of `silu`, in one pass.   (...), (...) -> (...)   (Shazeer 2020)"""
+
+    def geglu(self, gate: TensorLike, approximate: str = 'none') -> Tensor:
+        """value gelu(gate): a gated linear unit with the gate of `gelu`, in one pass.   (...), (...) -> (...)   (Shazeer 2020)
+
+        ``approximate`` is that of `gelu`.
+        """
 
     def mish(self) -> Tensor:
         """x tanh(softplus(x)).   (...) -> (...)   (Misra 2019)"""
@@ -763,48 +811,6 @@ class Tensor:
 
     def trace(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
         """Sum of the diagonal of two axes; ``offset`` counts diagonals to the right of the main one.   (.. n .. n ..) -> (...)"""
-
-    def erf(self) -> Tensor:
-        """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.   (...) -> (...)"""
-
-    def erfc(self) -> Tensor:
-        """1 - erf(x), accurate also where erf(x) is 1 to the last digit.   (...) -> (...)"""
-
-    def lgamma(self) -> Tensor:
-        """Logarithm of |gamma(x)|, where gamma(n) = (n-1)!; infinite at 0, -1, -2 ...   (...) -> (...)
-
-        In float64 the error is about 1e-15 of the result; between two poles, near its zeros, 1e-15 itself.
-        """
-
-    def digamma(self) -> Tensor:
-        """The derivative of lgamma; infinite at 0, NaN at the other poles -1, -2 ..., whose sides differ.   (...) -> (...)
-
-        In float64 the error is below 5e-15 of the result; between two poles, near its roots, 5e-15 itself.
-        """
-
-    def xlogy(self, y: TensorLike) -> Tensor:
-        """x log(y), and 0 where x is 0, whatever y is.   (...), (...) -> (...)"""
-
-    def gelu(self, approximate: str = 'none') -> Tensor:
-        """Gaussian error linear unit, x times the probability that a standard normal is below x.   (...) -> (...)
-
-        "none": x/2 (1 + erf(x / sqrt(2))); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
-        """
-
-    def glu(self, axis: builtins.int = -1, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
-        """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
-
-        value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
-        """
-
-    def dropout(self, rate: builtins.float = 0.5, seed: Any = None, offset: builtins.int = 0, training: builtins.bool = True, generator: Any = None, *, p: builtins.float = ...) -> Tensor:
-        """Each element kept with probability 1 - rate and divided by it, or else 0.   (...) -> (...)
-
-        The choice for element i is a hash of (seed, offset + i): the same in forward, backward and recomputation (Srivastava
-        et al. 2014). Without a seed, both numbers come from ``generator``, by default the current one (`random.using`), which
-        never gives the same numbers again. While not ``training`` x comes back as it is.
-        Raises ValueError for a rate outside 0 <= rate < 1.
-        """
 
     def softmax(self, axis: builtins.int = -1, where: Any = None, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> Tensor:
         """exp(x) / sum(exp(x)) along an axis; what ``where`` forbids counts as -infinity and gets exactly 0.   (..., n) -> (..., n)

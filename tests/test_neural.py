@@ -403,6 +403,35 @@ def test_group_norm_equals_torch(rng, shape, groups):
 # ---------------------------------------------------------------------------------------------- vectors compared
 
 
+# ---------------------------------------------------------------------------------------------- gates
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 4)), ((4,), (3, 1)), ((2, 1, 4), (3, 4))])
+def test_gated_units_equal_torch_to_second_order(rng, shapes):
+    functional = pytest.importorskip("torch").nn.functional
+    pairs = [(mg.swiglu, functional.silu)]
+    for form in "none", "tanh":
+        pairs.append((lambda v, g, form=form: mg.geglu(v, g, form), lambda g, form=form: functional.gelu(g, approximate=form)))
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    for ours, opened in pairs:
+        equals_torch(ours, lambda v, g, opened=opened: v * opened(g), *arrays)
+        np.testing.assert_allclose(second(Tensor, ours, arrays), second(torch_leaf, lambda v, g, o=opened: v * o(g), arrays), rtol=1e-10)
+
+
+def torch_leaf(array, requires_grad):
+    torch = pytest.importorskip("torch")
+    return torch.tensor(array, requires_grad=requires_grad)
+
+
+def second(leaf, f, arrays):
+    """All gradients of the sum of the squared first gradients, in a row."""
+    leaves = [leaf(a, requires_grad=True) for a in arrays]
+    grad = mg.autograd.grad if leaf is Tensor else pytest.importorskip("torch").autograd.grad
+    found = grad((f(*leaves) ** 2).sum(), leaves, create_graph=True)
+    return np.concatenate([np.asarray(d.detach()).ravel() for d in grad(sum((d * d).sum() for d in found), leaves)])
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("p", [1, 2, 3, 1.5, np.inf])
 @pytest.mark.parametrize("kept", [False, True])

@@ -133,6 +133,7 @@ MADE = {
     "Bidirectional": lambda: layers.Bidirectional(layers.SimpleRNN(u)).ensure_built((None, None, E)),
     "AddNorm": lambda: blocks.AddNorm().ensure_built((None, None, E)),
     "FeedForward": lambda: blocks.FeedForward(F).ensure_built((None, None, E)),
+    "GatedFeedForward": lambda: blocks.GatedFeedForward(F).ensure_built((None, None, E)),
     "EncoderBlock": lambda: blocks.EncoderBlock(h, dq, F).ensure_built((None, None, E)),
     "DecoderBlock": lambda: blocks.DecoderBlock(h, dq, F).ensure_built((None, None, E)),
 }

@@ -104,6 +104,8 @@ def big(name, dtype):
         "gelu": (mg.gelu, (normal(300, 517),)),
         "gelu tanh": (lambda x: mg.gelu(x, "tanh"), (normal(300, 517),)),
         "swiglu": (mg.swiglu, (normal(300, 517), normal(300, 517))),
+        "geglu": (mg.geglu, (normal(300, 517), normal(300, 517))),
+        "geglu tanh": (lambda value, gate: mg.geglu(value, gate, "tanh"), (normal(300, 517), normal(300, 517))),
         "silu": (mg.silu, (normal(300, 517),)),
         "relu": (mg.relu, (normal(300, 517),)),
         "leaky relu": (mg.leaky_relu, (normal(300, 517),)),
@@ -127,8 +129,8 @@ def big(name, dtype):
 BIG = [
     "linear", "linear gelu", "linear plus", "heads", "heads combined", "heads combined, plus", "matmul", "matmul broadcast",
     "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "norm and skip", "rms_norm", "batch_norm",
-    "batch_norm inference", "gelu", "gelu tanh", "silu", "relu", "leaky relu", "swiglu", "cross_entropy", "cross_entropy weighed",
-    "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
+    "batch_norm inference", "gelu", "gelu tanh", "silu", "relu", "leaky relu", "swiglu", "geglu", "geglu tanh", "cross_entropy",
+    "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from minigrad import Sequential
 from minigrad.summary import count, summary
 
-from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward
+from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward, GatedFeedForward
 from .generation import answer
 from .layers import (
     GRU,

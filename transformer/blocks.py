@@ -1,5 +1,7 @@
 """What the pictures draw around attention: the skip connection, the feed-forward part, and the blocks of an encoder and a decoder."""
 
+import functools
+
 import minigrad as mg
 
 from .layers import Dense, Dropout, LayerNormalization, MultiHeadAttention
@@ -71,6 +73,43 @@ class FeedForward(mg.Layer):
     def call(self, x, residual=None):
         wide = self.wide(x)  # (..., E) -> (..., F)
         return self.narrow(wide) if residual is None else _plus(residual, self.narrow, wide)  # (..., F) -> (..., E)
+
+
+GATES = {"swiglu": mg.swiglu, "geglu": mg.geglu, "geglu_tanh": functools.partial(mg.geglu, approximate="tanh")}
+
+
+class GatedFeedForward(mg.Layer):
+    """A feed-forward part whose wide numbers pass a gate, down(up(x) silu(gate(x))).   (..., E) -> (..., F) -> (..., E)
+
+    The gate, made from x too, says of each of the F numbers how much of it goes on: "swiglu" with silu, "geglu" with gelu, "geglu_tanh"
+    with gelu's form by tanh (Shazeer 2020, "GLU Variants Improve Transformer"). LLaMA's gate_proj, up_proj and down_proj are the
+    transposed kernels of ``gate``, ``up`` and ``down``.
+    Learnable: 3 E F (with bias: 3 E F + 2 F + E). Non-learnable: 0. A ``residual`` (..., E) is added to the result, as a part of the
+    last product. Raises ValueError for another activation.
+
+    >>> import numpy as np
+    >>> GatedFeedForward(16)(np.ones((1, 2, 4), np.float32)).shape
+    (1, 2, 4)
+    """
+
+    keeps_shape = True
+
+    def __init__(self, width, activation="swiglu", use_bias=False, kernel_initializer="glorot_uniform", output_initializer=None, **keras):
+        super().__init__(**keras)
+        if not isinstance(activation, str) or activation not in GATES:
+            raise ValueError(f"GatedFeedForward: activation is one of {', '.join(GATES)}. Received: {activation!r}.")
+        self.activation = GATES[activation]
+        self.gate, self.up = (Dense(width, None, use_bias, kernel_initializer) for _ in range(2))
+        self.use_bias, self.output_initializer = use_bias, output_initializer or kernel_initializer
+
+    def build(self, input_shape):
+        self.gate.ensure_built(input_shape)
+        self.up.ensure_built(input_shape)
+        self.down = Dense(input_shape[-1], None, self.use_bias, self.output_initializer).ensure_built((self.up.units,))
+
+    def call(self, x, residual=None):
+        wide = self.activation(self.up(x), self.gate(x))  # (..., E) -> (..., F)
+        return self.down(wide) if residual is None else _plus(residual, self.down, wide)  # (..., F) -> (..., E)
 
 
 class EncoderBlock(mg.Layer):

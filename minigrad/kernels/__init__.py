@@ -20,7 +20,7 @@ _MODULES = {
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns sum_rows multiply_sum_rows",
     "loss": "cross_entropy",
-    "activation": "gelu silu silu_gate silu_gate_grad where_positive",
+    "activation": "gelu gelu_gate gelu_gate_grad silu silu_gate silu_gate_grad where_positive",
     "embedding": "embedding_grad",
     "random": "dropout",
     "optimizers": "sgd adam rmsprop adagrad lion grad_norm",
@@ -166,6 +166,16 @@ def cross_entropy(logits, targets, weight=None, smoothing=0.0, g=None):
 def gelu(x, approximate):
     """``approximate`` is "none" or "tanh" -> y (...), its derivative (...)."""
     return pick("gelu", x)(x, approximate)
+
+
+def gelu_gate(value, gate, approximate):
+    """value gelu(gate).   (...), (...) -> (...)."""
+    return pick("gelu_gate", value, gate)(value, gate, approximate)
+
+
+def gelu_gate_grad(g, value, gate, approximate):
+    """Gradients of gelu_gate with respect to value and gate.   (...), (...), (...) -> (...), (...)."""
+    return pick("gelu_gate_grad", g, value, gate)(g, value, gate, approximate)
 
 
 def silu(x):

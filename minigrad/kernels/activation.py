@@ -1,4 +1,4 @@
-"""GELU and SiLU with their derivatives in one pass, SiLU as a gate, and lines with a bend at 0.
+"""GELU and SiLU with their derivatives in one pass, and as gates, and lines with a bend at 0.
 
 Accuracy, in units in the last place of the exact result, or of 1/8 where that is smaller (towards minus infinity and near
 the zero of a derivative), the worst over all numbers:
@@ -12,11 +12,12 @@ the zero of a derivative), the worst over all numbers:
     silu'          4         4
 """
 
+import functools
 import math
 
 import numpy as np
 
-from minigrad.kernels.compile import floats, kernel, run
+from minigrad.kernels.compile import EXACT, floats, helper, kernel, run
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, share
 from minigrad.kernels.vecmath import choose, erfcx, exp, vectorised
@@ -26,36 +27,56 @@ _CHUNK = 4096  # elements: pieces of a fixed size, so that the bits do not depen
 
 def gelu(x, approximate):
     """See `reference.gelu`.   (...) -> (...), (...)"""
-    return _with_derivative(_gelu_tanh if approximate == "tanh" else _gelu, 4, x)
+    return _with_derivative(*_form(approximate), x)
 
 
 def silu(x):
     """See `reference.silu`.   (...) -> (...), (...)"""
-    return _with_derivative(_silu, 3, x)
+    return _with_derivative(*_SILU, x)
 
 
-def _with_derivative(kernel, work, x):
-    """A function and its derivative, each number of which is so much work.   (...) -> (...), (...)"""
-    x = np.asarray(x, order="C")
-    y, derivative = empty_like(x), empty_like(x)
-    chunks = -(-x.size // _CHUNK)
-    run(kernel, chunks, work * x.size, x, y, derivative, x.size, chunks)
-    return y, derivative
+def gelu_gate(value, gate, approximate):
+    """See `reference.gelu_gate`.   (...), (...) -> (...)"""
+    return _gate(*_form(approximate), value, gate)
+
+
+def gelu_gate_grad(g, value, gate, approximate):
+    """See `reference.gelu_gate_grad`.   (...), (...), (...) -> (...), (...)"""
+    return _gate_grad(*_form(approximate), g, value, gate)
 
 
 def silu_gate(value, gate):
     """See `reference.silu_gate`.   (...), (...) -> (...)"""
-    value, gate = np.asarray(value, order="C"), np.asarray(gate, order="C")
-    y, chunks = empty_like(gate), -(-gate.size // _CHUNK)
-    run(_silu_gate, chunks, 3 * gate.size, value, gate, y, gate.size, chunks)
-    return y
+    return _gate(*_SILU, value, gate)
 
 
 def silu_gate_grad(g, value, gate):
     """See `reference.silu_gate_grad`.   (...), (...), (...) -> (...), (...)"""
+    return _gate_grad(*_SILU, g, value, gate)
+
+
+def _with_derivative(f, work, x):
+    """f(x) and f'(x), each number of which is so much work.   (...) -> (...), (...)"""
+    x = np.asarray(x, order="C")
+    y, derivative = empty_like(x), empty_like(x)
+    chunks = -(-x.size // _CHUNK)
+    run(_both(f), chunks, work * x.size, x, y, derivative, x.size, chunks)
+    return y, derivative
+
+
+def _gate(f, work, value, gate):
+    """value f(gate).   (...), (...) -> (...)"""
+    value, gate = np.asarray(value, order="C"), np.asarray(gate, order="C")
+    y, chunks = empty_like(gate), -(-gate.size // _CHUNK)
+    run(_gated(f), chunks, work * gate.size, value, gate, y, gate.size, chunks)
+    return y
+
+
+def _gate_grad(f, work, g, value, gate):
+    """g f(gate) and g value f'(gate).   (...), (...), (...) -> (...), (...)"""
     g, value, gate = np.asarray(g, order="C"), np.asarray(value, order="C"), np.asarray(gate, order="C")
     dvalue, dgate, chunks = empty_like(gate), empty_like(gate), -(-gate.size // _CHUNK)
-    run(_silu_gate_grad, chunks, 4 * gate.size, g, value, gate, dvalue, dgate, gate.size, chunks)
+    run(_gated_grad(f), chunks, (work + 1) * gate.size, g, value, gate, dvalue, dgate, gate.size, chunks)
     return dvalue, dgate
 
 
@@ -111,55 +132,67 @@ def sigmoid_silu(x):
     return x.at_least(-800.0) * s, s + near * (smaller * larger)
 
 
-@kernel
-def _gelu(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
-    first, last = share(t, nt, chunks)
-    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
-    xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
-    for i in range(size):
-        ys[i], ds[i] = normal_gelu(xs[i])
+# Each function by its number, and how much work one number of it is.
+_NORMAL, _TANH, _SILU = (0, 4), (1, 4), (2, 3)
 
 
-@kernel
-def _gelu_tanh(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
-    first, last = share(t, nt, chunks)
-    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
-    xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
-    for i in range(size):
-        ys[i], ds[i] = tanh_gelu(xs[i])
+def _form(approximate):
+    return _TANH if approximate == "tanh" else _NORMAL
 
 
-@kernel
-def _silu(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
-    first, last = share(t, nt, chunks)
-    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
-    xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
-    for i in range(size):
-        ys[i], ds[i] = sigmoid_silu(xs[i])
+@helper(fastmath=EXACT)
+def with_derivative(f, x):
+    """f(x) and f'(x) of function number f, which is known when it is compiled."""
+    if f == 0:
+        return normal_gelu(x)
+    if f == 1:
+        return tanh_gelu(x)
+    return sigmoid_silu(x)
 
 
-@kernel
-def _silu_gate(t: int, nt: int, value: floats, gate: floats, y: floats, n: int, chunks: int):
-    first, last = share(t, nt, chunks)
-    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
-    values, gates, ys = row(value, start, size), row(gate, start, size), row(y, start, size)
-    for i in range(size):
-        opened, _ = sigmoid_silu(gates[i])
-        ys[i] = values[i] * opened
+@functools.cache
+def _both(f):
+    @kernel
+    def both(t: int, nt: int, x: floats, y: floats, derivative: floats, n: int, chunks: int):
+        first, last = share(t, nt, chunks)
+        start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+        xs, ys, ds = row(x, start, size), row(y, start, size), row(derivative, start, size)
+        for i in range(size):
+            ys[i], ds[i] = with_derivative(f, xs[i])
+
+    return both
 
 
-@kernel
-def _silu_gate_grad(
-    t: int, nt: int, g: floats, value: floats, gate: floats, dvalue: floats, dgate: floats, n: int, chunks: int
-):  # fmt: skip
-    first, last = share(t, nt, chunks)
-    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
-    gs, values, gates = row(g, start, size), row(value, start, size), row(gate, start, size)
-    dvalues, dgates = row(dvalue, start, size), row(dgate, start, size)
-    for i in range(size):
-        opened, slope = sigmoid_silu(gates[i])
-        dvalues[i] = gs[i] * opened
-        dgates[i] = gs[i] * values[i] * slope
+@functools.cache
+def _gated(f):
+    @kernel
+    def gated(t: int, nt: int, value: floats, gate: floats, y: floats, n: int, chunks: int):
+        first, last = share(t, nt, chunks)
+        start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+        values, gates, ys = row(value, start, size), row(gate, start, size), row(y, start, size)
+        for i in range(size):
+            opened, _ = with_derivative(f, gates[i])
+            ys[i] = values[i] * opened
+
+    return gated
+
+
+@functools.cache
+def _gated_grad(f):
+    @kernel
+    def gated_grad(
+        t: int, nt: int, g: floats, value: floats, gate: floats, dvalue: floats, dgate: floats, n: int, chunks: int
+    ):  # fmt: skip
+        first, last = share(t, nt, chunks)
+        start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+        gs, values, gates = row(g, start, size), row(value, start, size), row(gate, start, size)
+        dvalues, dgates = row(dvalue, start, size), row(dgate, start, size)
+        for i in range(size):
+            opened, slope = with_derivative(f, gates[i])
+            dvalues[i] = gs[i] * opened
+            dgates[i] = gs[i] * values[i] * slope
+
+    return gated_grad
 
 
 @kernel

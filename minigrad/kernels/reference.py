@@ -388,6 +388,16 @@ def silu(x):
     return np.asarray(np.maximum(x, -800) * s), np.asarray(s + near * (smaller * larger))
 
 
+def gelu_gate(value, gate, approximate):
+    """value gelu(gate), element by element.   (...), (...) -> (...)"""
+    return np.asarray(value * gelu(gate, approximate)[0], order="C")
+
+
+def gelu_gate_grad(g, value, gate, approximate):
+    """Gradients of gelu_gate: g gelu(gate), g value gelu'(gate).   (...), (...), (...) -> (...), (...)"""
+    return _through_gate(g, value, gelu(gate, approximate))
+
+
 def silu_gate(value, gate):
     """value silu(gate), element by element.   (...), (...) -> (...)"""
     return np.asarray(value * silu(gate)[0], order="C")
@@ -395,7 +405,11 @@ def silu_gate(value, gate):
 
 def silu_gate_grad(g, value, gate):
     """Gradients of silu_gate: g silu(gate), g value silu'(gate).   (...), (...), (...) -> (...), (...)"""
-    opened, slope = silu(gate)
+    return _through_gate(g, value, silu(gate))
+
+
+def _through_gate(g, value, opened_and_slope):
+    opened, slope = opened_and_slope
     return np.asarray(g * opened, order="C"), np.asarray(g * value * slope, order="C")
 
 

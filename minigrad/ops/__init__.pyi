@@ -35,8 +35,8 @@ from . import sorting as sorting
 from . import special as special
 
 __all__ = [
-    "celu", "elu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu",
-    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "swiglu", "tanhshrink", "threshold",
+    "celu", "elu", "geglu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
+    "relu", "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "swiglu", "tanhshrink", "threshold",
     "attention_weights", "scaled_dot_product_attention", "broadcast_to", "dot", "einsum", "inner", "tensordot",
     "cosine_similarity", "normalize", "pairwise_distance", "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh",
     "arctan", "arctan2", "arctanh", "astype", "clip", "cos", "cosh", "divide", "exp", "exp2", "expm1", "fmax", "fmin",
@@ -72,6 +72,12 @@ def celu(x: TensorLike, alpha: float = 1.0) -> Tensor:
 
 def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """x where x > 0, else alpha (exp(x) - 1).   (...) -> (...)   (Clevert, Unterthiner and Hochreiter 2016)"""
+
+def geglu(value: TensorLike, gate: TensorLike, approximate: str = 'none') -> Tensor:
+    """value gelu(gate): a gated linear unit with the gate of `gelu`, in one pass.   (...), (...) -> (...)   (Shazeer 2020)
+
+    ``approximate`` is that of `gelu`.
+    """
 
 def hardshrink(x: TensorLike, lambd: float = 0.5) -> Tensor:
     """x, but 0 where |x| <= lambd.   (...) -> (...)"""

@@ -7,10 +7,11 @@ from ..core import values
 from .broadcasting import elementwise
 from .elementwise import abs, add, divide, exp, multiply, negative, sigmoid, square, subtract, tanh, where
 from .logic import greater, less, less_equal, logical_and
-from .samples import binary, unary
+from .neural import check_approximate, gelu
+from .samples import ErrorSample, Sample, binary, normal, unary
 
 __all__ = [
-    "celu", "elu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu", "relu6",
+    "celu", "elu", "geglu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu", "relu6",
     "selu", "silu", "softplus", "softshrink", "softsign", "swiglu", "tanhshrink", "threshold",
 ]  # fmt: skip
 
@@ -245,8 +246,39 @@ def _(g, _, value, gate):
 
 @swiglu.composite
 def _(value, gate):
-    gate = gate if hasattr(gate, "dtype") else np.asarray(gate, value.dtype)  # a number alone would be rounded to float32
-    return multiply(value, silu(gate))
+    return multiply(value, silu(_in_dtype_of(value, gate)))
+
+
+@elementwise(floating=True, reference=lambda value, gate, approximate="none": value * gelu.op.reference(gate, approximate),
+             samples=lambda rng: [
+    *binary()(rng), Sample((normal(rng, 3, 4), normal(rng, 4), "tanh"), note="tanh"),
+], errors=lambda: [ErrorSample((np.ones(2), np.ones(2), "sigmoid"), {}, ValueError, "geglu.*none.*tanh.*sigmoid")])  # fmt: skip
+def geglu(value, gate, /, approximate="none"):
+    """value gelu(gate): a gated linear unit with the gate of `gelu`, in one pass.   (...), (...) -> (...)   (Shazeer 2020)
+
+    ``approximate`` is that of `gelu`.
+
+    >>> import numpy as np
+    >>> geglu(np.array([2.0, 2.0]), np.array([0.0, 1.0])).round(4)
+    array([0.    , 1.6827])
+    """
+    check_approximate("geglu", approximate)
+    return kernels.gelu_gate(*_of_one_shape(value, gate), approximate)
+
+
+@geglu.vjp
+def _(g, _, value, gate, approximate):
+    return kernels.gelu_gate_grad(g, *_of_one_shape(value, gate), approximate)
+
+
+@geglu.composite
+def _(value, gate, approximate):
+    return multiply(value, gelu(_in_dtype_of(value, gate), approximate))
+
+
+def _in_dtype_of(value, gate):
+    """The gate; a number alone, which would be rounded to float32, as an array."""
+    return gate if hasattr(gate, "dtype") else np.asarray(gate, value.dtype)
 
 
 @elementwise(floating=True, reference=lambda x: x * np.tanh(np.log(1 + np.exp(x))), samples=_samples())

@@ -31,7 +31,7 @@ def magnitude(name, arguments):
         return np.abs(g).max() * (1 if gamma is None else np.abs(gamma).max()) * rstd.max()
     if name == "cross_entropy" and arguments[4:]:
         return 2 * np.abs(arguments[4]).max(initial=0)
-    return 1.0 if name in ("gelu", "silu", "silu_gate", "silu_gate_grad") else 0.0
+    return 1.0 if name.startswith(("gelu", "silu")) else 0.0
 
 
 def _rows(rng, dtype, R, N):
@@ -140,6 +140,10 @@ CASES = {
     "cross_entropy-gradient-smoothing": ("cross_entropy", lambda *a: (*(loss := _gradient_of_loss(*a))[:3], 0.1, loss[4])),
     "gelu": ("gelu", lambda *a: (2 * _rows(*a), "none")),
     "gelu-tanh": ("gelu", lambda *a: (2 * _rows(*a), "tanh")),
+    "gelu_gate": ("gelu_gate", lambda *a: (_rows(*a), 2 * _rows(*a), "none")),
+    "gelu_gate-tanh": ("gelu_gate", lambda *a: (_rows(*a), 2 * _rows(*a), "tanh")),
+    "gelu_gate_grad": ("gelu_gate_grad", lambda *a: (_rows(*a), _rows(*a), 2 * _rows(*a), "none")),
+    "gelu_gate_grad-tanh": ("gelu_gate_grad", lambda *a: (_rows(*a), _rows(*a), 2 * _rows(*a), "tanh")),
     "silu_gate": ("silu_gate", lambda *a: (_rows(*a), 2 * _rows(*a))),
     "silu_gate_grad": ("silu_gate_grad", lambda *a: (_rows(*a), _rows(*a), 2 * _rows(*a))),
     "silu": ("silu", lambda *a: (2 * _rows(*a),)),

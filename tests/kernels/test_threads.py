@@ -98,6 +98,8 @@ ARGUMENTS = {
     "multiply_sum_rows": lambda r: (x := r.array(*r.rows()), r.array(*x.shape)),
     "cross_entropy": _cross_entropy,
     "gelu": lambda r: (r.array(r.size(1, 50_000)), ["none", "tanh"][r.size(0, 2)]),
+    "gelu_gate": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), ["none", "tanh"][r.size(0, 2)]),
+    "gelu_gate_grad": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), r.array(x.size), ["none", "tanh"][r.size(0, 2)]),
     "silu_gate": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size)),
     "silu_gate_grad": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), r.array(x.size)),
     "silu": lambda r: (r.array(r.size(1, 50_000)),),

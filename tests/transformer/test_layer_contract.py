@@ -144,6 +144,10 @@ CASES = {
         lambda: blocks.AddNorm("post", 0.5), (normal(B, T, E), mg.tanh), (B, T, E), 2 * E, takes_training=True
     ),
     "FeedForward": Case(lambda: blocks.FeedForward(F, "gelu"), (normal(B, T, E),), (B, T, E), 2 * E * F + F + E),
+    "GatedFeedForward": Case(lambda: blocks.GatedFeedForward(F), (normal(B, T, E),), (B, T, E), 3 * E * F),
+    "GatedFeedForward with bias": Case(
+        lambda: blocks.GatedFeedForward(F, "geglu", use_bias=True), (normal(B, T, E),), (B, T, E), 3 * E * F + 2 * F + E
+    ),
     "EncoderBlock pre": Case(
         lambda: blocks.EncoderBlock(h, E // h, F, "tanh", "pre", 0.5), (normal(B, T, E),), (B, T, E), BLOCK, takes_training=True
     ),

@@ -9,7 +9,7 @@ import pytest
 import minigrad as mg
 from minigrad.errors import DtypeError, LayerError, MinigradError, ShapeError
 from minigrad.layer import _NOT_OFFERED
-from transformer import layers
+from transformer import blocks, layers
 
 B, T, S, E, F, V, L, h, dq, dv = 2, 3, 4, 6, 7, 11, 5, 2, 3, 5
 X = np.random.default_rng(1).standard_normal((B, T, E)).astype(np.float32)
@@ -424,6 +424,8 @@ OPTIONS = [
       ) for option in options],
     (lambda: mg.Dense(F, "swoosh"), "Dense: activation is a function or one of .*Received: 'swoosh'"),
     (lambda: mg.Dense(F, ["relu"]), r"Dense: activation is a function or one of .*Received: \['relu'\]"),
+    (lambda: blocks.GatedFeedForward(F, "relu"), "GatedFeedForward: activation is one of swiglu, geglu, geglu_tanh. Received: 'relu'"),
+    (lambda: blocks.GatedFeedForward(F, ["geglu"]), r"GatedFeedForward: activation is one of .*Received: \['geglu'\]"),
     (lambda: layers.EinsumDense("ab,bc->ac", F, "swoosh"), "EinsumDense: activation is a function or one of .*Received: 'swoosh'"),
 ]  # fmt: skip
 

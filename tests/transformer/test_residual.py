@@ -21,6 +21,8 @@ LAYERS = {
     "Dense, broadcast": lambda: mg.Dense(1),
     "FeedForward": lambda: blocks.FeedForward(F, "gelu"),
     "FeedForward without bias": lambda: blocks.FeedForward(F, use_bias=False),
+    "GatedFeedForward": lambda: blocks.GatedFeedForward(F, "geglu_tanh"),
+    "GatedFeedForward with bias": lambda: blocks.GatedFeedForward(F, use_bias=True),
     "MultiHeadAttention": lambda: SelfAttention(layers.MultiHeadAttention(h, dq)),
     "MultiHeadAttention without bias": lambda: SelfAttention(layers.MultiHeadAttention(h, dq, use_bias=False)),
     "MultiHeadAttention as a sum": lambda: SelfAttention(layers.MultiHeadAttention(h, dq, combine="sum")),

@@ -1,4 +1,5 @@
-"""Blocks against PyTorch's nn.TransformerEncoderLayer and nn.TransformerDecoderLayer: values and every gradient, with masks."""
+"""Blocks against PyTorch's nn.TransformerEncoderLayer and nn.TransformerDecoderLayer: values and every gradient, with masks; the gated
+feed-forward part against that of Hugging Face's LLaMA."""
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 import minigrad as mg
 from minigrad.core import Tensor
 from tests.helpers import assert_close
-from transformer.blocks import DecoderBlock, EncoderBlock
+from transformer.blocks import DecoderBlock, EncoderBlock, GatedFeedForward
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.oracle
@@ -161,3 +162,28 @@ def test_a_whole_encoder_decoder(norm):
         torch.tensor(MEMORY), torch.tensor(X), tgt_mask=FUTURE, src_key_padding_mask=padding, memory_key_padding_mask=padding
     )
     assert_close(x.numpy(), expected.detach().numpy(), 1e-12)
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("activation, theirs", [("swiglu", "silu"), ("geglu", "gelu"), ("geglu_tanh", "gelu_pytorch_tanh")])
+def test_gated_feed_forward(activation, theirs, use_bias):
+    llama = pytest.importorskip("transformers.models.llama.modeling_llama")
+    config = llama.LlamaConfig(hidden_size=E, intermediate_size=F, num_attention_heads=h, hidden_act=theirs, mlp_bias=use_bias)
+    module = llama.LlamaMLP(config).double()
+    with mg.use_default_dtype("float64"):
+        layer = GatedFeedForward(F, activation, use_bias).ensure_built((B, T, E))
+    pairs = (layer.gate, module.gate_proj), (layer.up, module.up_proj), (layer.down, module.down_proj)
+    for dense, linear in pairs:
+        dense.kernel.assign(linear.weight.detach().numpy().T)
+        if use_bias:
+            dense.bias.assign(linear.bias.detach().numpy())
+    x, other = Tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    y, expected = layer(x), module(other)
+    y.backward(G)
+    expected.backward(torch.tensor(G))
+    assert_close(y.numpy(), expected.detach().numpy(), 1e-12)
+    assert_close(x.grad.numpy(), other.grad.numpy(), 1e-12)
+    for dense, linear in pairs:
+        assert_close(dense.kernel.grad.numpy(), linear.weight.grad.numpy().T, 1e-12)
+        if use_bias:
+            assert_close(dense.bias.grad.numpy(), linear.bias.grad.numpy(), 1e-12)
