@@ -78,12 +78,23 @@ def jax_layer_norm(jax, x, w, b):
     return centred * jax.lax.rsqrt(jax.numpy.square(centred).mean(-1, keepdims=True) + 1e-5) * w + b
 
 
+def known(R, C):
+    """The same with the mean and variance (C) that were found before."""
+    return scaled(R, C)[0], [normal(C, seed=3), np.abs(normal(C, seed=4)) + np.float32(0.5)]
+
+
+def jax_batch_norm(jax, x, w, b, *known):
+    mean, var = known or (x.mean(0), x.var(0))
+    return (x - mean) * jax.lax.rsqrt(var + 1e-5) * w + b
+
+
 def jax_cross_entropy(jax, x, targets):
     return -jax.numpy.take_along_axis(jax.nn.log_softmax(x), targets[:, None], 1).mean()
 
 
 ROWS = ((3072, 64), (6144, 256))
 NORMS = ((768, 128), (1024, 384))
+COLUMNS = ((64, 128), (1024, 384))
 WIDE = ((768, 512), (1024, 1536))
 HEADS = ((12, 4, 64, 32), (8, 6, 256, 64), (1, 12, 1024, 64))
 OPS = {
@@ -95,6 +106,13 @@ OPS = {
     "RMS norm": Op(NORMS, lambda R, C: ([normal(R, C), normal(C, seed=1)], []), lambda mg, x, w: mg.rms_norm(x, w),
                    lambda F, x, w: F.rms_norm(x, w.shape, w, 1e-5),
                    lambda jax, x, w: x * jax.lax.rsqrt(jax.numpy.square(x).mean(-1, keepdims=True) + 1e-5) * w),
+    "batch norm": Op(COLUMNS, scaled, lambda mg, x, w, b: mg.batch_norm(x, None, None, w, b),
+                     lambda F, x, w, b: F.batch_norm(x, None, None, w, b, True), jax_batch_norm),
+    "batch norm inference": Op(COLUMNS, known, lambda mg, x, w, b, mean, var: mg.batch_norm(x, mean, var, w, b),
+                               lambda F, x, w, b, mean, var: F.batch_norm(x, mean, var, w, b), jax_batch_norm,
+                               bytes=lambda R, C: (8 * R * C, 20 * R * C)),
+    "SwiGLU": Op(WIDE, lambda R, C: ([normal(R, C), normal(R, C, seed=1)], []), lambda mg, x, gate: mg.swiglu(x, gate),
+                 lambda F, x, gate: F.silu(gate) * x, lambda jax, x, gate: x * jax.nn.silu(gate)),
     "GELU erf": Op(WIDE, rows, lambda mg, x: mg.gelu(x), lambda F, x: F.gelu(x), lambda jax, x: jax.nn.gelu(x, approximate=False)),
     "GELU tanh": Op(WIDE, rows, lambda mg, x: mg.gelu(x, approximate="tanh"), lambda F, x: F.gelu(x, approximate="tanh"),
                     lambda jax, x: jax.nn.gelu(x, approximate=True)),

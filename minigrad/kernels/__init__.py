@@ -18,7 +18,7 @@ _MODULES = {
     "gemm": "matmul linear linear_gelu",
     "attention": "attention attention_grad",
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
-    "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns sum_rows multiply_sum_rows",
+    "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns scaled_columns_sums sum_rows multiply_sum_rows",
     "loss": "cross_entropy",
     "activation": "gelu gelu_gate gelu_gate_grad silu silu_gate silu_gate_grad where_positive",
     "embedding": "embedding_grad",
@@ -143,6 +143,11 @@ def batch_norm_grad(g, x, gamma, mean, rstd):
 def scale_columns(x, mean, scale, beta):
     """(x - mean) scale + beta.   (..., F), (F,), (F,), (F,) or None -> (..., F)."""
     return pick("scale_columns", x, mean, scale, beta)(x, mean, scale, beta)
+
+
+def scaled_columns_sums(g, x, mean):
+    """Sums of g (x - mean), and of g.   (..., F), (..., F), (F,) -> (F,), (F,)."""
+    return pick("scaled_columns_sums", g, x, mean)(g, x, mean)
 
 
 def sum_rows(g):

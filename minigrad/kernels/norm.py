@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.kernels.compile import EXACT, doubles, floats, helper, kernel, run, scratch
 from minigrad.kernels.memory import empty_like
-from minigrad.kernels.simd import constant, number, row, share, sqrt
+from minigrad.kernels.simd import constant, number, row, rows_of, share, sqrt
 
 _CHUNK = 64  # rows whose columns are added up in the element type; the sums of chunks are added up in float64
 
@@ -40,7 +40,7 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True, into=None):
 def batch_norm(x, gamma, beta, eps):
     """See `reference.batch_norm`.   (..., F) -> y (..., F), mean (F,), rstd (F,), var (F,)"""
     x = np.asarray(x, order="C")
-    R, F = _rows(x)
+    R, F = rows_of(x)
     chunks = -(-R // _CHUNK)
     sums = _empty_sums((chunks, 2, F), x.dtype)
     run(_column_moments, chunks, 2 * x.size, x, sums, R, F, chunks)
@@ -56,10 +56,10 @@ def batch_norm_grad(g, x, gamma, mean, rstd):
     """See `reference.batch_norm_grad`.   g, x (..., F) -> dx (..., F), dgamma (F,), dbeta (F,)"""
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
     mean, rstd = np.ascontiguousarray(mean), np.ascontiguousarray(rstd)
-    R, F = _rows(x)
+    R, F = rows_of(x)
     chunks = -(-R // _CHUNK)
     sums = _empty_sums((chunks, 2, F), x.dtype)
-    run(_column_sums, chunks, 2 * x.size, g, x, mean, rstd, sums, R, F, chunks)
+    run(_column_sums, chunks, 2 * x.size, g, x, x, mean, rstd, sums, R, F, chunks)
     dgamma, dbeta = _add_up(sums)
     dx, count = empty_like(x), x.dtype.type(max(R, 1))
     scale = rstd if gamma is None else rstd * gamma
@@ -70,22 +70,27 @@ def batch_norm_grad(g, x, gamma, mean, rstd):
 def scale_columns(x, mean, scale, beta):
     """See `reference.scale_columns`.   (..., F), (F,), (F,), (F,) -> (..., F)"""
     x, mean, scale = np.asarray(x, order="C"), np.ascontiguousarray(mean), np.ascontiguousarray(scale)
-    R, F = _rows(x)
+    R, F = rows_of(x)
     nothing, y = np.zeros(F, x.dtype), empty_like(x)
     beta = nothing if beta is None else np.ascontiguousarray(beta)
     run(_scale_columns, R, x.size, x, mean, nothing, scale, beta, y, R, F)
     return y
 
 
-def _rows(x):
-    """(R, N): how many rows of how many elements."""
-    return (x.size // x.shape[-1] if x.shape[-1] else 0), x.shape[-1]
+def scaled_columns_sums(g, x, mean):
+    """See `reference.scaled_columns_sums`.   (..., F), (..., F), (F,) -> (F,), (F,)"""
+    g, x, mean = np.asarray(g, order="C"), np.asarray(x, order="C"), np.ascontiguousarray(mean)
+    R, F = rows_of(x)
+    chunks = -(-R // _CHUNK)
+    sums = _empty_sums((chunks, 2, F), x.dtype)
+    run(_column_sums, chunks, 2 * x.size, g, x, np.zeros(F, x.dtype), mean, np.ones(F, x.dtype), sums, R, F, chunks)
+    return tuple(_add_up(sums))
 
 
 def sum_rows(g):
     """See `reference.sum_rows`.   (..., N) -> (N,)"""
     g = np.asarray(g, order="C")
-    R, N = _rows(g)
+    R, N = rows_of(g)
     chunks = -(-R // _CHUNK)
     sums = _empty_sums((chunks, N), g.dtype)
     run(_sum_rows, chunks, g.size, g, sums, R, N, chunks)
@@ -95,7 +100,7 @@ def sum_rows(g):
 def multiply_sum_rows(x, y):
     """See `reference.multiply_sum_rows`.   (..., N), (..., N) -> (..., N), (N,)"""
     x, y = np.asarray(x, order="C"), np.asarray(y, order="C")
-    R, N = _rows(x)
+    R, N = rows_of(x)
     chunks = -(-R // _CHUNK)
     z, sums = empty_like(x), _empty_sums((chunks, N), x.dtype)
     run(_multiply_sum_rows, chunks, 2 * x.size, x, y, z, sums, R, N, chunks)
@@ -231,13 +236,26 @@ def _column_moments(t: int, nt: int, x: floats, sums: floats, R: int, F: int, ch
         for j in range(F):
             means[j] = constant(0, x)
             squares[j] = constant(0, x)
-        for i in range(first, last):
+        fours = last - (last - first) % 4  # each sum is fetched and put back once for four rows
+        for i in range(first, fours, 4):
+            x0, x1, x2, x3 = row(x, i * F, F), row(x, (i + 1) * F, F), row(x, (i + 2) * F, F), row(x, (i + 3) * F, F)
+            for j in range(F):
+                start = starts[j]
+                means[j] += (_shifted(x0[j], start) + _shifted(x1[j], start)) + (_shifted(x2[j], start) + _shifted(x3[j], start))
+        for i in range(fours, last):
             xi = row(x, i * F, F)
             for j in range(F):
                 means[j] += _shifted(xi[j], starts[j])
         for j in range(F):
             means[j] /= constant(last - first, x)
-        for i in range(first, last):
+        for i in range(first, fours, 4):
+            x0, x1, x2, x3 = row(x, i * F, F), row(x, (i + 1) * F, F), row(x, (i + 2) * F, F), row(x, (i + 3) * F, F)
+            for j in range(F):
+                start, m = starts[j], means[j]
+                d0, d1 = _shifted(_shifted(x0[j], start), m), _shifted(_shifted(x1[j], start), m)
+                d2, d3 = _shifted(_shifted(x2[j], start), m), _shifted(_shifted(x3[j], start), m)
+                squares[j] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+        for i in range(fours, last):
             xi = row(x, i * F, F)
             for j in range(F):
                 d = _shifted(_shifted(xi[j], starts[j]), means[j])
@@ -283,21 +301,34 @@ def _scale_columns(
 
 @kernel
 def _column_sums(
-    t: int, nt: int, g: floats, x: floats, mean: floats, rstd: floats, sums: floats, R: int, F: int, chunks: int
+    t: int, nt: int, g: floats, x: floats, start: floats, mean: floats, rstd: floats, sums: floats, R: int, F: int, chunks: int
 ):  # fmt: skip
     """Of every chunk of rows the sums of g n and of g."""
-    first, last = share(t, nt, chunks)
-    starts, means, rstds = row(x, 0, F), row(mean, 0, F), row(rstd, 0, F)
-    for c in range(first, last):
+    begin, end = share(t, nt, chunks)
+    starts, means, rstds = row(start, 0, F), row(mean, 0, F), row(rstd, 0, F)
+    for c in range(begin, end):
         dgamma, dbeta = row(sums, 2 * c * F, F), row(sums, (2 * c + 1) * F, F)
+        first, last = c * _CHUNK, min(R, (c + 1) * _CHUNK)
+        fours = last - (last - first) % 4
         for j in range(F):
             dgamma[j] = constant(0, x)
             dbeta[j] = constant(0, x)
-        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+        for i in range(first, fours, 4):
+            g0, g1, g2, g3 = row(g, i * F, F), row(g, (i + 1) * F, F), row(g, (i + 2) * F, F), row(g, (i + 3) * F, F)
+            x0, x1, x2, x3 = row(x, i * F, F), row(x, (i + 1) * F, F), row(x, (i + 2) * F, F), row(x, (i + 3) * F, F)
+            for j in range(F):
+                first_row, m = starts[j], means[j]
+                c0, c1 = _shifted(_shifted(x0[j], first_row), m), _shifted(_shifted(x1[j], first_row), m)
+                c2, c3 = _shifted(_shifted(x2[j], first_row), m), _shifted(_shifted(x3[j], first_row), m)
+                dgamma[j] += (g0[j] * c0 + g1[j] * c1) + (g2[j] * c2 + g3[j] * c3)
+                dbeta[j] += (g0[j] + g1[j]) + (g2[j] + g3[j])
+        for i in range(fours, last):
             gi, xi = row(g, i * F, F), row(x, i * F, F)
             for j in range(F):
-                dgamma[j] += gi[j] * _shifted(_shifted(xi[j], starts[j]), means[j]) * rstds[j]
+                dgamma[j] += gi[j] * _shifted(_shifted(xi[j], starts[j]), means[j])
                 dbeta[j] += gi[j]
+        for j in range(F):
+            dgamma[j] *= rstds[j]
 
 
 @kernel

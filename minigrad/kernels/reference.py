@@ -297,6 +297,14 @@ def scale_columns(x, mean, scale, beta):
     return y if beta is None else y + beta
 
 
+def scaled_columns_sums(g, x, mean):
+    """Sums over the rows that the gradients of scale and beta in `scale_columns` are.   (..., F), (..., F), (F,) -> (F,), (F,)
+
+        sum g (x - mean)        sum g
+    """
+    return sum_rows(g * (np.asarray(x, order="C") - mean)), sum_rows(g)
+
+
 def sum_rows(g):
     """Sum over everything but the last axis, as for the gradient of a bias.   (..., N) -> (N,)"""
     wide = np.promote_types(g.dtype, np.float64)

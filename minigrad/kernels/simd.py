@@ -18,6 +18,11 @@ _INT = {types.float32: types.int32, types.float64: types.int64}
 # ---- where things are
 
 
+def rows_of(x):
+    """(R, N): how many rows of how many elements an array has."""
+    return (x.size // x.shape[-1] if x.shape[-1] else 0), x.shape[-1]
+
+
 @helper
 def share(t, nt, n):
     """The range [first, last) that thread t of nt takes of n items: neighbours, and never more than one item uneven."""

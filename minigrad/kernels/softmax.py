@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.kernels.compile import EXACT, booleans, floats, helper, kernel, run
 from minigrad.kernels.memory import empty_like
-from minigrad.kernels.simd import constant, maximum, row, share
+from minigrad.kernels.simd import constant, maximum, row, rows_of, share
 from minigrad.kernels.vecmath import decay, log
 
 GROUP = 16  # rows
@@ -19,7 +19,7 @@ def softmax(x, where=None):
     """See `reference.softmax`.   (..., N) -> (..., N)"""
     x = np.asarray(x, order="C")
     y = empty_like(x)
-    R, N = _rows(x)
+    R, N = rows_of(x)
     if where is None:
         run(_softmax, R, x.size, x, y, R, N)
     else:
@@ -39,7 +39,7 @@ def log_softmax(x):
     """See `reference.log_softmax`.   (..., N) -> (..., N)"""
     x = np.asarray(x, order="C")
     y = empty_like(x)
-    R, N = _rows(x)
+    R, N = rows_of(x)
     run(_log_softmax, R, 2 * x.size, x, y, np.empty((2, R), x.dtype), R, N)
     return y
 
@@ -52,14 +52,9 @@ def log_softmax_grad(g, y):
 def _from_output(kernel, g, y):
     g, y = np.asarray(g, order="C"), np.asarray(y, order="C")
     d = empty_like(y)
-    R, N = _rows(y)
+    R, N = rows_of(y)
     run(kernel, R, y.size, g, y, d, R, N)
     return d
-
-
-def _rows(x):
-    """(R, N): how many rows of how many elements."""
-    return (x.size // x.shape[-1] if x.shape[-1] else 0), x.shape[-1]
 
 
 @helper

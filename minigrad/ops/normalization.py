@@ -12,8 +12,8 @@ from .. import kernels
 from ..core import op, values
 from ..errors import ShapeError, received
 from .axes import axes_of, one_axis
-from .broadcasting import promote, sum_to
-from .elementwise import add, astype, divide, multiply, negative, sqrt, square, subtract
+from .broadcasting import promote
+from .elementwise import add, astype, divide, multiply, sqrt, square, subtract
 from .indexing import check_rank
 from .reduce import mean, sum
 from .samples import ErrorSample, Sample, normal, strided
@@ -264,13 +264,15 @@ def column_scale(x, mean, scale, bias=None, /):
 
 @column_scale.vjp
 def _(g, _, x, mean, scale, bias, wanted):
-    total = sum_to(g, scale.shape) if wanted[1] or wanted[3] else None
-    return (
-        multiply(g, scale) if wanted[0] else None,
-        multiply(total, negative(scale)) if wanted[1] else None,
-        sum_to(multiply(g, subtract(x, mean)), scale.shape) if wanted[2] else None,
-        total if wanted[3] else None,
-    )
+    g, x, mean, scale = _promoted(g, x, mean, scale)
+    dx = kernels.scale_columns(g, np.zeros_like(mean), scale, None) if wanted[0] else None
+    dscale, total = kernels.scaled_columns_sums(g, x, mean) if any(wanted[1:]) else (None, None)
+    return dx, -scale * total if wanted[1] else None, dscale if wanted[2] else None, total if wanted[3] else None
+
+
+@column_scale.composite
+def _(x, mean, scale, bias):
+    return _affine(subtract(x, mean), scale, bias)
 
 
 def _batch_reference(x, mean=None, var=None, weight=None, bias=None, eps=1e-5, axis=-1):

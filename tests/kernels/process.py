@@ -7,6 +7,11 @@ from pathlib import Path
 
 import minigrad
 
+SMALLER_CPUS = {  # name -> NUMBA_CPU_NAME and NUMBA_CPU_FEATURES, whose machine code runs here too
+    "avx2": ("haswell", "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2"),
+    "portable": ("generic", ""),
+}
+
 
 def process(program, folder=None, **environment):
     """Run a program; what it wrote to stderr."""

@@ -17,6 +17,7 @@ if numba.config.DISABLE_JIT:
 from minigrad import kernels, settings  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
 from minigrad.kernels import reference  # noqa: E402
+from tests.kernels.process import SMALLER_CPUS, process  # noqa: E402
 
 FLOATS = [np.float32, np.float64]
 
@@ -129,6 +130,7 @@ CASES = {
     "batch_norm-plain": ("batch_norm", lambda *a: (*_plain_norm(*a)[:3], 1e-2)),
     "batch_norm_grad": ("batch_norm_grad", _gradient_of_batch_norm),
     "scale_columns": ("scale_columns", lambda *a: (3 + _rows(*a), *_rows(*a[:2], 3, a[3]))),
+    "scaled_columns_sums": ("scaled_columns_sums", lambda *a: (_rows(*a), 3 + _rows(*a), *_rows(*a[:2], 1, a[3]))),
     "scale_columns-plain": ("scale_columns", lambda *a: (3 + _rows(*a), *_rows(*a[:2], 2, a[3]), None)),
     "sum_rows": ("sum_rows", lambda *a: (_rows(*a),)),
     "cross_entropy": ("cross_entropy", _loss),
@@ -286,6 +288,42 @@ def test_two_threads_give_the_bits_of_one(rng, case, dtype, monkeypatch):
     same_bits(compiled(name, *arguments, threads=2), one)
     assert max(used) == 2
     same_bits(compiled(name, *arguments, threads=3), one)
+
+
+SMALLER = """
+import numpy as np
+from minigrad import kernels
+from minigrad.kernels import compile, reference
+
+assert compile.cpu()[1] == "{cpu}"
+rng = np.random.default_rng(0)
+for dtype in (np.float32, np.float64):
+    allowed = dict(zip(("rtol", "atol"), [8 * np.finfo(dtype).eps] * 2))
+    for R, N in [(1, 1), (19, 7), (5, 65), (3, 2500)]:
+        x, g = (3 * rng.standard_normal((2, R, N))).astype(dtype)
+        x[0, N // 2] = -np.inf if N > 1 else 0
+        x[-1, -1] = np.nan if R == 19 else 2
+        y, targets, each = reference.softmax(g), rng.integers(0, N, R), g[:, 0]
+        for name, *arguments in [
+            ("softmax", x), ("softmax", x, x > 0), ("log_softmax", x), ("softmax_grad", g, y), ("log_softmax_grad", g, np.log(y)),
+            ("cross_entropy", x, targets, abs(g[0]), 0.1, each), ("cross_entropy", g, targets, None, 0.0, each),
+        ]:
+            assert kernels.pick(name, x) is not getattr(reference, name)
+            got = getattr(kernels, name)(*arguments)
+            with np.errstate(invalid="ignore"):
+                want = getattr(reference, name)(*(a.astype(float) if getattr(a, "dtype", 0) == dtype else a for a in arguments))
+            for a, b in zip(got, want) if type(got) is tuple else [(got, want)]:
+                size = np.nan_to_num(b, posinf=0, neginf=0)
+                np.testing.assert_allclose(a, b, allowed["rtol"], allowed["atol"] * max(1, abs(size).max()), err_msg=name)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpu", SMALLER_CPUS)
+def test_rows_on_smaller_cpus(cpu, tmp_path):
+    """Other vectors, other tails, and no fused multiplication and addition where the CPU has none."""
+    name, features = SMALLER_CPUS[cpu]
+    process(SMALLER.replace("{cpu}", name), MINIGRAD_CACHE_DIR=tmp_path, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
 
 
 # ---- rows of the unusual kind

@@ -14,6 +14,7 @@ if numba.config.DISABLE_JIT:
 from minigrad import kernels, settings  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
 from minigrad.kernels import gemm, reference  # noqa: E402
+from tests.kernels.process import SMALLER_CPUS  # noqa: E402
 
 FLOATS = [np.float32, np.float64]
 
@@ -210,12 +211,6 @@ def test_other_types_go_to_the_reference(kind):
 def test_mixed_floats_promote_as_in_numpy():
     a, b = np.ones((2, 3), np.float32), np.ones((3, 4), np.float64)
     assert kernels.matmul(a, b).dtype == np.float64
-
-
-SMALLER_CPUS = {
-    "avx2": ("haswell", "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2"),
-    "portable": ("generic", ""),
-}
 
 
 @pytest.mark.slow

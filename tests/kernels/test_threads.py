@@ -94,6 +94,7 @@ ARGUMENTS = {
     "batch_norm": lambda r: (x := r.array(*r.rows()), r.array(x.shape[1]), r.array(x.shape[1]), 1e-2),
     "batch_norm_grad": lambda r: (g := r.array(*r.rows()), r.array(*g.shape), *(r.array(g.shape[1]) for _ in range(3))),
     "scale_columns": lambda r: (x := r.array(*r.rows()), *(r.array(x.shape[1]) for _ in range(3))),
+    "scaled_columns_sums": lambda r: (g := r.array(*r.rows()), r.array(*g.shape), r.array(g.shape[1])),
     "sum_rows": lambda r: (r.array(*r.rows()),),
     "multiply_sum_rows": lambda r: (x := r.array(*r.rows()), r.array(*x.shape)),
     "cross_entropy": _cross_entropy,
