@@ -111,8 +111,6 @@ OPS = {
     "batch norm inference": Op(COLUMNS, known, lambda mg, x, w, b, mean, var: mg.batch_norm(x, mean, var, w, b),
                                lambda F, x, w, b, mean, var: F.batch_norm(x, mean, var, w, b), jax_batch_norm,
                                bytes=lambda R, C: (8 * R * C, 20 * R * C)),
-    "SwiGLU": Op(WIDE, lambda R, C: ([normal(R, C), normal(R, C, seed=1)], []), lambda mg, x, gate: mg.swiglu(x, gate),
-                 lambda F, x, gate: F.silu(gate) * x, lambda jax, x, gate: x * jax.nn.silu(gate)),
     "GELU erf": Op(WIDE, rows, lambda mg, x: mg.gelu(x), lambda F, x: F.gelu(x), lambda jax, x: jax.nn.gelu(x, approximate=False)),
     "GELU tanh": Op(WIDE, rows, lambda mg, x: mg.gelu(x, approximate="tanh"), lambda F, x: F.gelu(x, approximate="tanh"),
                     lambda jax, x: jax.nn.gelu(x, approximate=True)),
