@@ -526,12 +526,6 @@ def clip_scale(norm, max_norm):
     return min(max_norm / (norm + 1e-6), 1.0)  # in this order NaN stays NaN, and no gradient passes unclipped
 
 
-def _scaled(g, scale):
-    """``g`` times the factor, in its own dtype; an infinity times 0 is NaN, which is the right answer and no reason to warn."""
-    with np.errstate(invalid="ignore"):
-        return g * g.dtype.type(scale)
-
-
 def clip_grad_norm_(parameters, max_norm, error_if_nonfinite=False):
     """Scale all gradients together so that their norm is at most ``max_norm``; returns the norm before.
 
@@ -552,8 +546,8 @@ def clip_grad_norm_(parameters, max_norm, error_if_nonfinite=False):
         raise GradientError(f"clip_grad_norm_: the norm of the gradients is {norm}: {where}. Received: {len(with_gradient)} gradients.")
     scale = clip_scale(norm, max_norm)
     if not scale >= 1.0:  # NaN too
-        for p in with_gradient:
-            p.grad = wrap(_scaled(p.grad._data, scale))
+        for p, g in zip(with_gradient, kernels.scaled([p.grad._data for p in with_gradient], scale)):
+            p.grad = wrap(g)
     return norm
 
 

@@ -23,7 +23,7 @@ _MODULES = {
     "activation": "gelu gelu_gate gelu_gate_grad silu silu_gate silu_gate_grad where_positive",
     "embedding": "embedding_grad",
     "random": "dropout",
-    "optimizers": "sgd adam rmsprop adagrad lion grad_norm",
+    "optimizers": "sgd adam rmsprop adagrad lion grad_norm scaled",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
@@ -244,3 +244,8 @@ def lion(params, grads, m, lr, beta1, beta2, decay, grad_scale=1.0):
 def grad_norm(grads):
     """The 2-norm of all arrays together, as a float."""
     return pick("grad_norm", *grads)(grads)
+
+
+def scaled(arrays, factor):
+    """All arrays times a factor, as a list of new arrays."""
+    return pick("scaled", *arrays)(arrays, factor)

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from minigrad.kernels import Lasting
 from minigrad.kernels.compile import _DATA, address, doubles, floats, helper, integers, kernel, run
+from minigrad.kernels.memory import empty_like
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, copysign, maximum, pointer, row, share, sqrt
 
@@ -59,6 +60,13 @@ def grad_norm(grads):
     sums = np.empty(len(chunks))
     _run(_sum_squares, [grads], [objects], chunks, work, sums=sums)
     return math.sqrt(sums.sum())
+
+
+def scaled(arrays, factor):
+    """See `reference.scaled`.   list of (...) -> list of (...)"""
+    results = [empty_like(a) for a in arrays]
+    _update(_scaled, [results, arrays], [0.0] * len(arrays), factor)
+    return results
 
 
 def _update(formula, lists, decay, *rates):
@@ -240,3 +248,11 @@ def _sum_squares(n: int, decay: floats, rates: floats, sums: doubles, g: floats)
     for i in range(n):
         total += np.float64(g[i]) * np.float64(g[i])
     sums[0] = total
+
+
+@kernel
+def _scaled(n: int, decay: floats, rates: floats, sums: doubles, result: floats, a: floats):
+    result, a = row(result, 0, n), row(a, 0, n)
+    factor = rates[0]
+    for i in range(n):
+        result[i] = factor * a[i]

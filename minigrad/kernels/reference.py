@@ -635,3 +635,12 @@ def lion(params, grads, m, lr, beta1, beta2, decay, grad_scale=1.0):
 def grad_norm(grads):
     """Square root of the sum of all squares of all arrays, accumulated in float64.   list of (...) -> float"""
     return math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads))
+
+
+def scaled(arrays, factor):
+    """All arrays times a factor, in their own dtypes.   list of (...) -> list of (...)
+
+    An infinity times 0 is NaN, which is the right answer and no reason to warn.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return [np.asarray(a * a.dtype.type(factor), order="C") for a in arrays]

@@ -203,7 +203,7 @@ def same_bits(left, right):
 
 
 def test_every_kernel_has_the_signature_of_its_reference():
-    for name in [*STEPS, "grad_norm", *{name for name, _ in CASES.values()}]:
+    for name in [*STEPS, "grad_norm", "scaled", *{name for name, _ in CASES.values()}]:
         want = list(inspect.signature(getattr(reference, name)).parameters)
         assert list(inspect.signature(kernels.pick(name)).parameters) == want
         assert list(inspect.signature(getattr(kernels, name)).parameters) == want
@@ -653,6 +653,19 @@ def test_grad_norm_equals_the_reference(rng, dtype):
     assert compiled("grad_norm", [np.full(2, 3e30, dtype)])[0] == pytest.approx(3e30 * math.sqrt(2))
     assert math.isnan(compiled("grad_norm", [*grads, np.array([np.nan], dtype)])[0])
     assert compiled("grad_norm", [])[0] == 0
+
+
+@each_float
+def test_scaled_equals_the_reference(rng, dtype):
+    arrays = [*_optimiser_state(rng, dtype)[1], np.array([np.inf, -np.inf, np.nan, 3e38], dtype)]
+    arrays = [_every_other(a) if a.ndim else a for a in arrays]
+    kept = [a.copy() for a in arrays]
+    for factor in (0.3, 0.0, 1e3):
+        got = kernels.pick("scaled", *arrays)(arrays, factor)
+        same_bits([np.nan_to_num(a, nan=7.5) for a in got], [np.nan_to_num(a, nan=7.5) for a in reference.scaled(arrays, factor)])
+        assert not any(np.shares_memory(a, b) for a, b in zip(got, arrays))
+    same_bits(arrays, kept)
+    assert kernels.scaled([], 2.0) == reference.scaled([], 2.0) == []
 
 
 @pytest.mark.oracle

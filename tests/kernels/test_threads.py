@@ -112,6 +112,7 @@ ARGUMENTS = {
     "rmsprop": lambda r: (*_columns(r, 3), 1e-2, 0.9, 1e-8, 0.9, DECAY, 0.5),
     "adagrad": lambda r: (*_columns(r, 1), 1e-2, 1e-8, DECAY, 0.5),
     "lion": lambda r: (*_columns(r, 1), 1e-2, 0.9, 0.99, DECAY, 0.5),
+    "scaled": lambda r: (*_lists(r, 1, [(r.size(1, 40_000),), r.rows(), (1,)]), 0.3),
     "grad_norm": lambda r: _lists(r, 1, [(r.size(1, 40_000),), r.rows(), (1,)]),
 }
 
