@@ -109,6 +109,7 @@ def big(name, dtype):
         "silu": (mg.silu, (normal(300, 517),)),
         "relu": (mg.relu, (normal(300, 517),)),
         "leaky relu": (mg.leaky_relu, (normal(300, 517),)),
+        "sigmoid": (mg.sigmoid, (normal(300, 517),)),
         "cross_entropy": (lambda x: mg.cross_entropy(x, targets), (normal(257, 1031),)),
         "cross_entropy weighed": (
             lambda x, w: mg.cross_entropy(x, targets, w, ignore_index=5, label_smoothing=0.1), (normal(257, 1031), np.ones(1031, dtype))
@@ -129,7 +130,7 @@ def big(name, dtype):
 BIG = [
     "linear", "linear gelu", "linear plus", "heads", "heads combined", "heads combined, plus", "matmul", "matmul broadcast",
     "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "norm and skip", "rms_norm", "batch_norm",
-    "batch_norm inference", "gelu", "gelu tanh", "silu", "relu", "leaky relu", "swiglu", "geglu", "geglu tanh", "cross_entropy",
+    "batch_norm inference", "gelu", "gelu tanh", "silu", "relu", "leaky relu", "sigmoid", "swiglu", "geglu", "geglu tanh", "cross_entropy",
     "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 

@@ -20,7 +20,7 @@ _MODULES = {
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns scaled_columns_sums sum_rows multiply_sum_rows",
     "loss": "cross_entropy",
-    "activation": "gelu gelu_gate gelu_gate_grad silu silu_gate silu_gate_grad where_positive",
+    "activation": "gelu gelu_gate gelu_gate_grad silu silu_gate silu_gate_grad sigmoid sigmoid_grad where_positive",
     "embedding": "embedding_grad",
     "random": "dropout",
     "optimizers": "sgd adam rmsprop adagrad lion grad_norm scaled",
@@ -196,6 +196,16 @@ def silu_gate(value, gate):
 def silu_gate_grad(g, value, gate):
     """Gradients of silu_gate with respect to value and gate.   (...), (...), (...) -> (...), (...)."""
     return pick("silu_gate_grad", g, value, gate)(g, value, gate)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)).   (...) -> (...)."""
+    return pick("sigmoid", x)(x)
+
+
+def sigmoid_grad(g, y):
+    """Gradient of the sigmoid y: g y (1 - y).   (...), (...) -> (...)."""
+    return pick("sigmoid_grad", g, y)(g, y)
 
 
 def where_positive(g, x, slope):

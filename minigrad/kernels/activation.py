@@ -1,4 +1,4 @@
-"""GELU and SiLU with their derivatives in one pass, and as gates, and lines with a bend at 0.
+"""GELU and SiLU with their derivatives in one pass, and as gates, the sigmoid, and lines with a bend at 0.
 
 Accuracy, in units in the last place of the exact result, or of 1/8 where that is smaller (towards minus infinity and near
 the zero of a derivative), the worst over all numbers:
@@ -10,6 +10,9 @@ the zero of a derivative), the worst over all numbers:
     gelu_tanh'     7         7
     silu           4         4
     silu'          4         4
+    sigmoid        4         4
+
+The sigmoid is measured in its own units where it is small too, and is 0 below 2^-125 (float64: 2^-1021).
 """
 
 import functools
@@ -80,6 +83,22 @@ def _gate_grad(f, work, g, value, gate):
     return dvalue, dgate
 
 
+def sigmoid(x):
+    """See `reference.sigmoid`.   (...) -> (...)"""
+    x = np.asarray(x, order="C")
+    y, chunks = empty_like(x), -(-x.size // _CHUNK)
+    run(_sigmoid, chunks, 3 * x.size, x, y, x.size, chunks)
+    return y
+
+
+def sigmoid_grad(g, y):
+    """See `reference.sigmoid_grad`.   (...), (...) -> (...)"""
+    g, y = np.asarray(g, order="C"), np.asarray(y, order="C")
+    dx, chunks = empty_like(y), -(-y.size // _CHUNK)
+    run(_sigmoid_grad, chunks, y.size, g, y, dx, y.size, chunks)
+    return dx
+
+
 def where_positive(g, x, slope):
     """See `reference.where_positive`.   (...), (...) -> (...)"""
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
@@ -118,18 +137,29 @@ def tanh_gelu(x):
     return x.at_least(-40.0) * s, s + near * slope * (smaller * larger)
 
 
-@vectorised(results=2)
-def sigmoid_silu(x):
-    """x s and its derivative s + x s (1 - s), with s = 1 / (1 + e^(-x)).
+def _sigmoids(x):
+    """s = 1 / (1 + e^(-x)), and s (1 - s).
 
     From e = e^(-|x|) come s, or 1 - s if x < 0, as 1 / (1 + e), and the other as e / (1 + e), which is accurate where it is small.
     """
-    near = x.at_least(-800.0).at_most(800.0)
-    e = exp.code(-abs(near))
+    e = exp.code(-abs(x))
     larger = 1.0 / (e + 1.0)
     smaller = e * larger
-    s = choose(x < 0.0, smaller, larger)
-    return x.at_least(-800.0) * s, s + near * (smaller * larger)
+    return choose(x < 0.0, smaller, larger), smaller * larger
+
+
+@vectorised
+def logistic(x):
+    """1 / (1 + e^(-x))."""
+    return _sigmoids(x)[0]
+
+
+@vectorised(results=2)
+def sigmoid_silu(x):
+    """x s and its derivative s + x s (1 - s), with s = 1 / (1 + e^(-x))."""
+    near = x.at_least(-800.0).at_most(800.0)
+    s, slope = _sigmoids(near)
+    return x.at_least(-800.0) * s, s + near * slope
 
 
 # Each function by its number, and how much work one number of it is.
@@ -193,6 +223,24 @@ def _gated_grad(f):
             dgates[i] = gs[i] * values[i] * slope
 
     return gated_grad
+
+
+@kernel
+def _sigmoid(t: int, nt: int, x: floats, y: floats, n: int, chunks: int):
+    first, last = share(t, nt, chunks)
+    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+    xs, ys = row(x, start, size), row(y, start, size)
+    for i in range(size):
+        ys[i] = logistic(xs[i])
+
+
+@kernel
+def _sigmoid_grad(t: int, nt: int, g: floats, y: floats, dx: floats, n: int, chunks: int):
+    first, last = share(t, nt, chunks)
+    start, size = first * _CHUNK, min(n, last * _CHUNK) - first * _CHUNK
+    gs, ys, ds = row(g, start, size), row(y, start, size), row(dx, start, size)
+    for i in range(size):
+        ds[i] = gs[i] * (ys[i] * (constant(1, y) - ys[i]))
 
 
 @kernel

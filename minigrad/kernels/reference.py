@@ -421,6 +421,17 @@ def _through_gate(g, value, opened_and_slope):
     return np.asarray(g * opened, order="C"), np.asarray(g * value * slope, order="C")
 
 
+def sigmoid(x):
+    """1 / (1 + exp(-x)), without overflow.   (...) -> (...)"""
+    with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that is meant
+        return np.asarray(1 / (1 + np.exp(-x)), order="C")
+
+
+def sigmoid_grad(g, y):
+    """Gradient of the sigmoid, from its result y: g y (1 - y).   (...), (...) -> (...)"""
+    return np.asarray(g * (y * (1 - y)), order="C")
+
+
 def where_positive(g, x, slope):
     """g where x is above 0 or NaN, elsewhere slope g, or just 0 if the slope is 0, whatever g.   (...), (...) -> (...)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import kernels
 from ..core import values
-from .broadcasting import elementwise
+from .broadcasting import elementwise, of_one_shape
 from .elementwise import abs, add, divide, exp, multiply, negative, sigmoid, square, subtract, tanh, where
 from .logic import greater, less, less_equal, logical_and
 from .neural import check_approximate, gelu
@@ -25,14 +25,6 @@ def _samples(away_from=(), **parameters):
             yield next(unary(-4.0, 4.0, away_from)(rng))._replace(kwargs=parameters, note="parameters")
 
     return samples
-
-
-def _of_one_shape(x, y):
-    """Both broadcast, a number beside an array in its dtype.   (...), (...) -> (...), (...)"""
-    if x.__class__ is y.__class__ is np.ndarray and x.shape == y.shape:
-        return x, y
-    dtype = x.dtype if isinstance(x, np.ndarray) else y.dtype if isinstance(y, np.ndarray) else None
-    return np.broadcast_arrays(np.asarray(x, dtype), np.asarray(y, dtype))
 
 
 # ----------------------------------------------------------------------------------- one side a line, the other flat or bent
@@ -66,7 +58,7 @@ def where_positive(g, x, /, slope):
     >>> where_positive(np.array([5.0, 6.0]), np.array([-1.0, 2.0]), 0.5)
     array([2.5, 6. ])
     """
-    return kernels.where_positive(*_of_one_shape(g, x), slope)
+    return kernels.where_positive(*of_one_shape(g, x), slope)
 
 
 @where_positive.vjp
@@ -236,12 +228,12 @@ def swiglu(value, gate, /):
     >>> swiglu(np.array([2.0, 2.0]), np.array([0.0, 1.0])).round(4)
     array([0.    , 1.4621])
     """
-    return kernels.silu_gate(*_of_one_shape(value, gate))
+    return kernels.silu_gate(*of_one_shape(value, gate))
 
 
 @swiglu.vjp
 def _(g, _, value, gate):
-    return kernels.silu_gate_grad(g, *_of_one_shape(value, gate))
+    return kernels.silu_gate_grad(g, *of_one_shape(value, gate))
 
 
 @swiglu.composite
@@ -263,12 +255,12 @@ def geglu(value, gate, /, approximate="none"):
     array([0.    , 1.6827])
     """
     check_approximate("geglu", approximate)
-    return kernels.gelu_gate(*_of_one_shape(value, gate), approximate)
+    return kernels.gelu_gate(*of_one_shape(value, gate), approximate)
 
 
 @geglu.vjp
 def _(g, _, value, gate, approximate):
-    return kernels.gelu_gate_grad(g, *_of_one_shape(value, gate), approximate)
+    return kernels.gelu_gate_grad(g, *of_one_shape(value, gate), approximate)
 
 
 @geglu.composite

@@ -104,6 +104,14 @@ def promote(xs, floating, mask=0):
     return [x.astype(target, copy=False) if isinstance(x, np.ndarray) else x for x in xs]
 
 
+def of_one_shape(x, y):
+    """Both broadcast, a number beside an array in its dtype.   (...), (...) -> (...), (...)"""
+    if x.__class__ is y.__class__ is ndarray and x.shape == y.shape:
+        return x, y
+    dtype = x.dtype if isinstance(x, ndarray) else y.dtype if isinstance(y, ndarray) else None
+    return np.broadcast_arrays(np.asarray(x, dtype), np.asarray(y, dtype))
+
+
 def elementwise(floating=False, mask=0, **attachments):
     """Declare an op that works element by element and broadcasts.
 

@@ -35,7 +35,7 @@ FUNCTIONS = {
     "exp": vecmath.exp, "log": vecmath.log, "tanh": vecmath.tanh, "erf": vecmath.erf, "erfcx": vecmath.erfcx,
     "gelu": (activation.normal_gelu, 0), "gelu'": (activation.normal_gelu, 1),
     "gelu_tanh": (activation.tanh_gelu, 0), "gelu_tanh'": (activation.tanh_gelu, 1),
-    "silu": (activation.sigmoid_silu, 0), "silu'": (activation.sigmoid_silu, 1),
+    "sigmoid": activation.logistic, "silu": (activation.sigmoid_silu, 0), "silu'": (activation.sigmoid_silu, 1),
 }  # fmt: skip
 FUSED = [name for name in FUNCTIONS if "lu" in name]
 # A result smaller than this is measured in ulp of this: the others' are normal numbers, these have zeros and tails.
@@ -53,7 +53,7 @@ def compiled(name):
         value = inlined(lambda x: function(x)[0])
     else:
         value = inlined(lambda x: function(x)[1])
-    floor, zero_below = max(FLOOR[name], 2.0**-126), 2.0**-125 if name == "exp" else 0.0
+    floor, zero_below = max(FLOOR[name], 2.0**-126), 2.0**-125 if name in ("exp", "sigmoid") else 0.0
 
     @kernel
     def evaluate(t: int, nt: int, x: floats, y: floats, n: int):
@@ -90,7 +90,7 @@ def domain(name, dtype):
     """Where the function is claimed to be accurate."""
     double = dtype == np.float64
     return {
-        "exp": (-707.6, 709.78) if double else (-86.6, 88.72),
+        "exp": (-707.6, 709.78) if double else (-86.6, 88.72), "sigmoid": (-707.6, 709.78) if double else (-86.6, 88.72),
         "log": (5e-324, 1.79e308) if double else (1e-45, 3.4e38),
         "tanh": (-20, 20), "erf": (-7, 7), "erfcx": (0, 28 if double else 10.5),
     }.get(name, (-50, 50))  # fmt: skip
@@ -110,6 +110,8 @@ def exact(name, x):
         root, cubic = mpmath.sqrt(2 / mpmath.pi), mpmath.mpf("0.044715")
         s = 1 / (1 + mpmath.exp(-2 * root * (x + cubic * x**3)))
         return s + x * s * (1 - s) * 2 * root * (1 + 3 * cubic * x * x) if name.endswith("'") else x * s
+    if name == "sigmoid":
+        return 1 / (1 + mpmath.exp(-x))
     if name.startswith("silu"):
         s = 1 / (1 + mpmath.exp(-x))
         return s + x * s * (1 - s) if name.endswith("'") else x * s
@@ -174,6 +176,8 @@ def truth(name, x):
         s = 1 / (1 + np.exp(-2 * root * (x + cubic * x * x * x)))
         rest = 1 / (1 + np.exp(2 * root * (x + cubic * x * x * x)))  # 1 - s
         return s + x * s * rest * 2 * root * (1 + 3 * cubic * x * x) if name.endswith("'") else x * s
+    if name == "sigmoid":
+        return 1 / (1 + np.exp(-x))
     if name.startswith("silu"):
         s = 1 / (1 + np.exp(-x))
         return s + x * s / (1 + np.exp(x)) if name.endswith("'") else x * s

@@ -149,6 +149,8 @@ CASES = {
     "silu_gate": ("silu_gate", lambda *a: (_rows(*a), 2 * _rows(*a))),
     "silu_gate_grad": ("silu_gate_grad", lambda *a: (_rows(*a), _rows(*a), 2 * _rows(*a))),
     "silu": ("silu", lambda *a: (2 * _rows(*a),)),
+    "sigmoid": ("sigmoid", lambda *a: (4 * _rows(*a),)),
+    "sigmoid_grad": ("sigmoid_grad", lambda *a: (_rows(*a), reference.sigmoid(_rows(*a)))),
     "where_positive": ("where_positive", lambda *a: (_rows(*a), _rows(*a), 0.25)),
     "where_positive-0": ("where_positive", lambda *a: (_rows(*a), _rows(*a), 0)),
     "embedding_grad": ("embedding_grad", _embedding),
@@ -538,6 +540,12 @@ def test_a_slope_of_0_lets_nothing_through_and_nan_is_no_number_below_0(dtype, w
             (kernels.where_positive(g, x, 0.5), [np.inf, np.nan, -np.inf, 1.5, 4, -np.inf, 7]),
         ]:
             assert np.array_equal(got, np.array(want * 9, dtype), equal_nan=True)
+
+
+@each_float
+def test_sigmoid_at_the_ends_of_the_line(dtype):
+    x = np.array([-np.inf, -1e30, -800.0, -0.0, 0.0, 800.0, np.inf, np.nan] * 9, dtype)
+    assert np.array_equal(compiled("sigmoid", x)[0], np.array([0, 0, 0, 0.5, 0.5, 1, 1, np.nan] * 9, dtype), equal_nan=True)
 
 
 # ---- the optimiser

@@ -104,6 +104,8 @@ ARGUMENTS = {
     "silu_gate": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size)),
     "silu_gate_grad": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), r.array(x.size)),
     "silu": lambda r: (r.array(r.size(1, 50_000)),),
+    "sigmoid": lambda r: (r.array(r.size(1, 50_000)),),
+    "sigmoid_grad": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size)),
     "where_positive": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), [0, 0.3][r.size(0, 2)]),
     "embedding_grad": lambda r: (r.array(n := r.size(1, 400), r.size()), r.ids(V := r.size(), n), V),
     "dropout": lambda r: (r.array(r.size(1, 50_000)), 0.3, 12, 2**32 - 20_000),
