@@ -49,9 +49,10 @@ def attention(q, k, v, causal, scale, mask=None, bias=None, rate=0.0, seed=0, of
     """See `reference.attention`.   (B, h, T, dq), (B, r, S, dq), (B, r, S, dv) -> out (B, h, T, dv), lse (B, h, T)"""
     if 0 in q.shape + v.shape:
         return reference.attention(q, k, v, causal, scale, mask, bias, rate, seed, offset)
-    call = _Call(q, k, v, causal, scale, mask, bias, rate, seed, offset)
+    _check(q, k, v)
     out, lse = _heads_last(q, v.shape[-1]), np.empty(q.shape[:-1], q.dtype)
-    call.run(FORWARD, _forward_units(*q.shape[:-1], k.shape[2], causal), (out, *[None] * 5), lse)
+    drop = _dropout(rate, seed, offset, lse.size * k.shape[2])
+    _run(FORWARD, q, k, v, causal, scale, mask, bias, drop, rate, (out, None, None, None, None, None), lse)
     return out, lse
 
 
@@ -61,74 +62,98 @@ def attention_grad(
     """See `reference.attention_grad`.   -> dq (B, h, T, dq), dk (B, r, S, dq), dv (B, r, S, dv), dbias or None"""
     if 0 in q.shape + v.shape:
         return reference.attention_grad(g, q, k, v, out, lse, causal, scale, mask, bias, rate, seed, offset, bias_wanted)
+    _check(q, k, v)
     if g.shape != out.shape or lse.shape != q.shape[:-1] or out.shape != (*q.shape[:-1], v.shape[-1]):
         raise ValueError(
             "attention_grad: g and out are (B,h,T,dv), lse is (B,h,T). "
             f"Received: g {g.shape}, out {out.shape}, lse {lse.shape}, for q {q.shape} and v {v.shape}."
         )
-    call = _Call(q, k, v, causal, scale, mask, bias, rate, seed, offset)
-    B, h, T, S = call.scores
-    out, g, lse = _whole(_rows(out)), _whole(_rows(g)), np.ascontiguousarray(lse)
-    units, parts = _key_units(B, h, k.shape[1], T, S, causal)
-    dq = empty((parts, B, T, h, q.shape[-1]), q.dtype).swapaxes(2, 3)  # (parts,B,T,h,dq) -> (parts,B,h,T,dq)
-    dk, dv = _heads_last(k, k.shape[-1]), _heads_last(v, v.shape[-1])
-    call.run(BACKWARD, units, (out, g, dq[0], dk, dv, None), lse)
-    for part in dq[1:]:
-        np.add(dq[0], part, out=dq[0])
+    (B, h, T, dq), (r, S) = q.shape, k.shape[1:3]
+    out, g, lse = _rows(out), _rows(g), np.ascontiguousarray(lse)
+    drop = _dropout(rate, seed, offset, lse.size * S)
+    parts = len(_key_cuts(B, h, r, T, S, causal)) - 1
+    q_grads = empty((parts, B, T, h, dq), q.dtype).swapaxes(2, 3)  # (parts,B,T,h,dq) -> (parts,B,h,T,dq)
+    q_grad, k_grad, v_grad = q_grads[0], _heads_last(k, dq), _heads_last(v, v.shape[-1])
+    _run(BACKWARD, q, k, v, causal, scale, mask, bias, drop, rate, (out, g, q_grad, k_grad, v_grad, None), lse)
+    for part in q_grads[1:]:
+        np.add(q_grad, part, out=q_grad)
     if bias is None or not bias_wanted:
-        return dq[0], dk, dv, None
-    dbias = zeros(bias.shape, bias.dtype)
-    along = (1,) * (4 - bias.ndim) + bias.shape  # (B or 1, h or 1, T or 1, S or 1)
-    units = _bias_units(call.scores, along)
-    call.run(OF_BIAS, units, (out, g, None, None, None, _spread(dbias.reshape(along), call.scores)), lse)
-    return dq[0], dk, dv, dbias
+        return q_grad, k_grad, v_grad, None
+    bias_grad = zeros(bias.shape, bias.dtype)
+    wide = _spread(bias_grad, (B, h, T, S))
+    _run(OF_BIAS, q, k, v, causal, scale, mask, bias, drop, rate, (out, g, None, None, None, wide), lse)
+    return q_grad, k_grad, v_grad, bias_grad
 
 
-class _Call:
-    """What every kernel is told: arrays of any strides, after checking that their shapes belong together, and numbers."""
+def _check(q, k, v):
+    """Raises ValueError unless the shapes belong together."""
+    (B, h, _, dq), (r, S, _) = q.shape, v.shape[1:]
+    if k.shape != (B, r, S, dq) or v.shape[0] != B or h % r:
+        raise ValueError(
+            "attention: q (B,h,T,dq), k (B,r,S,dq) and v (B,r,S,dv) must agree in B, r, S and dq, and r divide h. "
+            f"Received: q {q.shape}, k {k.shape}, v {v.shape}."
+        )
 
-    def __init__(self, q, k, v, causal, scale, mask, bias, rate, seed, offset):
-        (B, h, T, dq), (r, S, dv) = q.shape, v.shape[1:]
-        if k.shape != (B, r, S, dq) or v.shape[0] != B or h % r:
-            raise ValueError(
-                "attention: q (B,h,T,dq), k (B,r,S,dq) and v (B,r,S,dv) must agree in B, r, S and dq, and r divide h. "
-                f"Received: q {q.shape}, k {k.shape}, v {v.shape}."
-            )
-        self.scores = B, h, T, S
-        self.arrays = _whole(q), _whole(k), _whole(v)
-        self.masks = [_neighbours(x, self.scores) for x in (mask, bias)]
-        self.numbers = _working_memory(S, dq, dv, VECTOR // q.itemsize)
-        threshold, keys = 0, [0]
-        if rate:
-            threshold = int(reference.dropout_threshold(rate))
-            spans = reference.dropout_spans(offset % 2**32 + B * h * T * S, seed, offset - offset % 2**32)
-            keys = [int(key) for *_, pair in spans for key in pair]  # of each upper half that the counters go through
-        self.keys = np.array(keys)
-        masked, biased = mask is not None, bias is not None
-        # only what this call uses is compiled; the order is that of a plan
-        self.parts = {_used: masked, _adjust: masked or biased, _drop: rate, _add_up: biased}
-        self.plan = [
-            self.numbers, h, r, T, S, dq, dv, causal, masked, biased, threshold, offset % 2**32, q.size,
-        ]  # fmt: skip
-        self.scale, self.kept = scale, reference.dropout_scale(rate)
-        self.factor = 1.0 if masked or biased else scale  # `_adjust` has multiplied already
 
-    def run(self, task, units, results, lse):
-        """Let threads share the units of a task."""
-        strides = []
-        for x in (*self.arrays, *self.masks, *results):
-            strides += [0] * 4 if x is None else [stride // x.itemsize for stride in x.strides]
-        (B, h, T, S), (*_, dq), (*_, dv) = self.scores, self.arrays[0].shape, self.arrays[2].shape
-        work = WORK[task] * B * h * T * S * (dq + dv) // 16
-        memory = scratch(shares(len(units), work) * self.numbers * lse.itemsize)
-        always = gemm.pack, gemm.block, _multiply, _take_apart, _softmax if task == FORWARD else _softmax_grad
-        parts = dict.fromkeys(always, True) | self.parts
-        codes = [part.address(lse.dtype) if wanted else 0 for part, wanted in parts.items()]
-        plan = [*codes, task, *self.plan, *strides]
-        run(
-            _attention, len(units), work, *self.arrays, *self.masks, *results, lse, self.keys, units, np.array(plan), memory,
-            len(units), self.scale, self.factor, self.kept,
-        )  # fmt: skip
+def _dropout(rate, seed, offset, count):
+    """What decides which of ``count`` weights are dropped: a threshold, the first counter, keys.   -> int64 (3 or more)"""
+    if not rate:
+        return _NO_DROPOUT
+    low = offset % 2**32
+    spans = reference.dropout_spans(low + count, seed, offset - low)
+    keys = [int(key) for *_, pair in spans for key in pair]  # of each upper half that the counters go through
+    return np.array([int(reference.dropout_threshold(rate)), low, *keys])
+
+
+_NO_DROPOUT = np.zeros(3, np.int64)
+
+
+def _run(task, q, k, v, causal, scale, mask, bias, drop, rate, results, lse):
+    """Let threads share the units of a task; results are (out, g, dq, dk, dv, dbias), None where the task has none."""
+    masks = mask, bias
+    if mask is not None or bias is not None:
+        masks = [_neighbours(x, (*lse.shape, k.shape[2])) for x in masks]
+    arrays = q, k, v, *masks, *results
+    strides = tuple([None if x is None else x.strides for x in arrays])
+    units, plan, work, bytes_each = _plan(task, lse.dtype, q.shape, v.shape, causal, bool(rate), strides)
+    if plan is None:
+        q, k, v, out, g = [None if x is None else np.ascontiguousarray(x) for x in (q, k, v, *results[:2])]
+        return _run(task, q, k, v, causal, scale, mask, bias, drop, rate, (out, g, *results[2:]), lse)
+    factor = scale if mask is None and bias is None else 1.0  # `_adjust` has multiplied already
+    memory = scratch(shares(len(units), work) * bytes_each)
+    run(
+        _attention, len(units), work, *arrays, lse, drop, units, plan, memory,
+        len(units), scale, factor, reference.dropout_scale(rate) if rate else 1.0,
+    )  # fmt: skip
+
+
+@functools.lru_cache(256)
+def _plan(task, dtype, q_shape, v_shape, causal, drops, strides):
+    """What a task is for arrays of these shapes and strides: units, the plan that `_attention` reads, work, bytes for each thread.
+
+    The plan is None where an array, a field of records perhaps, has numbers that are not whole numbers apart.
+    """
+    (B, h, T, dq), (r, S, dv), item = q_shape, v_shape[1:], dtype.itemsize
+    q, k, v, mask, bias, out, g, *_, bias_grad = strides
+    if any([stride % item for x in (q, k, v, out, g) if x for stride in x]):
+        return None, None, 0, 0
+    if task == FORWARD:
+        units = _forward_units(B, h, T, S, causal)
+    elif task == BACKWARD:
+        units = _key_units(B, h, r, _key_cuts(B, h, r, T, S, causal), T)
+    else:
+        units = _bias_units((B, h, T, S), bias_grad)
+    numbers = _working_memory(S, dq, dv, VECTOR // item)
+    masked, biased = mask is not None, bias is not None
+    parts = {  # only what this task uses is compiled; the order is that of a plan
+        gemm.pack: True, gemm.block: True, _multiply: True, _take_apart: True,
+        _softmax if task == FORWARD else _softmax_grad: True,
+        _used: masked, _adjust: masked or biased, _drop: drops, _add_up: biased,
+    }  # fmt: skip
+    codes = [part.address(dtype) if wanted else 0 for part, wanted in parts.items()]
+    apart = [0 if x is None else stride // (1 if x is mask else item) for x in strides for stride in x or [0] * 4]
+    plan = np.array([*codes, task, numbers, h, r, T, S, dq, dv, causal, masked, biased, B * h * T * dq, *apart])
+    return units, plan, WORK[task] * B * h * T * S * (dq + dv) // 16, numbers * item
 
 
 def _working_memory(S, dq, dv, lane):
@@ -166,14 +191,14 @@ def _neighbours(x, shape):
 
 
 def _spread(x, shape):
-    """A view of x (B or 1, h or 1, T or 1, S or 1) broadcast to ``shape`` that may be written through."""
+    """A view of x broadcast to ``shape``, with a stride of 0 along it, that may be written through."""
+    x = x.reshape((1,) * (len(shape) - x.ndim) + x.shape)  # (B or 1, h or 1, T or 1, S or 1)
     return np.ndarray(shape, x.dtype, x, 0, tuple([0 if n == 1 else s for n, s in zip(x.shape, x.strides)]))
 
 
 # ---- units of work: [first and last batch, head, query and key, part of dq], int64 (units, 9)
 
 
-@functools.lru_cache(64)
 def _forward_units(B, h, T, S, causal):
     """A unit is a block of queries. Causal, a late block has more to do: an early and a late one take turns."""
     blocks = [(query, min(T, query + QUERIES)) for query in range(0, T, QUERIES)]
@@ -183,28 +208,30 @@ def _forward_units(B, h, T, S, causal):
 
 
 @functools.lru_cache(64)
-def _key_units(B, h, r, T, S, causal):
-    """A unit is a key head or a range of its keys, which add to a dq of their own.   -> units, parts"""
+def _key_cuts(B, h, r, T, S, causal):
+    """Where the keys of a head are divided, so that there are enough units and each has as much to do.   -> 0 .. S"""
     steps = range(0, S, STEP)
     parts = max(1, min(-(-FEW_UNITS // (B * r)), len(steps)))
     # the work of a step's keys: how many queries see them
     work = np.cumsum([0] + [max(T - key, 1) if causal else T for key in steps])
     cuts = np.searchsorted(work, work[-1] * np.arange(parts) / parts)
-    cuts = sorted({int(cut) * STEP for cut in cuts}) + [S]
-    group, parts = h // r, len(cuts) - 1
-    units = [
+    return [*sorted({int(cut) * STEP for cut in cuts}), S]
+
+
+def _key_units(B, h, r, cuts, T):
+    """A unit is a key head or a range of its keys, which add to a dq of their own."""
+    group = h // r
+    return np.array([
         (b, b + 1, head * group, (head + 1) * group, 0, T, cuts[part], cuts[part + 1], part)
-        for b in range(B) for head in range(r) for part in range(parts)
-    ]  # fmt: skip
-    return np.array(units), parts
+        for b in range(B) for head in range(r) for part in range(len(cuts) - 1)
+    ])  # fmt: skip
 
 
-@functools.lru_cache(64)
-def _bias_units(scores, along):
-    """A unit is a block of the bias's gradient: it adds up what comes from wherever the bias was broadcast to."""
+def _bias_units(scores, strides):
+    """A unit is a block of the bias's gradient: it adds up what comes from wherever the bias was broadcast to, by a stride of 0."""
     ranges = []
-    for n, own, block in zip(scores, along, (1, 1, QUERIES, KEYS)):
-        block = block if own > 1 else n
+    for n, stride, block in zip(scores, strides, (1, 1, QUERIES, KEYS)):
+        block = block if stride else n
         ranges.append([(first, min(n, first + block)) for first in range(0, n, block)])
     return np.array([(*b, *head, *query, *key, 0) for b in ranges[0] for head in ranges[1] for query in ranges[2] for key in ranges[3]])
 
@@ -581,14 +608,15 @@ Q, K, V, MASK, BIAS, OUT, G, DQ, DK, DV, DBIAS = range(11)  # the order of the s
 @kernel
 def _attention(
     t: int, nt: int, q: floats, k: floats, v: floats, mask: booleans, bias: floats, out: floats, g: floats,
-    q_grad: floats, k_grad: floats, v_grad: floats, bias_grad: floats, lse: floats, keys_of_dropout: integers,
+    q_grad: floats, k_grad: floats, v_grad: floats, bias_grad: floats, lse: floats, dropout: integers,
     units: integers, plan: integers, work: floats, count: int, scale: float, factor: float, kept: float,
 ):  # fmt: skip
-    """The forward, the gradients of q, k and v, or that of the bias, as ``plan`` says, which `_Call` writes."""
+    """The forward, the gradients of q, k and v, or that of the bias, as ``plan`` says, which `_plan` writes."""
     pack, block, multiply, take_apart, of_rows, used = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5]
     adjust, drop, add_up, task, numbers, h, r = plan[6], plan[7], plan[8], plan[9], plan[10], plan[11], plan[12]
     T, S, dq, dv, causal, masked = plan[13], plan[14], plan[15], plan[16], plan[17], plan[18]
-    biased, threshold, counter, q_size, strides = plan[19], plan[20], plan[21], plan[22], at(plan, 23)
+    biased, q_size, strides = plan[19], plan[20], at(plan, 21)
+    threshold, counter, keys_of_dropout = dropout[0], dropout[1], at(dropout, 2)
     q_row, q_column, k_row, k_column = strides[2], strides[3], strides[6], strides[7]
     v_row, v_column, mask_row, mask_column = strides[10], strides[11], strides[14], strides[15]
     bias_row, bias_column, out_row, g_row = strides[18], strides[19], strides[22], strides[26]

@@ -43,7 +43,6 @@ import json
 import os
 import platform
 import shutil
-import struct
 import sys
 import tempfile
 import warnings
@@ -84,6 +83,7 @@ class Kernel:
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self.kinds = [p.annotation for p in inspect.signature(function).parameters.values()]
         self.given = self.kinds[2:]  # what `run` hands over, after the share and how many there are
+        self.reals = sum(1 << i for i, kind in enumerate(self.given) if kind is float)
         self.typed_by = self.kinds.index(floats) - 2 if floats in self.kinds else None
         self.addresses = {}  # element type -> where its machine code begins
 
@@ -125,12 +125,10 @@ def run(kernel, items, work, *arguments):
     """
     if items < 1:
         return
-    values = [
-        value if kind is int else _bits(value) if kind is float else address(value)
-        for kind, value in zip(kernel.given, arguments, strict=True)
-    ]
-    code = kernel.address(arguments[kernel.typed_by].dtype)
-    launch(code, shares(items, work), values)
+    if len(arguments) != len(kernel.given):
+        raise TypeError(f"{kernel.__name__}: takes {len(kernel.given)} arguments after (t, nt). Received: {len(arguments)}.")
+    nt = shares(items, work)
+    launcher(nt)(kernel.address(arguments[kernel.typed_by].dtype), nt, kernel.reals, *arguments)
 
 
 def shares(items, work):
@@ -140,20 +138,19 @@ def shares(items, work):
     return max(1, min(settings.threads(), items, work // GRAIN, pool.WORKERS + 1))
 
 
-def launch(code, nt, values):
-    """Call machine code once for each of ``nt`` shares, with int64 ``values`` after (share, nt)."""
-    (_shared or _pool()).run(code, nt, values)
+def launcher(nt):
+    """The builtin function of a pool that has ``nt`` threads awake: `pool.launch`, without a layer of Python around it."""
+    shared = _shared or _pool()
+    if nt > 1:
+        shared.wake(nt - 1)
+    return shared.launch
 
 
 def address(array):
     """Where the data of an array begins; an address as it is; 0 for None."""
     if type(array) is int:
         return array
-    if array is None:
-        return 0
-    if _DATA is None:
-        return array.ctypes.data
-    return _pointer_at(id(array) + _DATA).value
+    return 0 if array is None else _pointer_at(id(array) + _DATA).value
 
 
 def scratch(size):
@@ -161,25 +158,7 @@ def scratch(size):
     return empty((max(size, 1 << 16),), np.dtype(np.uint8))
 
 
-def _bits(number):
-    return _INT64.unpack(_FLOAT64.pack(number))[0]
-
-
-def _data_offset():
-    """Where inside an array object NumPy keeps the data pointer: a field of its frozen binary interface.
-
-    Reading it is six times as fast as asking ``array.ctypes``. None where the interpreter lays objects out otherwise.
-    """
-    probe = np.empty(1)
-    if sys.implementation.name == "cpython":
-        for offset in range(8, 64, 8):
-            if ctypes.c_void_p.from_address(id(probe) + offset).value == probe.ctypes.data:
-                return offset
-    return None
-
-
-_FLOAT64, _INT64 = struct.Struct("d"), struct.Struct("q")
-_DATA = _data_offset()
+_DATA = pool.DATA  # reading it is six times as fast as asking ``array.ctypes``
 _pointer_at = ctypes.c_size_t.from_address
 _shared = None
 
@@ -190,21 +169,18 @@ def _pool():
     if _shared is None:
         with making.lock:
             if _shared is None:
-                _shared = Pool(_entry(pool.launch, ctypes.c_char_p), _entry(pool.work, ctypes.c_size_t))
+                launch = machine_code(pool.launch, types.int64(types.int64, types.int64, types.int64), EXACT)
+                work = machine_code(pool.work, types.void(types.int64), EXACT)
+                # ctypes lets go of the interpreter while a worker works
+                _shared = Pool(launch, ctypes.CFUNCTYPE(None, ctypes.c_size_t)(work))
     return _shared
-
-
-def _entry(function, argument):
-    """Compiled code of one pointer or int64, for the interpreter, which is free for other threads while it runs."""
-    kind = types.CPointer(types.int64) if argument is ctypes.c_char_p else types.int64
-    return ctypes.CFUNCTYPE(None, argument)(machine_code(function, types.void(kind), EXACT))
 
 
 def _after_fork():
     # Workers do not survive a fork, and one of them, or another thread, may have been in the middle of a job.
     global _shared
     if _shared is not None:
-        _shared = Pool(_shared.launch, _shared.work)
+        _shared = Pool(_shared.code, _shared.work)
 
 
 if hasattr(os, "register_at_fork"):
@@ -351,7 +327,7 @@ def _build():
     text = hashlib.sha256()
     for source in sources:
         text.update(source.name.encode() + source.read_bytes())
-    versions = numba.__version__, llvmlite.__version__, np.__version__, platform.python_version()
+    versions = numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(), pool.DATA, pool.TYPE
     text.update(repr((versions, cpu())).encode())
     return text.hexdigest()[:16]
 

@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from minigrad.kernels.compile import address, cpu, floats, helper, integers, kernel, launch, scratch, shares
+from minigrad.kernels.compile import cpu, floats, helper, integers, kernel, launcher, scratch, shares
 from minigrad.kernels.epilogue import gelu_block, gelu_tanh_block
 from minigrad.kernels.making import module
 from minigrad.kernels.memory import empty
@@ -527,12 +527,8 @@ def _multiply(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
     if code is None:
         return _multiply_odd(a, b, c, precision, bias, plus, finish, other)
     nt = shares(items, work)
-    memory, place = _working_memory(nt * size)
-    launch(code, nt, (
-        address(a), address(b), address(c), bias is not None and address(bias), plus is not None and address(plus),
-        other is not None and address(other), address(plan), place, bias is not None, plus is not None, finish,
-    ))  # fmt: skip
-    del memory  # until here it is ours, even if a signal handler meanwhile asked for more
+    memory = _working_memory(nt * size)
+    launcher(nt)(code, nt, 0, a, b, c, bias, plus, other, plan, memory, bias is not None, plus is not None, finish)
     return c
 
 
@@ -586,13 +582,11 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides, precision):
 
 
 def _working_memory(size):
-    """At least ``size`` bytes for packed blocks and where they begin: the same ones for each product of a Python thread."""
-    memory, place = getattr(_local, "memory", (None, 0))
+    """At least ``size`` bytes for packed blocks: the same ones for each product of a Python thread."""
+    memory = getattr(_local, "memory", None)
     if memory is None or memory.nbytes < size:
-        memory = scratch(size)
-        place = address(memory)
-        _local.memory = memory, place
-    return memory, place
+        memory = _local.memory = scratch(size)
+    return memory
 
 
 _local = threading.local()

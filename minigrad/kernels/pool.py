@@ -7,12 +7,14 @@ a barrier wait there for a time slice of the operating system, 10 ms a launch). 
 short while, then sleeps. A fork starts with no workers and makes its own when it first wants them.
 
 Which thread computes a share never changes a bit of the result.
+
+The interpreter calls `launch` as one of its own builtin functions, with the arrays and numbers themselves: to look up
+addresses and to make C numbers of Python's takes machine code a tenth of the time that it takes Python.
 """
 
 import _thread
 import contextlib
 import ctypes
-import struct
 import sys
 import threading
 
@@ -24,6 +26,18 @@ from numba.extending import intrinsic
 
 ARGUMENTS = 20  # int64s that a launch hands to a kernel after (share, shares)
 
+
+def _place_of(pointer, within):
+    """How many bytes behind the beginning of an object the interpreter, or NumPy, keeps this pointer."""
+    for offset in range(0, 128, 8):
+        if ctypes.c_void_p.from_address(id(within) + offset).value == pointer:
+            return offset
+    raise ImportError("kernels: this interpreter keeps its objects in no known way; MINIGRAD_KERNELS=reference goes without.")
+
+
+_array = np.zeros(1)
+DATA, TYPE = _place_of(_array.ctypes.data, _array), _place_of(id(np.ndarray), _array)
+
 # A worker looks about 0.5 ms for the next job: longer than Python needs between two kernels of one training step.
 _LOOKS = 10_000
 # The caller looks about 30 us for the last share to be done, then naps, so that a worker that lost its core can have this one.
@@ -32,7 +46,9 @@ _LOOKS_BEFORE_NAP = 600
 WORKERS = 63  # at most
 
 # Places in the memory that the threads share, in int64s; what different threads write lies on different cache lines.
-_TICKET, _DONE, _TAKEN, _NAP, _CODE, _SIZE = 0, 8, 16, 24, 25, 48
+_TICKET, _DONE, _TAKEN, _NAP, _CODE, _KNOWN, _SIZE = 0, 8, 16, 24, 25, 48, 57
+# From place _KNOWN on: types and functions of the interpreter.
+_NDARRAY, _NONE, _IS_SUBTYPE, _TO_INT, _TO_FLOAT, _ERROR, _LET_GO, _TAKE_BACK, _INCREF = range(_KNOWN, _SIZE)
 # The ticket is one number, so that taking a share is one atomic step: job number (32 bits), shares (16), next share (16).
 
 
@@ -113,15 +129,32 @@ def _pause(typing_context):
 
 
 @intrinsic
-def _nap(typing_context, address):
-    """Give the core away for about 50 microseconds, by the function of the operating system at an address."""
+def _ask(typing_context, address, arguments, like):
+    """What the C function at an address makes of a tuple of int64s: a number of the type of ``like``."""
 
     def generate(context, builder, signature, values):
-        code = ir.FunctionType(ir.IntType(32), [ir.IntType(32)])
-        builder.call(builder.inttoptr(values[0], code.as_pointer()), [ir.Constant(ir.IntType(32), 1)])
-        return context.get_dummy_value()
+        passed = [builder.extract_value(values[1], i) for i in range(len(arguments))]
+        code = ir.FunctionType(values[2].type, [v.type for v in passed])
+        return builder.call(builder.inttoptr(values[0], code.as_pointer()), passed)
 
-    return types.void(types.int64), generate
+    return like(address, arguments, like), generate
+
+
+@intrinsic
+def _room(typing_context):
+    """Where there is room for the code, the shares, the reals and the arguments of one launch, as int64s of 0."""
+
+    def generate(context, builder, signature, values):
+        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(64), 3 + ARGUMENTS), zfill=True)
+        return builder.ptrtoint(room, ir.IntType(64))
+
+    return types.int64(), generate
+
+
+@intrinsic
+def _bits(typing_context, x):
+    """The bits of a float64 as an int64."""
+    return types.int64(x), lambda context, builder, signature, values: builder.bitcast(values[0], ir.IntType(64))
 
 
 _compiled = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -152,25 +185,28 @@ def _take(state):
     return True
 
 
-def launch(order):
-    """What the calling thread does: publish the job, take shares, wait until all are done.
+@njit(**_compiled)
+def _value(state, x, real):
+    """The int64 that a kernel gets for a Python object: where the data of an array begins, a number, or its bits; 0 for None."""
+    kind = _load(x + TYPE)
+    if kind == _load(state + 8 * _NDARRAY):
+        return _load(x + DATA)
+    if x == _load(state + 8 * _NONE):
+        return np.int64(0)
+    if real:
+        return _bits(_ask(_load(state + 8 * _TO_FLOAT), (x,), 0.0))
+    if np.int32(_ask(_load(state + 8 * _IS_SUBTYPE), (kind, _load(state + 8 * _NDARRAY)), np.int64(0))):
+        return _load(x + DATA)
+    return _ask(_load(state + 8 * _TO_INT), (x,), np.int64(0))
 
-    ``order`` holds the state, the machine code, the number of shares and the arguments, all int64s. One call from the
-    interpreter, from the arguments to the result: a signal handler, or another Python thread, that launches meanwhile
-    finds the pool taken and computes its kernel alone.
-    """
-    state, code, shares = order[0], order[1], order[2]
-    if shares == 1 or not _swap(state + 8 * _TAKEN, 0, 1):
-        invoke(
-            code,
-            (np.int64(0), np.int64(1), order[3], order[4], order[5], order[6], order[7], order[8], order[9], order[10],
-             order[11], order[12], order[13], order[14], order[15], order[16], order[17], order[18], order[19], order[20],
-             order[21], order[22]),
-        )  # fmt: skip
-        return
-    _store(state + 8 * _CODE, code)
+
+@njit(**_compiled)
+def _share_out(state, order):
+    """Publish the job, take shares, wait until all are done."""
+    shares = _load(order + 8)
+    _store(state + 8 * _CODE, _load(order))
     for i in range(ARGUMENTS):
-        _store(state + 8 * (_CODE + 1 + i), order[3 + i])
+        _store(state + 8 * (_CODE + 1 + i), _load(order + 8 * (3 + i)))
     _store(state + 8 * _DONE, 0)
     number = (_load(state + 8 * _TICKET) >> 32) + 1
     _store(state + 8 * _TICKET, ((number & 0x7FFFFFFF) << 32) | (shares << 16))
@@ -180,10 +216,40 @@ def launch(order):
     while _load(state + 8 * _DONE) < shares:
         looks += 1
         if looks > _LOOKS_BEFORE_NAP:
-            _nap(_load(state + 8 * _NAP))
+            _ask(_load(state + 8 * _NAP), (np.int64(1),), np.int64(0))
         else:
             _pause()
-    _store(state + 8 * _TAKEN, 0)
+
+
+def launch(this, given, count):
+    """What the calling thread does: the C code of a builtin function ``launch(code, shares, reals, *arguments)``.
+
+    It computes all shares of the machine code at ``code``. Arguments are arrays, whole numbers, None for a null pointer,
+    and floats where bits of ``reals`` are set. ``this`` is the array of the state, ``given`` the ``count`` objects that the
+    function is called with. Other threads may run Python meanwhile. A signal handler, or another Python thread, that
+    launches while the pool is taken computes its kernel alone.
+    """
+    state, order = _load(this + DATA), _room()
+    for i in range(count):
+        real = i >= 3 and (_load(order + 16) >> (i - 3)) & 1
+        _store(order + 8 * i, _value(state, _load(given + 8 * i), real))
+    if _ask(_load(state + 8 * _ERROR), (), np.int64(0)):
+        return np.int64(0)
+    o, thread = order, _ask(_load(state + 8 * _LET_GO), (), np.int64(0))
+    if _load(o + 8) > 1 and _swap(state + 8 * _TAKEN, 0, 1):
+        _share_out(state, order)
+        _store(state + 8 * _TAKEN, 0)
+    else:
+        invoke(
+            _load(o),
+            (np.int64(0), np.int64(1), _load(o + 24), _load(o + 32), _load(o + 40), _load(o + 48), _load(o + 56),
+             _load(o + 64), _load(o + 72), _load(o + 80), _load(o + 88), _load(o + 96), _load(o + 104), _load(o + 112),
+             _load(o + 120), _load(o + 128), _load(o + 136), _load(o + 144), _load(o + 152), _load(o + 160),
+             _load(o + 168), _load(o + 176)),
+        )  # fmt: skip
+    _ask(_load(state + 8 * _TAKE_BACK), (thread,), np.int64(0))
+    _ask(_load(state + 8 * _INCREF), (_load(state + 8 * _NONE),), np.int64(0))
+    return _load(state + 8 * _NONE)
 
 
 def work(state):
@@ -198,26 +264,27 @@ def work(state):
 
 
 class Pool:
-    """Workers and the memory through which they get their jobs; ``launch`` (of bytes) and ``work`` (of an int) compiled."""
+    """Workers and the memory through which they get their jobs; ``launch`` is machine code, ``work`` a function of an int."""
 
     def __init__(self, launch, work):
-        self.launch, self.work = launch, work
+        self.code, self.work = launch, work
         raw = np.zeros(_SIZE + 8, np.int64)
         first = -raw.ctypes.data % 64 // 8
-        self.memory = memoryview(raw[first : first + _SIZE])  # begins on a cache line
-        self.state = raw.ctypes.data + 8 * first
-        self.memory[_NAP] = ctypes.cast(_sleeper(), ctypes.c_void_p).value
+        self.memory = raw[first : first + _SIZE]  # begins on a cache line
+        self.state = self.memory.ctypes.data
+        self.memory[_NAP] = _address(_sleeper())
+        self.memory[_KNOWN:] = [id(np.ndarray), id(None), *map(_address, _ASKED)]
+        self.launch = _builtin(launch, self.memory)
         self.gates = []  # one per worker, which closes it behind itself before it looks for work; a launch opens it
 
-    def run(self, code, shares, values):
-        """Compute all shares of a kernel, with the workers where they are not busy with another job."""
-        for number in range(shares - 1):
+    def wake(self, workers):
+        """Have so many workers look for the next job; they find it where they are not busy with another."""
+        for number in range(workers):
             if number >= len(self.gates):
                 self._hire()
             elif self.gates[number].locked():
                 with contextlib.suppress(RuntimeError):  # another thread opened it meanwhile
                     self.gates[number].release()
-        self.launch(_ORDERS[len(values)].pack(self.state, code, shares, *values))
 
     def _hire(self):
         gate = _thread.allocate_lock()
@@ -231,7 +298,38 @@ class Pool:
         self.gates.append(gate)
 
 
-_ORDERS = [struct.Struct(f"{3 + n}q{8 * (ARGUMENTS - n)}x") for n in range(ARGUMENTS + 1)]
+# ---- what the interpreter is asked for
+
+_ASKED = [
+    getattr(ctypes.pythonapi, name)
+    for name in (
+        "PyType_IsSubtype", "PyLong_AsLongLong", "PyFloat_AsDouble", "PyErr_Occurred", "PyEval_SaveThread", "PyEval_RestoreThread",
+        "Py_IncRef",
+    )
+]  # fmt: skip
+
+
+class _Method(ctypes.Structure):
+    """How the interpreter wants to be told of a builtin function."""
+
+    _fields_ = [("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
+
+
+_FASTCALL = 0x80  # the code gets the objects as they lie on the interpreter's stack, and how many they are
+_make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_Method), ctypes.py_object, ctypes.c_void_p)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
+_methods = []  # the interpreter keeps no copy
+
+
+def _builtin(code, this):
+    """A builtin function of the machine code at an address, which gets the object ``this`` each time."""
+    _methods.append(_Method(b"launch", code, _FASTCALL, None))
+    return _make(ctypes.byref(_methods[-1]), this, None)
+
+
+def _address(function):
+    return ctypes.cast(function, ctypes.c_void_p).value
 
 
 def _sleeper():

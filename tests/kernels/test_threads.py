@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ if numba.config.DISABLE_JIT:
 
 from minigrad import kernels, settings  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
-from minigrad.kernels.pool import Pool  # noqa: E402
 from tests.kernels.process import process  # noqa: E402
 
 # ---- the same bits
@@ -126,11 +126,21 @@ def bits(values):
     return np.asarray(values).tobytes()
 
 
-def last_share_first(self, code, shares, values):
-    """`Pool.run` by the calling thread alone, in the order in which shares are least likely to be taken."""
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (2 + len(values)))(code)
-    for share in reversed(range(shares)):
-        call(share, shares, *map(int, values))
+class LastShareFirst:
+    """A pool of the calling thread alone, which computes shares in the order in which they are least likely to be taken."""
+
+    def __init__(self):
+        self.used = set()
+
+    def wake(self, workers):
+        pass
+
+    def launch(self, code, shares, reals, *arguments):
+        self.used.add(shares)
+        numbers = [struct.unpack("q", struct.pack("d", x))[0] if reals >> i & 1 else x for i, x in enumerate(arguments)]
+        call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (2 + len(numbers)))(code)
+        for share in reversed(range(shares)):
+            call(share, shares, *[int(x) if isinstance(x, np.generic | bool) else policy.address(x) for x in numbers])
 
 
 def test_every_kernel_is_walked():
@@ -141,7 +151,7 @@ def test_every_kernel_is_walked():
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_bits_depend_neither_on_the_number_of_threads_nor_on_their_order(monkeypatch, name, dtype):
     monkeypatch.setattr(policy, "GRAIN", 1)
-    used = set()
+    last_share_first = LastShareFirst()
     for seed in range(4):
 
         def computed(threads, seed=seed):
@@ -153,9 +163,9 @@ def test_bits_depend_neither_on_the_number_of_threads_nor_on_their_order(monkeyp
         for threads in [2, 3, 5, 8]:
             assert computed(threads) == expected, f"{threads} threads"
             with monkeypatch.context() as patch:
-                patch.setattr(Pool, "run", lambda *launch: (used.add(launch[2]), last_share_first(*launch)))
+                patch.setattr(policy, "_shared", last_share_first)
                 assert computed(threads) == expected, f"{threads} threads, the last share first"
-    assert max(used) > 2, "the work was never shared"
+    assert max(last_share_first.used) > 2, "the work was never shared"
 
 
 # ---- who calls
