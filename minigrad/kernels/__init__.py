@@ -16,6 +16,7 @@ from minigrad.kernels import making, reference
 
 _MODULES = {
     "gemm": "matmul linear linear_gelu",
+    "dense": "linears linear_grad",
     "attention": "attention attention_grad",
     "softmax": "softmax softmax_grad log_softmax log_softmax_grad",
     "norm": "layer_norm layer_norm_grad batch_norm batch_norm_grad scale_columns scaled_columns_sums sum_rows multiply_sum_rows",
@@ -78,6 +79,16 @@ def linear(x, w, b=None, plus=None, precision=None):
 def linear_gelu(x, w, b, approximate, precision=None):
     """y = gelu(x (..., K) @ w (K, N) + b (N,)) -> y (..., N), gelu's derivative (..., N)."""
     return pick("linear_gelu", x, w, b)(x, w, b, approximate, _precision(precision, x, w))
+
+
+def linears(x, ws, bs, precision=None):
+    """x (..., K) @ w (K, N) + b (N,) or None, for each of several w and b -> a list of (..., N)."""
+    return pick("linears", x, *ws, *bs)(x, ws, bs, _precision(precision, x, ws[0]))
+
+
+def linear_grad(gs, x, ws, wanted, precision=None):
+    """Gradients of linears, of x, w_1, b_1, w_2, ...; None where not ``wanted``, and what g = None brings is nothing."""
+    return pick("linear_grad", x, *gs, *ws)(gs, x, ws, wanted, _precision(precision, x, ws[0]))
 
 
 def _precision(given, a, b):

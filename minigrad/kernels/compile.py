@@ -128,7 +128,7 @@ def run(kernel, items, work, *arguments):
     if len(arguments) != len(kernel.given):
         raise TypeError(f"{kernel.__name__}: takes {len(kernel.given)} arguments after (t, nt). Received: {len(arguments)}.")
     nt = shares(items, work)
-    launcher(nt)(kernel.address(arguments[kernel.typed_by].dtype), nt, kernel.reals, *arguments)
+    launcher(nt)(nt, (kernel.address(arguments[kernel.typed_by].dtype), kernel.reals, *arguments))
 
 
 def shares(items, work):
@@ -139,7 +139,7 @@ def shares(items, work):
 
 
 def launcher(nt):
-    """The builtin function of a pool that has ``nt`` threads awake: `pool.launch`, without a layer of Python around it."""
+    """The builtin function `pool.launch` of a pool that has ``nt`` threads awake, without a layer of Python around it."""
     shared = _shared or _pool()
     if nt > 1:
         shared.wake(nt - 1)

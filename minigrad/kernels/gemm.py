@@ -22,11 +22,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from minigrad import settings
 from minigrad.kernels.compile import cpu, floats, helper, integers, kernel, launcher, scratch, shares
 from minigrad.kernels.epilogue import gelu_block, gelu_tanh_block
 from minigrad.kernels.making import module
 from minigrad.kernels.memory import empty
-from minigrad.kernels.pool import invoke
+from minigrad.kernels.pool import WORKERS, invoke
 from minigrad.kernels.simd import at, constant, fetch, row, share
 
 # Bytes in a vector register, and rows in a tile: 2 * ROWS sums, 2 vectors of b and 1 of a fit in the registers.
@@ -434,13 +435,10 @@ def few_rows(
     first, last = first * CHUNK, min(N, last * CHUNK)
     n = last - first
     for i in range(M):
-        out = row(c, i * N + first, n)
+        out, more = row(c, i * N + first, n), row(plus, i * N + first, n)
         for j in range(n):
-            out[j] = bias[first + j] if has_bias else constant(0, a)
-        if has_plus:
-            more = row(plus, i * N + first, n)
-            for j in range(n):
-                out[j] += more[j]
+            before = more[j] if has_plus else constant(0, a)  # which may be c itself
+            out[j] = before + (bias[first + j] if has_bias else constant(0, a))
     if b_row == 1:
         for j in range(first, last):
             column = row(b, j * b_column, K)
@@ -488,7 +486,7 @@ def matmul(a, b, precision=None):
 def linear(x, w, b=None, plus=None, precision=None):
     """See `reference.linear`.   (..., K), (K, N), (N,), (..., N) -> (..., N)"""
     y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
-    _multiply(_rows(x), w, y, precision, b, _like("linear", "plus", plus, y))
+    _multiply(rows_of(x), w, y, precision, b, _like("linear", "plus", plus, y))
     return y
 
 
@@ -497,11 +495,11 @@ def linear_gelu(x, w, b, approximate, precision=None):
     y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
     derivative = empty(y.shape, y.dtype)
     finish = gelu_tanh_block if approximate == "tanh" else gelu_block
-    _multiply(_rows(x), w, y, precision, b, None, finish.address(x.dtype), derivative)
+    _multiply(rows_of(x), w, y, precision, b, None, finish.address(x.dtype), derivative)
     return y, derivative
 
 
-def _rows(x):
+def rows_of(x):
     """One matrix.   (..., K) -> (rows, K)"""
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
@@ -516,7 +514,19 @@ def _like(who, name, x, y):
 
 
 def _multiply(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
-    """c = a b + bias + plus, finished, for a (..., M, K), b (..., K, N), with equal leading axes; all but a and b contiguous."""
+    """Compute what `product_job` says; returns c."""
+    job, items, work = product_job(a, b, c, precision, bias, plus, finish, other)
+    if items:
+        nt = shares(items, work)
+        launcher(nt)(nt, job)
+    return c
+
+
+def product_job(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
+    """The job c = a b + bias + plus, finished, and into how many items of how much work it is divided.
+
+    a (..., M, K), b (..., K, N), with equal leading axes; all but a and b contiguous. plus may be c itself.
+    """
     if precision == "bfloat16":
         a, b, precision = module("bfloat16").operands(a, b)  # which is built on this file
     code, plan, items, work, size = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides, precision)
@@ -525,22 +535,17 @@ def _multiply(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
             raise ValueError(f"linear: the bias needs one number a column, {b.shape[-1:]}. Received: {bias.shape}.")
         bias = np.ascontiguousarray(bias)
     if code is None:
-        return _multiply_odd(a, b, c, precision, bias, plus, finish, other)
-    nt = shares(items, work)
-    memory = _working_memory(nt * size)
-    launcher(nt)(code, nt, 0, a, b, c, bias, plus, other, plan, memory, bias is not None, plus is not None, finish)
-    return c
+        return product_job(*_even(a, b), c, precision, bias, plus, finish, other) if c.size else (None, 0, 0)
+    memory = _working_memory(min(settings.threads(), WORKERS + 1) * size)
+    return (code, 0, a, b, c, bias, plus, other, plan, memory, bias is not None, plus is not None, finish), items, work
 
 
-def _multiply_odd(a, b, c, precision, bias, plus, finish, other):
-    """`_multiply` where there is nothing to add up, or for fields of records, whose numbers are not whole numbers apart."""
-    if c.size == 0:
-        return c
+def _even(a, b):
+    """a and b where there is nothing to add up, or of records, whose numbers are not whole numbers apart, as `_plan` takes them."""
     if a.shape[-1]:
-        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-    else:  # a sum over nothing is one over a zero
-        a, b = np.zeros((*a.shape[:-1], 1), a.dtype), np.zeros((*b.shape[:-2], 1, b.shape[-1]), b.dtype)
-    return _multiply(a, b, c, precision, bias, plus, finish, other)
+        return np.ascontiguousarray(a), np.ascontiguousarray(b)
+    # a sum over nothing is one over a zero
+    return np.zeros((*a.shape[:-1], 1), a.dtype), np.zeros((*b.shape[:-2], 1, b.shape[-1]), b.dtype)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -6,6 +6,9 @@ caller takes every share itself, so a busy machine costs what it takes away and 
 a barrier wait there for a time slice of the operating system, 10 ms a launch). A worker looks for the next job for a
 short while, then sleeps. A fork starts with no workers and makes its own when it first wants them.
 
+A launch may hold several jobs: who takes a share computes that share of all of them, one after the other. Where one of them
+reads what another writes, a share must read what the same share wrote.
+
 Which thread computes a share never changes a bit of the result.
 
 The interpreter calls `launch` as one of its own builtin functions, with the arrays and numbers themselves: to look up
@@ -24,7 +27,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-ARGUMENTS = 20  # int64s that a launch hands to a kernel after (share, shares)
+ARGUMENTS = 20  # at most, that a launch hands to a kernel after (share, shares)
+JOBS = 12  # at most, in one launch
 
 
 def _place_of(pointer, within):
@@ -46,9 +50,10 @@ _LOOKS_BEFORE_NAP = 600
 WORKERS = 63  # at most
 
 # Places in the memory that the threads share, in int64s; what different threads write lies on different cache lines.
-_TICKET, _DONE, _TAKEN, _NAP, _CODE, _KNOWN, _SIZE = 0, 8, 16, 24, 25, 48, 57
-# From place _KNOWN on: types and functions of the interpreter.
-_NDARRAY, _NONE, _IS_SUBTYPE, _TO_INT, _TO_FLOAT, _ERROR, _LET_GO, _TAKE_BACK, _INCREF = range(_KNOWN, _SIZE)
+_TICKET, _DONE, _TAKEN, _JOBS, _COUNT, _KNOWN, _SIZE = 0, 8, 16, 24, 25, 32, 44
+# From place _KNOWN on: what the operating system and the interpreter are asked for.
+(_NDARRAY, _NONE, _NAP, _LENGTH, _ITEM, _IS_SUBTYPE, _TO_INT, _TO_FLOAT, _ERROR, _LET_GO, _TAKE_BACK, _INCREF) = range(_KNOWN, _SIZE)
+_JOB = 8 * (1 + ARGUMENTS)  # bytes of a job: the address of its machine code and the arguments
 # The ticket is one number, so that taking a share is one atomic step: job number (32 bits), shares (16), next share (16).
 
 
@@ -142,10 +147,10 @@ def _ask(typing_context, address, arguments, like):
 
 @intrinsic
 def _room(typing_context):
-    """Where there is room for the code, the shares, the reals and the arguments of one launch, as int64s of 0."""
+    """Where there is room for all jobs of one launch."""
 
     def generate(context, builder, signature, values):
-        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(64), 3 + ARGUMENTS), zfill=True)
+        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(64), JOBS * _JOB // 8))
         return builder.ptrtoint(room, ir.IntType(64))
 
     return types.int64(), generate
@@ -161,26 +166,30 @@ _compiled = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, 
 
 
 @njit(**_compiled)
-def _compute(state, share, shares):
-    """One share of the job: a kernel takes as many of the arguments as it declares."""
-    a = state + 8 * _CODE
-    invoke(
-        _load(a),
-        (share, shares, _load(a + 8), _load(a + 16), _load(a + 24), _load(a + 32), _load(a + 40), _load(a + 48),
-         _load(a + 56), _load(a + 64), _load(a + 72), _load(a + 80), _load(a + 88), _load(a + 96), _load(a + 104),
-         _load(a + 112), _load(a + 120), _load(a + 128), _load(a + 136), _load(a + 144), _load(a + 152), _load(a + 160)),
-    )  # fmt: skip
+def _compute(jobs, count, share, shares):
+    """One share of every job: a kernel takes as many of the arguments as it declares."""
+    for _ in range(count):
+        a = jobs + 8
+        invoke(
+            _load(jobs),
+            (share, shares, _load(a), _load(a + 8), _load(a + 16), _load(a + 24), _load(a + 32), _load(a + 40),
+             _load(a + 48), _load(a + 56), _load(a + 64), _load(a + 72), _load(a + 80), _load(a + 88), _load(a + 96),
+             _load(a + 104), _load(a + 112), _load(a + 120), _load(a + 128), _load(a + 136), _load(a + 144),
+             _load(a + 152)),
+        )  # fmt: skip
+        jobs += _JOB
 
 
 @njit(**_compiled)
 def _take(state):
-    """Take one share of the job and compute it; whether there was one to take."""
+    """Take one share of the jobs and compute it; whether there was one to take."""
     ticket = _load(state + 8 * _TICKET)
     share, shares = ticket & 0xFFFF, (ticket >> 16) & 0xFFFF
     if share >= shares:
         return False
     if _swap(state + 8 * _TICKET, ticket, ticket + 1):
-        _compute(state, share, shares)  # the job stays as it is until this share is done
+        # the jobs stay as they are until this share is done
+        _compute(_load(state + 8 * _JOBS), _load(state + 8 * _COUNT), share, shares)
         _add(state + 8 * _DONE, 1)
     return True
 
@@ -201,12 +210,20 @@ def _value(state, x, real):
 
 
 @njit(**_compiled)
-def _share_out(state, order):
-    """Publish the job, take shares, wait until all are done."""
-    shares = _load(order + 8)
-    _store(state + 8 * _CODE, _load(order))
-    for i in range(ARGUMENTS):
-        _store(state + 8 * (_CODE + 1 + i), _load(order + 8 * (3 + i)))
+def _read(state, given, job):
+    """Write the job that a tuple (code, reals, *arguments) says to where jobs are written."""
+    reals = _ask(_load(state + 8 * _TO_INT), (_ask(_load(state + 8 * _ITEM), (given, 1), np.int64(0)),), np.int64(0))
+    _store(job, _value(state, _ask(_load(state + 8 * _ITEM), (given, 0), np.int64(0)), False))
+    for i in range(min(_ask(_load(state + 8 * _LENGTH), (given,), np.int64(0)) - 2, ARGUMENTS)):
+        x = _ask(_load(state + 8 * _ITEM), (given, 2 + i), np.int64(0))
+        _store(job + 8 * (1 + i), _value(state, x, (reals >> i) & 1))
+
+
+@njit(**_compiled)
+def _share_out(state, jobs, count, shares):
+    """Publish the jobs, take shares, wait until all are done."""
+    _store(state + 8 * _JOBS, jobs)
+    _store(state + 8 * _COUNT, count)
     _store(state + 8 * _DONE, 0)
     number = (_load(state + 8 * _TICKET) >> 32) + 1
     _store(state + 8 * _TICKET, ((number & 0x7FFFFFFF) << 32) | (shares << 16))
@@ -222,31 +239,25 @@ def _share_out(state, order):
 
 
 def launch(this, given, count):
-    """What the calling thread does: the C code of a builtin function ``launch(code, shares, reals, *arguments)``.
+    """What the calling thread does: the C code of a builtin function ``launch(shares, *jobs)``.
 
-    It computes all shares of the machine code at ``code``. Arguments are arrays, whole numbers, None for a null pointer,
-    and floats where bits of ``reals`` are set. ``this`` is the array of the state, ``given`` the ``count`` objects that the
-    function is called with. Other threads may run Python meanwhile. A signal handler, or another Python thread, that
-    launches while the pool is taken computes its kernel alone.
+    It computes all shares of every job, a tuple ``(code, reals, *arguments)``: the address of machine code, and arrays, whole
+    numbers, None for a null pointer, and floats where bits of ``reals`` are set. ``this`` is the array of the state, ``given``
+    the ``count`` objects that the function is called with. Other threads may run Python meanwhile. A signal handler, or
+    another Python thread, that launches while the pool is taken computes its kernels alone.
     """
-    state, order = _load(this + DATA), _room()
+    state, jobs, count = _load(this + DATA), _room(), min(count - 1, JOBS)
+    shares = _value(state, _load(given), False)
     for i in range(count):
-        real = i >= 3 and (_load(order + 16) >> (i - 3)) & 1
-        _store(order + 8 * i, _value(state, _load(given + 8 * i), real))
+        _read(state, _load(given + 8 * (1 + i)), jobs + i * _JOB)
     if _ask(_load(state + 8 * _ERROR), (), np.int64(0)):
         return np.int64(0)
-    o, thread = order, _ask(_load(state + 8 * _LET_GO), (), np.int64(0))
-    if _load(o + 8) > 1 and _swap(state + 8 * _TAKEN, 0, 1):
-        _share_out(state, order)
+    thread = _ask(_load(state + 8 * _LET_GO), (), np.int64(0))
+    if shares > 1 and _swap(state + 8 * _TAKEN, 0, 1):
+        _share_out(state, jobs, count, shares)
         _store(state + 8 * _TAKEN, 0)
     else:
-        invoke(
-            _load(o),
-            (np.int64(0), np.int64(1), _load(o + 24), _load(o + 32), _load(o + 40), _load(o + 48), _load(o + 56),
-             _load(o + 64), _load(o + 72), _load(o + 80), _load(o + 88), _load(o + 96), _load(o + 104), _load(o + 112),
-             _load(o + 120), _load(o + 128), _load(o + 136), _load(o + 144), _load(o + 152), _load(o + 160),
-             _load(o + 168), _load(o + 176)),
-        )  # fmt: skip
+        _compute(jobs, count, np.int64(0), np.int64(1))
     _ask(_load(state + 8 * _TAKE_BACK), (thread,), np.int64(0))
     _ask(_load(state + 8 * _INCREF), (_load(state + 8 * _NONE),), np.int64(0))
     return _load(state + 8 * _NONE)
@@ -272,8 +283,7 @@ class Pool:
         first = -raw.ctypes.data % 64 // 8
         self.memory = raw[first : first + _SIZE]  # begins on a cache line
         self.state = self.memory.ctypes.data
-        self.memory[_NAP] = _address(_sleeper())
-        self.memory[_KNOWN:] = [id(np.ndarray), id(None), *map(_address, _ASKED)]
+        self.memory[_KNOWN:] = [id(np.ndarray), id(None), *map(_address, (_sleeper(), *_ASKED))]
         self.launch = _builtin(launch, self.memory)
         self.gates = []  # one per worker, which closes it behind itself before it looks for work; a launch opens it
 
@@ -303,8 +313,8 @@ class Pool:
 _ASKED = [
     getattr(ctypes.pythonapi, name)
     for name in (
-        "PyType_IsSubtype", "PyLong_AsLongLong", "PyFloat_AsDouble", "PyErr_Occurred", "PyEval_SaveThread", "PyEval_RestoreThread",
-        "Py_IncRef",
+        "PyTuple_Size", "PyTuple_GetItem", "PyType_IsSubtype", "PyLong_AsLongLong", "PyFloat_AsDouble", "PyErr_Occurred",
+        "PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef",
     )
 ]  # fmt: skip
 

@@ -35,6 +35,29 @@ def linear_gelu(x, w, b, approximate, precision=None):
     return gelu(linear(x, w, b, None, precision), approximate)
 
 
+def linears(x, ws, bs, precision=None):
+    """`x w + b` for each of several w and b.   (..., K), (K, N) each, (N,) or None each -> (..., N) each"""
+    return [linear(x, w, b, None, precision) for w, b in zip(ws, bs)]
+
+
+def linear_grad(gs, x, ws, wanted, precision=None):
+    """Gradients of `linears`: of x, of the first w and b, of the second ..., None where it is not `wanted` or g is None.
+
+    (..., N) or None each, (..., K), (K, N) each -> [(..., K), (K, N), (N,), ...]
+
+        dx = g_1 w_1^T + g_2 w_2^T + ...        dw_i = x^T g_i        db_i = sum of the rows of g_i
+    """
+    rows, gradients = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), [None]
+    for g, w, want_w, want_b in zip(gs, ws, wanted[1::2], wanted[2::2]):
+        if g is not None and wanted[0]:
+            through = matmul(g, w.T, precision).reshape(x.shape)  # (..., N)(N, K) -> (..., K)
+            gradients[0] = through if gradients[0] is None else gradients[0] + through
+        g_rows = None if g is None else g.reshape(len(rows), g.shape[-1])
+        gradients.append(matmul(rows.T, g_rows, precision) if g is not None and want_w else None)  # (K, R)(R, N) -> (K, N)
+        gradients.append(sum_rows(g_rows) if g is not None and want_b else None)
+    return gradients
+
+
 def bfloat16(x):
     """float32 numbers rounded to 8 bits of precision, ties to even; what is below 2**-126 becomes 0.   (...) -> (...)
 

@@ -52,8 +52,7 @@ linear_gelu.op.prepare = functools.partial(promote, floating=True)
 @linear_gelu.vjp
 def _(g, _, x, w, b, approximate, saved, wanted):
     dh, db = kernels.multiply_sum_rows(g, saved)  # (..., n) -> (..., n), (n)
-    dx = kernels.linear(dh, w.T) if wanted[0] else None  # (..., n)(n k) -> (..., k)
-    dw = kernels.matmul(_rows(x, 1).T, _rows(dh, 1)) if wanted[1] else None  # (k rows)(rows n) -> (k n)
+    dx, dw, _ = kernels.linear_grad([dh], x, [w], (*wanted[:2], False))
     return dx, dw, db if wanted[2] else None
 
 
@@ -103,9 +102,8 @@ linear_plus.op.prepare = functools.partial(promote, floating=True)
 
 @linear_plus.vjp
 def _(g, _, x, w, plus, b, wanted):
-    dx = kernels.linear(g, w.T) if wanted[0] else None  # (..., n)(n k) -> (..., k)
-    dw = kernels.matmul(_rows(x, 1).T, _rows(g, 1)) if wanted[1] else None  # (k rows)(rows n) -> (k n)
-    return dx, dw, g, kernels.sum_rows(g) if wanted[3] else None
+    dx, dw, db = kernels.linear_grad([g], x, [w], (wanted[0], wanted[1], wanted[3]))
+    return dx, dw, g, db
 
 
 @linear_plus.composite
@@ -144,16 +142,15 @@ def project_heads(x, w1, b1=None, w2=None, b2=None, w3=None, b3=None, /):
     """
     if x.ndim != 3:
         raise ShapeError("project_heads: x needs the axes (B, T, E). " + received(x=x))
-    heads = []
-    for w, b in ((w1, b1), (w2, b2), (w3, b3)):
-        if w is None:
-            continue
+    pairs = [(w, b) for w, b in ((w1, b1), (w2, b2), (w3, b3)) if w is not None]
+    for w, b in pairs:
         if w.ndim != 3 or w.shape[0] != x.shape[2]:
             raise ShapeError(f"project_heads: x has {x.shape[2]} features, so a kernel has the axes (E, h, d). " + received(x=x, w=w))
         if b is not None and b.shape != w.shape[1:]:
             raise ShapeError(f"project_heads: a bias has the axes (h, d) of its kernel, {w.shape[1:]}. " + received(w=w, b=b))
-        wide = kernels.linear(x, _rows(w, 2), None if b is None else b.reshape(-1))  # (B, T, E)(E, h d) -> (B, T, h d)
-        heads.append(wide.reshape(*x.shape[:2], *w.shape[1:]).transpose(0, 2, 1, 3))  # (B, T, h d) -> (B, T, h, d) -> (B, h, T, d)
+    wide = kernels.linears(x, [_rows(w, 2) for w, _ in pairs], [None if b is None else b.reshape(-1) for _, b in pairs])
+    # (B, T, h d) -> (B, T, h, d) -> (B, h, T, d)
+    heads = [y.reshape(*x.shape[:2], *w.shape[1:]).transpose(0, 2, 1, 3) for y, (w, _) in zip(wide, pairs)]
     return tuple(heads) if len(heads) > 1 else heads[0]
 
 
@@ -162,18 +159,15 @@ project_heads.op.prepare = functools.partial(promote, floating=True)
 
 @project_heads.vjp
 def _(g, _, x, w1, b1, w2, b2, w3, b3, wanted):
-    given = iter(g if type(g) is tuple else (g,))
-    dx, rows, gradients = None, _rows(x, 1), []
-    for w, want_w, want_b in zip((w1, w2, w3), wanted[1::2], wanted[2::2]):
-        d = None if w is None else next(given)
-        dw = db = None
-        if d is not None:
-            d = _rows(d.transpose(0, 2, 1, 3), 2)  # (B, h, T, d) -> (B, T, h, d) -> (B T, h d)
-            dx = kernels.linear(d, _rows(w, 2).T, None, dx) if wanted[0] else None  # (B T, h d)(h d, E) -> (B T, E)
-            dw = kernels.matmul(rows.T, d).reshape(w.shape) if want_w else None  # (E, B T)(B T, h d) -> (E, h, d)
-            db = kernels.sum_rows(d).reshape(w.shape[1:]) if want_b else None  # (B T, h d) -> (h, d)
-        gradients += [dw, db]
-    return None if dx is None else dx.reshape(x.shape), *gradients
+    given, ws = iter(g if type(g) is tuple else (g,)), (w1, w2, w3)
+    gs = [None if w is None else next(given) for w in ws]
+    gs = [None if d is None else _joined(d) for d in gs]  # (B, h, T, d) -> (B T, h d)
+    dx, *found = kernels.linear_grad(gs, x, [None if w is None else _rows(w, 2) for w in ws], wanted)
+    gradients = [dx]
+    for w, dw, db in zip(ws, found[::2], found[1::2]):
+        gradients.append(None if dw is None else dw.reshape(w.shape))  # (E, h d) -> (E, h, d)
+        gradients.append(None if db is None else db.reshape(w.shape[1:]))  # (h d) -> (h, d)
+    return gradients
 
 
 @project_heads.composite
@@ -226,12 +220,10 @@ def _joined(heads):
 @combine_heads.vjp
 def _(dplus, _, heads, w, b, plus, wanted):
     (B, h, T, d), g = heads.shape, _rows(dplus, 1)  # (B, T, E) -> (B T, E)
-    dheads = dw = None
-    if wanted[0]:
-        dheads = kernels.linear(g, _rows(w, 1).T).reshape(B, T, h, d).transpose(0, 2, 1, 3)  # (B T, h d) -> (B, T, h, d) -> (B, h, T, d)
-    if wanted[1]:
-        dw = kernels.matmul(_joined(heads).T, g).reshape(w.shape)  # (h d, B T)(B T, E) -> (h, d, E)
-    return dheads, dw, kernels.sum_rows(g) if wanted[2] else None, dplus
+    dheads, dw, db = kernels.linear_grad([g], _joined(heads), [_rows(w, 1)], wanted)
+    if dheads is not None:
+        dheads = dheads.reshape(B, T, h, d).transpose(0, 2, 1, 3)  # (B T, h d) -> (B, T, h, d) -> (B, h, T, d)
+    return dheads, None if dw is None else dw.reshape(w.shape), db, dplus  # (h d, E) -> (h, d, E)
 
 
 @combine_heads.composite

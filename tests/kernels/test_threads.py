@@ -43,6 +43,12 @@ def _linear(r):
     return x, r.array(x.shape[1], n), r.array(n)
 
 
+def _linear_grad(r):
+    x, w, _ = _linear(r)
+    ws = [w, r.array(*w.shape), r.array(len(w), r.size())]
+    return [r.array(len(x), w.shape[1]) for w in ws], x, ws, [True] * 7
+
+
 def _attention(r):
     B, h, T, S, dq, dv = r.size(1, 4), r.size(1, 4), r.size(), r.size(), r.size(1, 20), r.size(1, 20)
     mask, bias = r.array(B, 1, T, S) > -1, r.array(1, h, T, S)
@@ -82,6 +88,8 @@ ARGUMENTS = {
     "matmul": lambda r: (r.array(3, r.size(), k := r.size()), r.array(3, k, r.size())),
     "linear": lambda r: (*(xwb := _linear(r)), r.array(len(xwb[0]), len(xwb[2]))),
     "linear_gelu": lambda r: (*_linear(r), ["none", "tanh"][r.size(0, 2)]),
+    "linears": lambda r: (r.array(r.size(1, 200), K := r.size()), [r.array(K, r.size()) for _ in range(3)], [None] * 3),
+    "linear_grad": _linear_grad,
     "linear, bfloat16": lambda r: (*_linear(r), None, "bfloat16" if r.dtype == np.float32 else None),
     "attention": _attention,
     "attention_grad": _attention_grad,
@@ -135,12 +143,13 @@ class LastShareFirst:
     def wake(self, workers):
         pass
 
-    def launch(self, code, shares, reals, *arguments):
+    def launch(self, shares, *jobs):
         self.used.add(shares)
-        numbers = [struct.unpack("q", struct.pack("d", x))[0] if reals >> i & 1 else x for i, x in enumerate(arguments)]
-        call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (2 + len(numbers)))(code)
         for share in reversed(range(shares)):
-            call(share, shares, *[int(x) if isinstance(x, np.generic | bool) else policy.address(x) for x in numbers])
+            for code, reals, *arguments in jobs:
+                numbers = [struct.unpack("q", struct.pack("d", x))[0] if reals >> i & 1 else x for i, x in enumerate(arguments)]
+                call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (2 + len(numbers)))(code)
+                call(share, shares, *[int(x) if isinstance(x, np.generic | bool) else policy.address(x) for x in numbers])
 
 
 def test_every_kernel_is_walked():
