@@ -7,7 +7,7 @@ import numpy as np
 from . import ops
 from .initializers import get_initializer
 from .layer import Layer, Parameter, check_size, width_of
-from .ops.fused import linear_gelu, linear_plus
+from .ops.fused import feed_forward, linear_gelu, linear_plus
 
 
 def linear(x):
@@ -92,6 +92,20 @@ class Dense(Layer):
         if self.activation is linear and np.shape(residual) == self.compute_output_shape(np.shape(x)):
             return linear_plus(x, self.kernel, residual, self.bias)
         return residual + self.call(x)
+
+
+def two_in_one(wide, narrow, x, residual=None):
+    """narrow(wide(x)) + residual as one recorded op; None unless they are a Dense with GELU and one without activation.
+
+    (..., E) -> (..., F) -> (..., E)
+    """
+    form = _form_of_gelu(wide.activation) if type(wide) is type(narrow) is Dense and narrow.activation is linear else None
+    lead = np.shape(x)[:-1]
+    if form is None or not (residual is None or np.shape(residual) == (*lead, narrow.units)):
+        return None
+    for layer in (wide, narrow):
+        layer.note_shape((*lead, layer.units))
+    return feed_forward(x, wide.kernel, narrow.kernel, wide.bias, narrow.bias, residual, form)
 
 
 class Sequential(Layer):

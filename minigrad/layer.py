@@ -205,8 +205,12 @@ class Layer:
         except (MinigradError, ValueError, TypeError, IndexError) as error:
             _locate(error, self)
             raise
-        self.__dict__["_output_shape"] = _output_shape(out)  # for the summary
+        self.note_shape(_output_shape(out))
         return out
+
+    def note_shape(self, shape):
+        """Remember the shape of what the layer gave, for the summary."""
+        self.__dict__["_output_shape"] = shape
 
     def _shapes_to_build(self, inputs, named):
         """The shapes that `build` takes: of the arguments it names, or of the first one that `call` names."""

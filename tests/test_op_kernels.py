@@ -87,6 +87,7 @@ def big(name, dtype):
         ),
         "heads combined": (fused.combine_heads, (normal(8, 3, 127, 33), normal(3, 33, 95), normal(95))),
         "heads combined, plus": (fused.combine_heads, (normal(8, 3, 127, 33), normal(3, 33, 95), normal(95), normal(8, 127, 95))),
+        "feed forward": (fused.feed_forward, (normal(8, 127, 96), normal(96, 385), normal(385, 96), normal(385), normal(96))),
         "linear plus": (fused.linear_plus, (normal(8, 127, 96), normal(96, 385), normal(8, 127, 385), normal(385))),
         "matmul": (mg.matmul, (normal(6, 131, 64), normal(6, 64, 129))),
         "matmul broadcast": (mg.matmul, (normal(3, 1, 131, 64), normal(5, 64, 77))),

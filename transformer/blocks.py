@@ -3,6 +3,7 @@
 import functools
 
 import minigrad as mg
+from minigrad.dense import two_in_one
 
 from .layers import Dense, Dropout, LayerNormalization, MultiHeadAttention
 
@@ -71,6 +72,9 @@ class FeedForward(mg.Layer):
         self.narrow = Dense(input_shape[-1], None, self.use_bias, self.output_initializer).ensure_built((self.wide.units,))
 
     def call(self, x, residual=None):
+        y = two_in_one(self.wide, self.narrow, x, residual)
+        if y is not None:
+            return y
         wide = self.wide(x)  # (..., E) -> (..., F)
         return self.narrow(wide) if residual is None else _plus(residual, self.narrow, wide)  # (..., F) -> (..., E)
 

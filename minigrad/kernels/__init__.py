@@ -86,9 +86,9 @@ def linears(x, ws, bs, precision=None):
     return pick("linears", x, *ws, *bs)(x, ws, bs, _precision(precision, x, ws[0]))
 
 
-def linear_grad(gs, x, ws, wanted, precision=None):
-    """Gradients of linears, of x, w_1, b_1, w_2, ...; None where not ``wanted``, and what g = None brings is nothing."""
-    return pick("linear_grad", x, *gs, *ws)(gs, x, ws, wanted, _precision(precision, x, ws[0]))
+def linear_grad(gs, x, ws, wanted, times=None, precision=None):
+    """Gradients of linears: of x, in all ``times`` (..., K), of w_1, b_1, w_2, ...; None where not ``wanted``; g = None brings nothing."""
+    return pick("linear_grad", x, *gs, *ws, times)(gs, x, ws, wanted, times, _precision(precision, x, ws[0]))
 
 
 def _precision(given, a, b):

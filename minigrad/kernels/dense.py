@@ -8,6 +8,7 @@ as well: equal in rows and columns they are divided in one way, and who takes a 
 import numpy as np
 
 from minigrad.kernels.compile import doubles, floats, kernel, launcher, shares
+from minigrad.kernels.epilogue import multiply_block
 from minigrad.kernels.gemm import product_job, rows_of
 from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import JOBS
@@ -24,16 +25,18 @@ def linears(x, ws, bs, precision=None):
     return ys
 
 
-def linear_grad(gs, x, ws, wanted, precision=None):
+def linear_grad(gs, x, ws, wanted, times=None, precision=None):
     """See `reference.linear_grad`.   (..., N) or None each, (..., K), (K, N) each -> [(..., K), (K, N), (N,), ...]"""
     rows, so_far, to_x, others, gradients = rows_of(x), None, [], [], []
     dx = empty(x.shape, x.dtype) if wanted[0] else None
-    for g, w, want_w, want_b in zip(gs, ws, wanted[1::2], wanted[2::2]):
+    finish, times = (0, None) if times is None else (multiply_block.address(x.dtype), np.ascontiguousarray(times))
+    for i, (g, w, want_w, want_b) in enumerate(zip(gs, ws, wanted[1::2], wanted[2::2])):
         dw = db = None
         if g is not None:
             g = np.ascontiguousarray(rows_of(g))
             if wanted[0]:
-                to_x.append(product_job(g, w.T, dx, precision, plus=so_far))
+                last = all([later is None for later in gs[i + 1 :]])
+                to_x.append(product_job(g, w.T, dx, precision, None, so_far, finish if last else 0, times))
                 so_far = dx
             if want_w:
                 dw = empty(w.shape, w.dtype)

@@ -10,6 +10,15 @@ from minigrad.kernels.simd import row
 
 
 @kernel
+def multiply_block(c: floats, other: floats, apart: int, m: int, n: int):
+    """c = c * other."""
+    for i in range(m):
+        ci, oi = row(c, i * apart, n), row(other, i * apart, n)
+        for j in range(n):
+            ci[j] *= oi[j]
+
+
+@kernel
 def gelu_block(c: floats, other: floats, apart: int, m: int, n: int):
     """c = gelu(c), other = gelu'(c)."""
     for i in range(m):

@@ -40,12 +40,14 @@ def linears(x, ws, bs, precision=None):
     return [linear(x, w, b, None, precision) for w, b in zip(ws, bs)]
 
 
-def linear_grad(gs, x, ws, wanted, precision=None):
+def linear_grad(gs, x, ws, wanted, times=None, precision=None):
     """Gradients of `linears`: of x, of the first w and b, of the second ..., None where it is not `wanted` or g is None.
 
     (..., N) or None each, (..., K), (K, N) each -> [(..., K), (K, N), (N,), ...]
 
-        dx = g_1 w_1^T + g_2 w_2^T + ...        dw_i = x^T g_i        db_i = sum of the rows of g_i
+        dx = (g_1 w_1^T + g_2 w_2^T + ...) * times        dw_i = x^T g_i        db_i = sum of the rows of g_i
+
+    With `times` (..., K), what x itself is a function of has its derivative there.
     """
     rows, gradients = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), [None]
     for g, w, want_w, want_b in zip(gs, ws, wanted[1::2], wanted[2::2]):
@@ -55,6 +57,8 @@ def linear_grad(gs, x, ws, wanted, precision=None):
         g_rows = None if g is None else g.reshape(len(rows), g.shape[-1])
         gradients.append(matmul(rows.T, g_rows, precision) if g is not None and want_w else None)  # (K, R)(R, N) -> (K, N)
         gradients.append(sum_rows(g_rows) if g is not None and want_b else None)
+    if times is not None and gradients[0] is not None:
+        gradients[0] = gradients[0] * times
     return gradients
 
 

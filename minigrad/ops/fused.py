@@ -111,6 +111,56 @@ def _(x, w, plus, b):
     return add(linear(x, w, b), plus)
 
 
+def _feed_forward_reference(x, w1, w2, b1=None, b2=None, plus=None, approximate="none"):
+    wide = gelu.op.reference(np.matmul(x, w1) + (0 if b1 is None else b1), approximate)
+    return np.matmul(wide, w2) + (0 if b2 is None else b2) + (0 if plus is None else plus)
+
+
+@op(saves=True, samples=lambda rng: [
+    Sample((normal(rng, 2, 3, 4), normal(rng, 4, 7), normal(rng, 7, 5), normal(rng, 7), normal(rng, 5), normal(rng, 2, 3, 5))),
+    Sample((normal(rng, 3, 4), normal(rng, 4, 7), normal(rng, 7, 5), None, None, None, "tanh")),
+    Sample((strided(rng, 3, 4), normal(rng, 7, 4).T, normal(rng, 5, 7).T, normal(rng, 7)), note="strided"),
+    Sample((normal(rng, 0, 4), normal(rng, 4, 7), normal(rng, 7, 5), None, normal(rng, 5)), note="0-size"),
+], reference=_feed_forward_reference, method=False, errors=lambda: [
+    ErrorSample((np.ones((2, 3)), np.ones((4, 5)), np.ones((5, 3))), {}, ShapeError, r"feed_forward.*3 features.*4 rows"),
+    ErrorSample((np.ones((2, 4)), np.ones((4, 5)), np.ones((6, 3))), {}, ShapeError, r"feed_forward.*5 features.*6 rows"),
+    ErrorSample((np.ones((2, 4)), np.ones((4, 5)), np.ones((5, 3)), None, None, np.ones((2, 4))), {}, ShapeError,
+                r"feed_forward: plus.*\(2, 3\)"),
+    ErrorSample((np.ones((2, 4)), np.ones((4, 5)), np.ones((5, 3)), None, None, None, "relu"), {}, ValueError, "feed_forward.*none.*tanh"),
+])  # fmt: skip
+def feed_forward(x, w1, w2, b1=None, b2=None, plus=None, /, approximate="none"):
+    """gelu(x w1 + b1) w2 + b2 + plus for every row of x.   (..., k), (k, n), (n, m), (n), (m), (..., m) -> (..., m)
+
+    >>> import numpy as np
+    >>> feed_forward(np.array([[10.0, 20.0]]), np.eye(2), np.ones((2, 1)))
+    array([[30.]])
+    """
+    check_linear("feed_forward", x, w1, b1)
+    check_approximate("feed_forward", approximate)
+    wide, derivative = kernels.linear_gelu(x, w1, b1, approximate)
+    check_linear("feed_forward", wide, w2, b2)
+    _check_plus("feed_forward", plus, (*x.shape[:-1], w2.shape[1]))
+    return kernels.linear(wide, w2, b2, plus), (wide, derivative)
+
+
+feed_forward.op.prepare = functools.partial(promote, floating=True)
+
+
+@feed_forward.vjp
+def _(g, _, x, w1, w2, b1, b2, plus, approximate, saved, wanted):
+    wide, derivative = saved
+    inside = wanted[0] or wanted[1] or wanted[3]
+    dwide, dw2, db2 = kernels.linear_grad([g], wide, [w2], (inside, wanted[2], wanted[4]), derivative)
+    dx, dw1, db1 = kernels.linear_grad([dwide], x, [w1], (wanted[0], wanted[1], wanted[3]))
+    return dx, dw1, dw2, db1, db2, g
+
+
+@feed_forward.composite
+def _(x, w1, w2, b1, b2, plus, approximate):
+    y = linear(gelu(linear(x, w1, b1), approximate), w2, b2)
+    return y if plus is None else add(y, plus)
+
+
 # --------------------------------------------------------------------------------------------------- heads of attention
 
 

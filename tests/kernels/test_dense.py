@@ -54,6 +54,19 @@ def test_gradients_equal_the_reference_in_float64(rng, sizes, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("sizes", SIZES)
+def test_what_comes_through_all_matrices_is_multiplied_once(rng, sizes, dtype):
+    x, ws, _, gs = made(rng, sizes, dtype)
+    wanted, times = [True] * (1 + 2 * len(ws)), rng.standard_normal(x.shape).astype(dtype)
+    gs[-1] = None if len(gs) > 1 else gs[-1]  # the last one that brings something ends the sum
+    found, alone = dense.linear_grad(gs, x, ws, wanted, times), dense.linear_grad(gs, x, ws, wanted)
+    np.testing.assert_array_equal(found[0], alone[0] * times)
+    for a, b in zip(found[1:], alone[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(reference.linear_grad(gs, x, ws, wanted, times)[0], reference.linear_grad(gs, x, ws, wanted)[0] * times)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("sizes", SIZES)
 def test_the_number_of_threads_does_not_matter(rng, sizes, dtype, monkeypatch):
     x, ws, bs, gs = made(rng, sizes, dtype)
     wanted = [True] * (1 + 2 * len(ws))

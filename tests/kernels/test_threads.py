@@ -46,7 +46,7 @@ def _linear(r):
 def _linear_grad(r):
     x, w, _ = _linear(r)
     ws = [w, r.array(*w.shape), r.array(len(w), r.size())]
-    return [r.array(len(x), w.shape[1]) for w in ws], x, ws, [True] * 7
+    return [r.array(len(x), w.shape[1]) for w in ws], x, ws, [True] * 7, [None, r.array(*x.shape)][r.size(0, 2)]
 
 
 def _attention(r):
