@@ -129,7 +129,7 @@ def big(name, dtype):
 
 
 BIG = [
-    "linear", "linear gelu", "linear plus", "heads", "heads combined", "heads combined, plus", "matmul", "matmul broadcast",
+    "linear", "linear gelu", "linear plus", "feed forward", "heads", "heads combined", "heads combined, plus", "matmul", "matmul broadcast",
     "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "norm and skip", "rms_norm", "batch_norm",
     "batch_norm inference", "gelu", "gelu tanh", "silu", "relu", "leaky relu", "sigmoid", "swiglu", "geglu", "geglu tanh", "cross_entropy",
     "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
