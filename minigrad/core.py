@@ -470,7 +470,8 @@ def op(forward=None, /, **attachments):
         this = Op(forward if _is_ours(forward) else _reading(forward, attachments.get("saves")), **attachments)
         arrays, parameters, defaults = len(this.arrays), this.parameters, this.defaults
         least, most = arrays + len(parameters) - len(defaults), -1 if this.variadic else arrays + len(parameters)
-        fewest, absent = this.required if least == arrays else arrays, (None,) * arrays
+        fewest, absent = 0 if this.variadic else this.required, (None,) * arrays
+        names, needed = frozenset(parameters), frozenset(parameters) - defaults.keys()
 
         @functools.wraps(forward)
         def function(*args, **kwargs):
@@ -478,8 +479,8 @@ def op(forward=None, /, **attachments):
                 if len(args) <= arrays:
                     return apply(this, args, defaults)
                 return apply(this, args[:arrays], {**defaults, **dict(zip(parameters, args[arrays:]))})
-            if not kwargs and fewest <= len(args) < arrays and not any([x is None for x in args]):  # without optional arrays
-                return apply(this, args + absent[len(args) :], defaults)
+            if 0 < fewest <= len(args) <= arrays and needed <= kwargs.keys() <= names and not any([x is None for x in args[:fewest]]):
+                return apply(this, args + absent[len(args) :], {**defaults, **kwargs})  # arrays by place, parameters by name
             return apply(this, *this.bind(args, kwargs))
 
         def composite(f):

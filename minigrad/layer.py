@@ -125,6 +125,7 @@ class Layer:
     masks_steps = True  # whether the ``mask`` of `call` says which steps are real, (B, T), as what `Sequential` hands on
     _takes: frozenset[str] = frozenset()  # which of training, mask and residual, which is added to the result, `call` takes
     _build_takes = ("input_shape",)  # the names of the shapes that `build` takes
+    _waits = False  # whether there is something to build, by `_once`
 
     def __init__(self, *, name=None, **options):
         self.name = name
@@ -140,7 +141,8 @@ class Layer:
         cls._takes = frozenset(inspect.signature(cls.call).parameters) & {"training", "mask", "residual"}
         if "build" in cls.__dict__:
             cls._build_takes = tuple(inspect.signature(cls.build).parameters)[1:]
-            cls.build = _once(cls.build) if cls.__dict__.get("_builds_once", True) else cls.build
+            cls._waits = cls.__dict__.get("_builds_once", True)
+            cls.build = _once(cls.build) if cls._waits else cls.build
 
     def __setattr__(self, name, value):
         for kind in (Parameter, Buffer):
@@ -163,7 +165,7 @@ class Layer:
     @property
     def built(self):
         """Whether `build` has run; a layer without one, or with one that may run at any time, is always built."""
-        return not hasattr(type(self).build, "__wrapped__") or self.__dict__.get("_built", False)  # by `_once`
+        return not self._waits or self.__dict__.get("_built", False)
 
     def build(self, input_shape):
         """Make what depends on the shape of the input. Runs once."""
@@ -205,7 +207,7 @@ class Layer:
         except (MinigradError, ValueError, TypeError, IndexError) as error:
             _locate(error, self)
             raise
-        self.note_shape(_output_shape(out))
+        self.note_shape(out._data.shape if type(out) is Tensor else _output_shape(out))
         return out
 
     def note_shape(self, shape):

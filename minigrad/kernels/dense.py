@@ -39,8 +39,13 @@ def linear_grad(gs, x, ws, wanted, times=None, precision=None):
                 to_x.append(product_job(g, w.T, dx, precision, None, so_far, finish if last else 0, times))
                 so_far = dx
             if want_w:
-                dw = empty(w.shape, w.dtype)
-                others.append(product_job(rows.T, g, dw, precision))
+                if w.flags.c_contiguous or not w.flags.f_contiguous:
+                    dw = empty(w.shape, w.dtype)
+                    others.append(product_job(rows.T, g, dw, precision))  # (K, R)(R, N) -> (K, N)
+                else:  # laid out as w, which is a transpose
+                    dw = empty(w.shape[::-1], w.dtype)
+                    others.append(product_job(g.T, rows, dw, precision))  # (N, R)(R, K) -> (N, K)
+                    dw = dw.T
             if want_b:
                 (R, N), db = g.shape, np.empty(w.shape[1:], w.dtype)
                 others.append(((_sum_rows.address(g.dtype), 0, g, np.empty(N), db, R, N), N, g.size))

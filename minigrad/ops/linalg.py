@@ -1,7 +1,6 @@
 """Products of matrices."""
 
 import functools
-import math
 
 import numpy as np
 
@@ -168,12 +167,13 @@ linear.op.prepare = functools.partial(promote, floating=True)
 
 @linear.vjp
 def _(g, _, x, w, b, wanted):
-    k, n = w.shape
-    rows = g if g.ndim == 2 else reshape(g, (math.prod(g.shape[:-1]), n))  # (..., n) -> (rows, n)
-    dx = linear(g, mT(w)) if wanted[0] else None
-    dw = _laid_out_as(w, x if x.ndim == 2 else reshape(x, (len(rows), k)), rows) if wanted[1] else None  # (rows k), (rows n) -> (k n)
-    db = sum_to(rows, (n,)) if wanted[2] else None
-    return dx, dw, db
+    return kernels.linear_grad([g], x, [w], wanted)
+
+
+@linear.composite
+def _(x, w, b):
+    y = matmul(x, w)
+    return y if b is None else add(y, b)
 
 
 # ------------------------------------------------------------------------------- products with a stated number of axes
