@@ -72,7 +72,7 @@ class FeedForward(mg.Layer):
         self.narrow = Dense(input_shape[-1], None, self.use_bias, self.output_initializer).ensure_built((self.wide.units,))
 
     def call(self, x, residual=None):
-        y = two_in_one(self.wide, self.narrow, x, residual)
+        y = two_in_one(self.wide, self.narrow, x, residual)  # the same as below, as one recorded op, for a GELU between them
         if y is not None:
             return y
         wide = self.wide(x)  # (..., E) -> (..., F)
