@@ -138,8 +138,9 @@ class SequenceConfig(StackConfig):
     layers: int = option(2, "blocks on top of each other, in the encoder and in the decoder", at_least=1, group="the model")
     width: int = option(64, "numbers per token, E; a multiple of the heads", dates=128, translate=128, at_least=1)
     steps: int = option(
-        600, "steps of gradient descent", dates=1000, translate=2000, add=1200, at_least=1, group="training", resumable=True
+        600, "steps of gradient descent", dates=1000, translate=2000, sort=1200, add=1200, at_least=1, group="training", resumable=True
     )
+    final_rate: float = option(0.1, "the last learning rate, as a share of the highest", sort=0.01, at_least=0, at_most=1)
 
     examples: int = option(20_000, "pairs to learn from", at_least=1, group="the pairs")
     held_out: int = option(1000, "pairs to be judged on, of every kind", at_least=1)

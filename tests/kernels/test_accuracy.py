@@ -269,21 +269,30 @@ def test_the_stated_ulp_of_float64_at_ten_million_points(rng, name):
         check(name, np.float64, x, truth(name, x))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_stated_ulp_of_float32_at_every_float(name):
-    """Against the float64 function: all floats there are for log; for the others those between 2^-30 and 128, of both signs,
-    outside of which they are constant or proportional to x, as the corners show in every binade.
+PIECE = 1 << 27  # so many floats in a test: pieces that workers share
+
+
+def pieces():
+    """A function, and the bits from which on and up to which a piece goes: all floats there are for log; for the others those between
+    2^-30 and 128, of both signs, outside of which they are constant or proportional to x, as the corners show in every binade.
     """
     begin, end = (int(np.float32(x).view(np.int32)) for x in (2.0**-30, 128.0))
     spans = {"log": [(0, 255 << 23)], "erfcx": [(begin, int(np.float32(10.5).view(np.int32)))]}
     sign = -(1 << 31)
-    spans = spans.get(name, [(begin, end), (begin + sign, end + sign)])
-    for begin, end in spans:
-        blocks = (end - begin) // BLOCK
-        worst = np.empty(blocks)
-        with settings.use_threads(2):
-            run(compiled(name)[1], blocks, end - begin, np.empty(1, np.float32), begin, blocks, worst)
-        at = int(np.argmax(worst))
-        bits = begin + at * BLOCK
-        assert worst[at] <= STATED[name][0], f"{name}: {worst[at]:.3f} ulp in the {BLOCK} floats from bits {bits:#x}"
+    for name in FUNCTIONS:
+        for first, last in spans.get(name, [(begin, end), (begin + sign, end + sign)]):
+            for start in range(first, last, PIECE):
+                yield name, start, min(start + PIECE, last)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, begin, end", list(pieces()))
+def test_the_stated_ulp_of_float32_at_every_float(name, begin, end):
+    """Against the float64 function."""
+    blocks = (end - begin) // BLOCK
+    worst = np.empty(blocks)
+    with settings.use_threads(2):
+        run(compiled(name)[1], blocks, end - begin, np.empty(1, np.float32), begin, blocks, worst)
+    at = int(np.argmax(worst))
+    bits = begin + at * BLOCK
+    assert worst[at] <= STATED[name][0], f"{name}: {worst[at]:.3f} ulp in the {BLOCK} floats from bits {bits:#x}"
