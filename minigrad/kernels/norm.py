@@ -109,8 +109,7 @@ def multiply_sum_rows(x, y):
 
 def _empty_sums(shape, dtype):
     """An array that begins on a cache line: what is added to again and again must not lie across two."""
-    size = math.prod(shape)
-    return scratch(size * dtype.itemsize)[: size * dtype.itemsize].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, scratch(math.prod(shape) * dtype.itemsize))
 
 
 def _add_up(sums):

@@ -180,17 +180,17 @@ def class_cross_entropy(logits, targets, weight=None, /, reduction="mean", ignor
 @class_cross_entropy.vjp
 def _(g, out, logits, targets, weight, reduction, ignore_index, label_smoothing, ahead, saved, wanted):
     ids, lse, each, made = saved
+    d = dweight = None
+    if wanted[0] and made:  # given away, so that there is never a second one: who walks here again has it made again
+        d = made.pop().reshape(logits.shape)
+        if g != 1:
+            d *= g
+        if not wanted[2]:
+            return d, None, None
     promoted, weight = promote((logits, weight), floating=True)
-    rows = promoted.reshape(ids.size, logits.shape[-1])  # (..., V) -> (N, V)
-    each, d, dweight = g.reshape(-1) if each is None else each * g, None, None
-    if wanted[0]:
-        if made:  # given away, so that there is never a second one: who walks here again has it made again
-            d = made.pop()
-            if g != 1:
-                d *= g
-        else:
-            d = kernels.cross_entropy(rows, ids, weight, label_smoothing, each)[2]
-        d = d.reshape(logits.shape)
+    rows, each = promoted.reshape(ids.size, logits.shape[-1]), g.reshape(-1) if each is None else each * g  # (..., V) -> (N, V)
+    if wanted[0] and d is None:
+        d = kernels.cross_entropy(rows, ids, weight, label_smoothing, each)[2].reshape(logits.shape)
     if wanted[2]:
         dweight = _weight_gradient(each, rows, ids, lse, label_smoothing, out if reduction == "mean" else 0.0)
     return d, None, dweight
