@@ -147,7 +147,7 @@ def _part(objects, which, lists, count, k, offset, start, like):
     """Where element `start` of array k of a list is; nowhere, if there are fewer lists."""
     if which >= lists:
         return pointer(0, like)
-    data = row(pointer(objects[which * count + k] + offset, objects), 0, 1)[0]
+    data = pointer(objects[which * count + k] + offset, objects)[0]
     return at(pointer(data, like), start)
 
 
