@@ -19,6 +19,7 @@ from numpy import ndarray
 
 _SMALLEST = 1 << 16  # bytes; smaller arrays are cheap from where NumPy gets them
 _SHEET = 1 << 25  # bytes; a block of more than an eighth of it is a sheet for itself
+_APART = 17 * 64  # bytes between blocks: the same row of arrays a power of two apart would compete for the same cache lines
 _IDLE = 4096  # a block not used in so many requests goes back to the system, when a new one is needed
 
 _local = threading.local()  # each Python thread has a shelf of its own: no lock, and no block for two
@@ -58,7 +59,7 @@ def _sheet(size):
 class _Shelf:
     def __init__(self):
         self.free, self.lent, self.requests = {}, {}, 0  # size -> blocks; block -> its loan
-        self.sheet, self.left = None, 0  # what the next block is cut from, and how many bytes of it are left
+        self.rests = []  # a sheet, from which the next block is cut, and how many bytes of it are left
 
     def array(self, size, shape, dtype):
         """An array in memory of at least ``size`` bytes that nobody uses."""
@@ -83,10 +84,15 @@ class _Shelf:
         """A new block."""
         if size > _SHEET // 8:
             return _Block(_sheet(size), 0, size)
-        if size > self.left:
-            self.sheet, self.left = _sheet(_SHEET), _SHEET
-        self.left -= size
-        return _Block(self.sheet, self.left, size)
+        try:
+            sheet, left = self.rests.pop()  # in one step, as above
+        except IndexError:
+            sheet, left = None, 0
+        if size + _APART > left:
+            sheet, left = _sheet(_SHEET), _SHEET
+        left -= size + _APART
+        self.rests.append((sheet, left))
+        return _Block(sheet, left, size)
 
     def forget(self):
         """Give back what has not been used for long."""

@@ -1,6 +1,8 @@
 """Memory that is used again: only when nobody looks at it any more, and never taken from under anybody."""
 
 import gc
+import itertools
+import sys
 import threading
 import weakref
 
@@ -106,9 +108,9 @@ def test_a_sheet_goes_back_to_the_system_with_its_last_block(monkeypatch):
     monkeypatch.setattr(memory, "_SHEET", 1 << 20)
     first = memory.empty(SHAPE, F32)
     shelf = memory._local.shelf
-    sheet = weakref.ref(shelf.sheet)
+    sheet = weakref.ref(shelf.rests[0][0])
     others = [memory.empty((190, 150), F32) for _ in range(12)]
-    assert shelf.sheet is not sheet()
+    assert len(shelf.rests) == 1 and shelf.rests[0][0] is not sheet()
     monkeypatch.setattr(memory, "_IDLE", 0)
     del others
     shelf.forget()
@@ -146,3 +148,27 @@ def test_memory_of_others_is_never_ours_alone():
     assert not memory.is_sole(x, 1)
     assert not memory.is_sole(x.view()[2:], 0)
     assert not memory.is_sole(np.float32(3), 0)
+
+
+@pytest.mark.parametrize("moment", range(7))
+def test_who_asks_while_a_block_is_cut_gets_another(moment):
+    """As a signal handler may, between any two lines."""
+    between, lines = [], itertools.count()
+
+    def interrupt(frame, event, _):
+        if frame.f_code is memory._Shelf.cut.__code__:
+            if event == "line" and next(lines) == moment:
+                between.append(memory.empty(SHAPE, F32))
+            return interrupt
+
+    first, tracing = memory.empty((190, 150), F32), sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        arrays = [first, memory.empty(SHAPE, F32)]
+    finally:
+        sys.settrace(tracing)
+    arrays += [*between, *(memory.empty((150 + i, 160), F32) for i in range(5))]
+    assert len(arrays) == 8
+    for i, x in enumerate(arrays):
+        x.fill(i)
+    assert all((x == i).all() for i, x in enumerate(arrays))
