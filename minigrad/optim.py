@@ -244,6 +244,14 @@ class _OfAKernel(Optimizer):
 
     _plan = None  # what the last step was made of
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "update" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__name__}: its update would never be called, for the formula of {cls.__base__.__name__} is a kernel. Derive from "
+                "Optimizer to write a formula of your own."
+            )
+
     def needs(self, **options):
         """The names of the arrays that a state has under these options."""
         return self.arrays

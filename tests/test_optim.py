@@ -581,3 +581,11 @@ def test_no_gradient_passes_unclipped_beside_nan():
     p.grad = mg.tensor([np.nan, 1e6])
     mg.optim.AdamW([p], lr=0.1, global_clipnorm=1.0).step()
     assert np.isnan(p.numpy()).all()
+
+
+def test_a_formula_that_would_never_be_called_raises():
+    with pytest.raises(TypeError, match="Slow: its update would never be called.*Adam is a kernel.*Optimizer"):
+
+        class Slow(mg.optim.Adam):
+            def update(self, p, g, state, **options):
+                p -= g

@@ -12,9 +12,9 @@ import numpy as np
 from numpy import ndarray
 
 from minigrad.kernels import Lasting
-from minigrad.kernels.compile import _DATA, address, doubles, floats, helper, integers, kernel, run
+from minigrad.kernels.compile import doubles, floats, helper, integers, kernel, run
 from minigrad.kernels.memory import empty_like
-from minigrad.kernels.pool import invoke
+from minigrad.kernels.pool import DATA, invoke
 from minigrad.kernels.simd import at, constant, copysign, maximum, pointer, row, share, sqrt
 
 _CHUNK = 1 << 14  # elements
@@ -55,7 +55,7 @@ def grad_norm(grads):
     if not grads:
         return 0.0
     grads = [np.asarray(g, order="C") for g in grads]
-    sizes, *objects = _look(grads)
+    sizes, objects = _look(grads)
     chunks, work = _chunks(tuple(sizes), grads[0].itemsize)
     sums = np.empty(len(chunks))
     _run(_sum_squares, [grads], [objects], chunks, work, sums=sums)
@@ -80,30 +80,26 @@ def _update(formula, lists, decay, *rates):
         lists[1] = [np.asarray(g, order="C") for g in lists[1]]
         looks[1] = _look(lists[1])
     # a kernel that writes to memory looks twice at what it is given
-    if any([found != sizes for found, *_ in looks]) or len(sizes) != len(lists[0]):
+    if any([found != sizes for found, _ in looks]) or len(sizes) != len(lists[0]):
         shown = [[(np.shape(a), getattr(a, "dtype", None), getattr(a, "strides", None)) for a in arrays] for arrays in lists]
         raise ValueError(
             "optimizers: parameters, gradients and states are lists of arrays of equal shapes and one dtype, and all but gradients "
             f"C-contiguous, because they change in place. Received: {shown}."
         )
     chunks, work = _chunks(tuple(sizes), like.itemsize)
-    objects = [objects for _, *objects in looks]
+    objects = [objects for _, objects in looks]
     _run(formula, lists, objects, chunks, len(lists) * work, np.array(decay, like.dtype), np.array(rates, like.dtype))
 
 
 def _look(arrays):
     """How many bytes each array has, left out what is none or does not lie in one piece, and what `_walk` finds its address by.
 
-    That is where the array object is, or a place in a table, which stands beside.
+    That is where the array object is.
     """
     found = getattr(arrays, "found", None)
     if found is None:
         sizes = [a.nbytes for a in arrays if type(a) is ndarray and a.flags.c_contiguous]
-        if _DATA is None:
-            table = np.array([address(a) for a in arrays])
-            found = sizes, table.ctypes.data + 8 * np.arange(table.size), table
-        else:
-            found = sizes, np.fromiter(map(id, arrays), np.int64, len(arrays))
+        found = sizes, np.fromiter(map(id, arrays), np.int64, len(arrays))
         if type(arrays) is Lasting:
             arrays.found = found
     return found
@@ -111,9 +107,9 @@ def _look(arrays):
 
 def _run(formula, lists, objects, chunks, work, decay=None, rates=None, sums=None):
     """Call a formula for all chunks of the arrays in lists of equal lengths."""
-    like, places = lists[0][0], np.concatenate([places for places, *_ in objects])
+    like, places = lists[0][0], np.concatenate(objects)
     run(
-        _walk, len(chunks), work, like, formula.address(like.dtype), places, _DATA or 0, len(lists), len(lists[0]), chunks, len(chunks),
+        _walk, len(chunks), work, like, formula.address(like.dtype), places, DATA, len(lists), len(lists[0]), chunks, len(chunks),
         decay, rates, sums,
     )  # fmt: skip
 
