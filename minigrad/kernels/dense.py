@@ -28,7 +28,7 @@ def linears(x, ws, bs, precision=None):
 def linear_grad(gs, x, ws, wanted, times=None, precision=None):
     """See `reference.linear_grad`.   (..., N) or None each, (..., K), (K, N) each -> [(..., K), (K, N), (N,), ...]"""
     rows, so_far, to_x, others, gradients = rows_of(x), None, [], [], []
-    dx = empty(x.shape, x.dtype) if wanted[0] else None
+    dx = empty(x.shape, x.dtype) if wanted[0] and any([g is not None for g in gs]) else None
     finish, times = (0, None) if times is None else (multiply_block.address(x.dtype), np.ascontiguousarray(times))
     for i, (g, w, want_w, want_b) in enumerate(zip(gs, ws, wanted[1::2], wanted[2::2])):
         dw = db = None

@@ -90,6 +90,12 @@ def test_only_what_is_wanted_is_computed(rng, which):
         assert a is b is None or np.allclose(a, b, rtol=1e-13, atol=1e-13)
 
 
+def test_where_nothing_comes_there_is_no_gradient(rng):
+    x, ws, _, _ = made(rng, ((6, 5), 7, (8, 9)), np.float64)
+    for some in (dense, reference):
+        assert some.linear_grad([None, None], x, ws, [True] * 5) == [None] * 5
+
+
 @pytest.mark.parametrize("x_shape, n", [((0, 4), 5), ((3, 0), 5), ((3, 4), 0), ((2, 0, 4), 5)])
 def test_nothing(x_shape, n):
     x, w, g = np.ones(x_shape), np.ones((x_shape[-1], n)), np.ones((*x_shape[:-1], n))
