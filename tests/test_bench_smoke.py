@@ -116,9 +116,10 @@ def test_products_and_operations_beside_their_peers(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     peers = [name for name in ("torch", "jax") if report.installed(name)]
     tiny_ops(monkeypatch)
+    missing = {name: ops.without(case) for name, case in ops.cases()}
     for name, wanted in (("gemm", ["numpy", "torch"]), ("ops", peers)):
         for found in ran(name, tmp_path, "--peers", ",".join(wanted)):
-            assert set(found["ratios"]) == set(wanted) and not found["differ"]
+            assert set(found["ratios"]) == set(wanted).difference(missing.get(found["row"], ())) and not found["differ"]
 
 
 @pytest.mark.oracle
