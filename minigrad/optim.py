@@ -293,7 +293,7 @@ class _Plan:
             names = optimiser.needs(**options)
             missing = [name for name in names if name not in state]
             state.update(zip(missing, _zeros(p, len(missing))))
-            kind = names, bool(missing), state["step"], p.dtype, *options.values()
+            kind = names, bool(missing), state["step"], p.dtype, repr(options)  # a rate may be an array of one number
             launches.setdefault(kind, []).append((place, number, group, p, state))
         self.launches = [_Launch(names, fresh, rows) for (names, fresh, *_), rows in launches.items()]
 

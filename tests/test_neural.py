@@ -736,3 +736,51 @@ def test_no_option_is_lost_between_the_call_and_the_formula(rng):
     ):  # fmt: skip
         assert not np.allclose(attend(**options)(q, k, v), plain)
     assert set(REGISTRY["scaled_dot_product_attention"].defaults) >= {"is_causal", "scale", "dropout", "enable_gqa", "seed", "offset"}
+
+
+# ------------------------------------------------------------------------------- the gradient that is made with the loss
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("row", [[-np.inf, -200.0, -201.0], [-np.inf, -87.5, -88.0], [-np.inf, 3.0, 900.0]])
+def test_a_target_without_a_chance_costs_infinity_and_the_others_share_the_gradient(row, dtype):
+    x = mg.tensor(np.array([row], dtype), requires_grad=True)
+    loss = mg.cross_entropy(x, np.array([0]))
+    loss.backward()
+    others = np.exp(np.array(row[1:]) - max(row))
+    assert loss.item() == np.inf
+    np.testing.assert_allclose(x.grad.numpy(), [[-1.0, *others / others.sum()]], rtol=1e-6, atol=1e-38)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("factor", [3.0, 1 / 7])
+def test_every_walk_through_a_loss_gives_the_same_bits(rng, factor, dtype):
+    x = mg.tensor(rng.normal(size=(5, 7)).astype(dtype), requires_grad=True)
+    loss = mg.cross_entropy(x, np.arange(5)) * factor
+    walks = set()
+    for _ in range(3):
+        x.grad = None
+        loss.backward(retain_graph=True)
+        walks.add(x.grad.numpy().tobytes())
+    assert len(walks) == 1
+
+
+def test_a_scaled_loss_saves_gradients_of_float16(rng):
+    """Shares of 1 / N would be 0 in float16 before the scale comes."""
+    x = rng.normal(size=(512, 300)).astype("float16")
+    found, exact = [mg.tensor(x.astype(dtype), requires_grad=True) for dtype in ("float16", "float64")]
+    for leaf in (found, exact):
+        (mg.cross_entropy(leaf, np.arange(512) % 300) * 4096.0).backward()
+    assert (found.grad.numpy() != 0).mean() > 0.999
+    np.testing.assert_allclose(found.grad.numpy(), exact.grad.numpy(), rtol=0.02, atol=1e-6)
+
+
+@pytest.mark.parametrize("given", [np.array(0.3), np.float32(0.3), np.float64(0.3)])
+def test_parameters_may_be_arrays_of_one_number(rng, given):
+    x = rng.normal(size=(3, 4)).astype("float32")
+    calls = [
+        lambda s: mg.leaky_relu(np.repeat(x, 9000, axis=0), s), lambda s: mg.cross_entropy(x, np.array([0, 3, 1]), label_smoothing=s),
+        lambda s: mg.layer_norm(x, eps=s), lambda s: mg.scaled_dot_product_attention(x, x, x, scale=s),
+    ]  # fmt: skip
+    for call in calls:
+        np.testing.assert_allclose(call(given), call(0.3), rtol=1e-6)

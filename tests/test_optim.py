@@ -589,3 +589,12 @@ def test_a_formula_that_would_never_be_called_raises():
         class Slow(mg.optim.Adam):
             def update(self, p, g, state, **options):
                 p -= g
+
+
+def test_a_rate_may_be_an_array_of_one_number():
+    p = mg.Parameter([1.0, 2.0])
+    optimiser = mg.optim.SGD([p], lr=0.1)
+    optimiser.groups[0]["lr"] = np.array(0.5)
+    p.grad = mg.tensor([1.0, 1.0])
+    optimiser.step()
+    assert p.tolist() == [0.5, 1.5]

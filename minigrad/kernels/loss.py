@@ -72,8 +72,11 @@ def _cross_entropy(
             for i in rows:
                 if first_time or not sums[i] < far:  # or NaN
                     base = logits[i * V + max(targets[i], 0)] if first_time else largest(row(logits, i * V, V))
-                    bases[i] = zero if base == constant(-np.inf, logits) else base
+                    nothing = base == constant(-np.inf, logits)  # no base: of the others' exponentials nothing may be left
+                    bases[i] = zero if nothing else base
                     sums[i] = _exponentials(at(logits, i * V), V, bases[i], at(e, i * V if kept == 1 else t * _BLOCK), kept)
+                    if first_time and nothing:
+                        sums[i] = far
                     again |= first_time and not sums[i] < far
             first_time = False
         for i in rows:

@@ -9,6 +9,7 @@ Small blocks are cut from large sheets. NumPy asks the system for large pages wh
 walks across the rows of a matrix touches a page with every step: on small ones a core forgets where they are.
 """
 
+import contextlib
 import ctypes
 import sys
 import threading
@@ -96,8 +97,10 @@ class _Shelf:
 
     def forget(self):
         """Give back what has not been used for long."""
-        for free in self.free.values():
-            free[:] = [block for block in free if block.used > self.requests - _IDLE]
+        for free in list(self.free.values()):
+            for block in [block for block in free if block.used <= self.requests - _IDLE]:
+                with contextlib.suppress(ValueError):  # somebody who interrupted us has it
+                    free.remove(block)  # in one step
 
 
 def empty(shape, dtype):

@@ -198,12 +198,12 @@ def _take(state):
 def _value(state, x, real):
     """The int64 that a kernel gets for a Python object: where the data of an array begins, a number, or its bits; 0 for None."""
     kind = _load(x + TYPE)
-    if kind == _load(state + 8 * _NDARRAY):
-        return _load(x + DATA)
     if x == _load(state + 8 * _NONE):
         return np.int64(0)
-    if real:
+    if real:  # asked first: an array of one number may be one
         return _bits(_ask(_load(state + 8 * _TO_FLOAT), (x,), 0.0))
+    if kind == _load(state + 8 * _NDARRAY):
+        return _load(x + DATA)
     if np.int32(_ask(_load(state + 8 * _IS_SUBTYPE), (kind, _load(state + 8 * _NDARRAY)), np.int64(0))):
         return _load(x + DATA)
     return _ask(_load(state + 8 * _TO_INT), (x,), np.int64(0))
@@ -212,7 +212,10 @@ def _value(state, x, real):
 @njit(**_compiled)
 def _read(state, given, job):
     """Write the job that a tuple (code, reals, *arguments) says to where jobs are written."""
-    reals = _ask(_load(state + 8 * _TO_INT), (_ask(_load(state + 8 * _ITEM), (given, 1), np.int64(0)),), np.int64(0))
+    second = _ask(_load(state + 8 * _ITEM), (given, 1), np.int64(0))
+    if second == 0:  # no tuple of two or more, and the interpreter has noted that
+        return
+    reals = _ask(_load(state + 8 * _TO_INT), (second,), np.int64(0))
     _store(job, _value(state, _ask(_load(state + 8 * _ITEM), (given, 0), np.int64(0)), False))
     for i in range(min(_ask(_load(state + 8 * _LENGTH), (given,), np.int64(0)) - 2, ARGUMENTS)):
         x = _ask(_load(state + 8 * _ITEM), (given, 2 + i), np.int64(0))

@@ -168,8 +168,10 @@ def class_cross_entropy(logits, targets, weight=None, /, reduction="mean", ignor
         count = float(np.where(ids < 0, 0, weight[ids]).sum(dtype=np.float64))
     else:
         count = ids.size if kept is None else np.count_nonzero(kept)
-    each = None if reduction == "none" else np.array([1 if reduction == "sum" else 1 / (count or 1)], logits.dtype)
-    losses, lse, d = kernels.cross_entropy(rows, ids, weight, label_smoothing, each if ahead else None)
+    each = None
+    if reduction != "none":
+        each = np.array([1 if reduction == "sum" else 1 / (count or 1)], np.float64 if _is_small(logits) else logits.dtype)
+    losses, lse, d = kernels.cross_entropy(rows, ids, weight, label_smoothing, each if ahead and not _is_small(logits) else None)
     saved = ids, lse, each, [] if d is None else [d]
     if reduction == "none":
         return losses.reshape(logits.shape[:-1]), saved
@@ -180,20 +182,28 @@ def class_cross_entropy(logits, targets, weight=None, /, reduction="mean", ignor
 @class_cross_entropy.vjp
 def _(g, out, logits, targets, weight, reduction, ignore_index, label_smoothing, ahead, saved, wanted):
     ids, lse, each, made = saved
-    d = dweight = None
-    if wanted[0] and made:  # given away, so that there is never a second one: who walks here again has it made again
-        d = made.pop().reshape(logits.shape)
-        if g != 1:
-            d *= g
-        if not wanted[2]:
-            return d, None, None
     promoted, weight = promote((logits, weight), floating=True)
-    rows, each = promoted.reshape(ids.size, logits.shape[-1]), g.reshape(-1) if each is None else each * g  # (..., V) -> (N, V)
-    if wanted[0] and d is None:
-        d = kernels.cross_entropy(rows, ids, weight, label_smoothing, each)[2].reshape(logits.shape)
+    rows, later = promoted.reshape(ids.size, logits.shape[-1]), 1  # (..., V) -> (N, V)
+    if each is None:
+        each = g.reshape(-1)
+    elif _is_small(promoted):
+        each = (each * g).astype(promoted.dtype)
+    else:
+        later = g  # in the order in which it is made ahead, so that every walk gives the same bits
+    d = dweight = None
+    if wanted[0]:  # what was made is given away, so that there is never a second one: who walks here again has it made again
+        d = made.pop() if made else kernels.cross_entropy(rows, ids, weight, label_smoothing, each)[2]
+        d = d.reshape(logits.shape)
+        if later != 1:
+            d *= later
     if wanted[2]:
-        dweight = _weight_gradient(each, rows, ids, lse, label_smoothing, out if reduction == "mean" else 0.0)
+        dweight = _weight_gradient(each * later, rows, ids, lse, label_smoothing, out if reduction == "mean" else 0.0)
     return d, None, dweight
+
+
+def _is_small(x):
+    """Whether x is of a type in which a gradient that is not scaled yet may vanish."""
+    return x.dtype.itemsize < 4
 
 
 def _weight_gradient(each, rows, ids, lse, smoothing, mean):

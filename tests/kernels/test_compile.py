@@ -298,3 +298,9 @@ def test_without_numba_the_reference_answers():
     process(program + asks, NUMBA_DISABLE_JIT=1)
     process("import sys\nsys.modules['numba'] = None\n" + program + asks)
     process(program + asks + "import sys\nassert 'numba' not in sys.modules", MINIGRAD_KERNELS="reference")
+
+
+@pytest.mark.parametrize("job", [(), (1,), None, [1, 2]])
+def test_what_is_no_job_raises(job):
+    with pytest.raises((SystemError, IndexError)):
+        policy.launcher(1)(1, job)

@@ -1,5 +1,6 @@
 """Memory that is used again: only when nobody looks at it any more, and never taken from under anybody."""
 
+import contextlib
 import gc
 import itertools
 import sys
@@ -172,3 +173,22 @@ def test_who_asks_while_a_block_is_cut_gets_another(moment):
     for i, x in enumerate(arrays):
         x.fill(i)
     assert all((x == i).all() for i, x in enumerate(arrays))
+
+
+def test_a_block_that_is_lent_while_others_are_forgotten_is_not_lent_twice(monkeypatch):
+    shelf = memory._Shelf()
+    shape, dtype = (300, 300), np.dtype("f")
+    for array in [shelf.array(360_000, shape, dtype) for _ in range(3)]:
+        del array
+    shelf.requests += 2 * memory._IDLE
+    kept, real = [], contextlib.suppress
+
+    def interrupted(*errors):  # a signal handler computes while blocks are forgotten
+        kept.append(shelf.array(360_000, shape, dtype))
+        return real(*errors)
+
+    monkeypatch.setattr(contextlib, "suppress", interrupted)
+    shelf.forget()
+    monkeypatch.setattr(contextlib, "suppress", real)
+    more = [shelf.array(360_000, shape, dtype) for _ in range(4)]
+    assert len({array.ctypes.data for array in (*kept, *more)}) == len(kept) + 4

@@ -232,3 +232,15 @@ def test_the_normalization_adds_in_place_what_has_come_through_the_skip(norm, mo
     x = Tensor(normal(B, T, E), requires_grad=True)
     (3.0 * through_a_skip(2.0 * x, norm)).backward(normal(B, T, E, seed=5))
     assert len(given) == 1 and given[0] is not None
+
+
+# --------------------------------------------------------------------------------- a feed-forward part as one recorded op
+
+
+def test_layers_that_replace_those_of_a_feed_forward_part_are_built_and_called():
+    x, part = normal(B, T, E), blocks.FeedForward(7, "gelu")
+    part(x)
+    part.narrow = mg.Dense(5)
+    assert part(x).shape == (B, T, 5)
+    part.wide.call = lambda x: mg.zeros((*x.shape[:-1], 7))
+    np.testing.assert_array_equal(part(x).numpy(), np.zeros((B, T, 5)))
