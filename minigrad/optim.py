@@ -258,7 +258,7 @@ class _OfAKernel(Optimizer):
 
     def move(self, ps, gs, decay, scale, step, fresh, states, **options):
         """The formula, for lists of arrays; ``fresh`` where an array of their states has just been made, of zeros."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: write move(self, ps, gs, decay, scale, step, fresh, states, lr, ...).")
 
     def step(self):
         """Change every parameter once that is not frozen and has a gradient."""

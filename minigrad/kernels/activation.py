@@ -30,7 +30,7 @@ _CHUNK = 4096  # elements: pieces of a fixed size, so that the bits do not depen
 
 def gelu(x, approximate):
     """See `reference.gelu`.   (...) -> (...), (...)"""
-    return _with_derivative(*_form(approximate), x)
+    return _with_derivative(*form_of_gelu(approximate), x)
 
 
 def silu(x):
@@ -40,12 +40,12 @@ def silu(x):
 
 def gelu_gate(value, gate, approximate):
     """See `reference.gelu_gate`.   (...), (...) -> (...)"""
-    return _gate(*_form(approximate), value, gate)
+    return _gate(*form_of_gelu(approximate), value, gate)
 
 
 def gelu_gate_grad(g, value, gate, approximate):
     """See `reference.gelu_gate_grad`.   (...), (...), (...) -> (...), (...)"""
-    return _gate_grad(*_form(approximate), g, value, gate)
+    return _gate_grad(*form_of_gelu(approximate), g, value, gate)
 
 
 def silu_gate(value, gate):
@@ -166,7 +166,8 @@ def sigmoid_silu(x):
 _NORMAL, _TANH, _SILU = (0, 4), (1, 4), (2, 3)
 
 
-def _form(approximate):
+def form_of_gelu(approximate):
+    """The number and the work of GELU in this form."""
     return _TANH if approximate == "tanh" else _NORMAL
 
 

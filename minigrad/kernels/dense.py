@@ -9,17 +9,16 @@ import numpy as np
 
 from minigrad.kernels.compile import doubles, floats, kernel, launcher, shares
 from minigrad.kernels.epilogue import multiply_block
-from minigrad.kernels.gemm import product_job, rows_of
+from minigrad.kernels.gemm import as_matrix, product_job
 from minigrad.kernels.memory import empty
+from minigrad.kernels.norm import CHUNK
 from minigrad.kernels.pool import JOBS
 from minigrad.kernels.simd import constant, row, share
-
-_CHUNK = 64  # rows whose columns are added up in the element type; the sums of chunks are added up in float64
 
 
 def linears(x, ws, bs, precision=None):
     """See `reference.linears`.   (..., K), (K, N) each, (N,) or None each -> (..., N) each"""
-    rows = rows_of(x)
+    rows = as_matrix(x)
     ys = [empty((*x.shape[:-1], w.shape[1]), x.dtype) for w in ws]
     _launch([product_job(rows, w, y, precision, b) for w, b, y in zip(ws, bs, ys)])
     return ys
@@ -27,13 +26,13 @@ def linears(x, ws, bs, precision=None):
 
 def linear_grad(gs, x, ws, wanted, times=None, precision=None):
     """See `reference.linear_grad`.   (..., N) or None each, (..., K), (K, N) each -> [(..., K), (K, N), (N,), ...]"""
-    rows, so_far, to_x, others, gradients = rows_of(x), None, [], [], []
+    rows, so_far, to_x, others, gradients = as_matrix(x), None, [], [], []
     dx = empty(x.shape, x.dtype) if wanted[0] and any([g is not None for g in gs]) else None
     finish, times = (0, None) if times is None else (multiply_block.address(x.dtype), np.ascontiguousarray(times))
     for i, (g, w, want_w, want_b) in enumerate(zip(gs, ws, wanted[1::2], wanted[2::2])):
         dw = db = None
         if g is not None:
-            g = np.ascontiguousarray(rows_of(g))
+            g = np.ascontiguousarray(as_matrix(g))
             if wanted[0]:
                 last = all([later is None for later in gs[i + 1 :]])
                 to_x.append(product_job(g, w.T, dx, precision, None, so_far, finish if last else 0, times))
@@ -73,10 +72,10 @@ def _sum_rows(t: int, nt: int, x: floats, totals: doubles, sums: floats, R: int,
     total, some = row(totals, first, last - first), row(sums, first, last - first)
     for j in range(last - first):
         total[j] = 0.0
-    for start in range(0, R, _CHUNK):
+    for start in range(0, R, CHUNK):
         for j in range(last - first):
             some[j] = constant(0, x)
-        for i in range(start, min(R, start + _CHUNK)):
+        for i in range(start, min(R, start + CHUNK)):
             xi = row(x, i * N + first, last - first)
             for j in range(last - first):
                 some[j] += xi[j]

@@ -4,7 +4,9 @@ Each of these kernels takes the block ``c`` (m, n) and a second one, ``other``, 
 numbers from row to row.
 """
 
-from minigrad.kernels.activation import normal_gelu, tanh_gelu
+import functools
+
+from minigrad.kernels.activation import with_derivative
 from minigrad.kernels.compile import floats, kernel
 from minigrad.kernels.simd import row
 
@@ -18,19 +20,15 @@ def multiply_block(c: floats, other: floats, apart: int, m: int, n: int):
             ci[j] *= oi[j]
 
 
-@kernel
-def gelu_block(c: floats, other: floats, apart: int, m: int, n: int):
-    """c = gelu(c), other = gelu'(c)."""
-    for i in range(m):
-        ci, oi = row(c, i * apart, n), row(other, i * apart, n)
-        for j in range(n):
-            ci[j], oi[j] = normal_gelu(ci[j])
+@functools.cache
+def function_block(f):
+    """c = f(c), other = f'(c), for function number f of `activation`."""
 
+    @kernel
+    def block(c: floats, other: floats, apart: int, m: int, n: int):
+        for i in range(m):
+            ci, oi = row(c, i * apart, n), row(other, i * apart, n)
+            for j in range(n):
+                ci[j], oi[j] = with_derivative(f, ci[j])
 
-@kernel
-def gelu_tanh_block(c: floats, other: floats, apart: int, m: int, n: int):
-    """c = gelu(c), other = gelu'(c), in the tanh form."""
-    for i in range(m):
-        ci, oi = row(c, i * apart, n), row(other, i * apart, n)
-        for j in range(n):
-            ci[j], oi[j] = tanh_gelu(ci[j])
+    return block

@@ -23,8 +23,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from minigrad import settings
+from minigrad.kernels.activation import form_of_gelu
 from minigrad.kernels.compile import cpu, floats, helper, integers, kernel, launcher, scratch, shares
-from minigrad.kernels.epilogue import gelu_block, gelu_tanh_block
+from minigrad.kernels.epilogue import function_block
 from minigrad.kernels.making import module
 from minigrad.kernels.memory import empty
 from minigrad.kernels.pool import WORKERS, invoke
@@ -486,7 +487,7 @@ def matmul(a, b, precision=None):
 def linear(x, w, b=None, plus=None, precision=None):
     """See `reference.linear`.   (..., K), (K, N), (N,), (..., N) -> (..., N)"""
     y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
-    _multiply(rows_of(x), w, y, precision, b, _like("linear", "plus", plus, y))
+    _multiply(as_matrix(x), w, y, precision, b, _like("linear", "plus", plus, y))
     return y
 
 
@@ -494,12 +495,12 @@ def linear_gelu(x, w, b, approximate, precision=None):
     """See `reference.linear_gelu`.   (..., K), (K, N), (N,) -> y (..., N), its derivative (..., N)"""
     y = empty((*x.shape[:-1], w.shape[-1]), x.dtype)
     derivative = empty(y.shape, y.dtype)
-    finish = gelu_tanh_block if approximate == "tanh" else gelu_block
-    _multiply(rows_of(x), w, y, precision, b, None, finish.address(x.dtype), derivative)
+    function, _ = form_of_gelu(approximate)
+    _multiply(as_matrix(x), w, y, precision, b, None, function_block(function).address(x.dtype), derivative)
     return y, derivative
 
 
-def rows_of(x):
+def as_matrix(x):
     """One matrix.   (..., K) -> (rows, K)"""
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 

@@ -8,7 +8,7 @@ from minigrad.kernels.compile import EXACT, doubles, floats, helper, kernel, run
 from minigrad.kernels.memory import empty_like
 from minigrad.kernels.simd import constant, number, row, rows_of, share, sqrt
 
-_CHUNK = 64  # rows whose columns are added up in the element type; the sums of chunks are added up in float64
+CHUNK = 64  # rows whose columns are added up in the element type; the sums of chunks are added up in float64
 
 
 def layer_norm(x, gamma, beta, eps, centred=True):
@@ -30,7 +30,7 @@ def layer_norm_grad(g, x, gamma, mean, rstd, centred=True, into=None):
     mean, rstd = np.asarray(mean, order="C"), np.asarray(rstd, order="C")
     adds = into is not None and into.flags.c_contiguous
     dx = into if adds else empty_like(x)
-    chunks = -(-mean.size // _CHUNK)
+    chunks = -(-mean.size // CHUNK)
     sums = _empty_sums((chunks, 2, E), x.dtype)
     run(_layer_norm_grad, chunks, 2 * x.size, g, x, gamma, mean, rstd, dx, sums, mean.size, E, chunks, int(centred), int(adds))
     dgamma, dbeta = _add_up(sums)
@@ -41,7 +41,7 @@ def batch_norm(x, gamma, beta, eps):
     """See `reference.batch_norm`.   (..., F) -> y (..., F), mean (F,), rstd (F,), var (F,)"""
     x = np.asarray(x, order="C")
     R, F = rows_of(x)
-    chunks = -(-R // _CHUNK)
+    chunks = -(-R // CHUNK)
     sums = _empty_sums((chunks, 2, F), x.dtype)
     run(_column_moments, chunks, 2 * x.size, x, sums, R, F, chunks)
     gamma = np.ones(F, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
@@ -57,7 +57,7 @@ def batch_norm_grad(g, x, gamma, mean, rstd):
     g, x = np.asarray(g, order="C"), np.asarray(x, order="C")
     mean, rstd = np.ascontiguousarray(mean), np.ascontiguousarray(rstd)
     R, F = rows_of(x)
-    chunks = -(-R // _CHUNK)
+    chunks = -(-R // CHUNK)
     sums = _empty_sums((chunks, 2, F), x.dtype)
     run(_column_sums, chunks, 2 * x.size, g, x, x, mean, rstd, sums, R, F, chunks)
     dgamma, dbeta = _add_up(sums)
@@ -81,7 +81,7 @@ def scaled_columns_sums(g, x, mean):
     """See `reference.scaled_columns_sums`.   (..., F), (..., F), (F,) -> (F,), (F,)"""
     g, x, mean = np.asarray(g, order="C"), np.asarray(x, order="C"), np.ascontiguousarray(mean)
     R, F = rows_of(x)
-    chunks = -(-R // _CHUNK)
+    chunks = -(-R // CHUNK)
     sums = _empty_sums((chunks, 2, F), x.dtype)
     run(_column_sums, chunks, 2 * x.size, g, x, np.zeros(F, x.dtype), mean, np.ones(F, x.dtype), sums, R, F, chunks)
     return tuple(_add_up(sums))
@@ -91,7 +91,7 @@ def sum_rows(g):
     """See `reference.sum_rows`.   (..., N) -> (N,)"""
     g = np.asarray(g, order="C")
     R, N = rows_of(g)
-    chunks = -(-R // _CHUNK)
+    chunks = -(-R // CHUNK)
     sums = _empty_sums((chunks, N), g.dtype)
     run(_sum_rows, chunks, g.size, g, sums, R, N, chunks)
     return _add_up(sums)
@@ -101,7 +101,7 @@ def multiply_sum_rows(x, y):
     """See `reference.multiply_sum_rows`.   (..., N), (..., N) -> (..., N), (N,)"""
     x, y = np.asarray(x, order="C"), np.asarray(y, order="C")
     R, N = rows_of(x)
-    chunks = -(-R // _CHUNK)
+    chunks = -(-R // CHUNK)
     z, sums = empty_like(x), _empty_sums((chunks, N), x.dtype)
     run(_multiply_sum_rows, chunks, 2 * x.size, x, y, z, sums, R, N, chunks)
     return z, _add_up(sums)
@@ -176,7 +176,7 @@ def _layer_norm_grad(
         for j in range(E):
             dgamma[j] = zero
             dbeta[j] = zero
-        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+        for i in range(c * CHUNK, min(R, (c + 1) * CHUNK)):
             gi, xi, di = row(g, i * E, E), row(x, i * E, E), row(dx, i * E, E)
             start, r = xi[0] if centred == 1 and E > 0 else zero, rstd[i]
             mr = mean[i] * r
@@ -203,7 +203,7 @@ def _sum_rows(t: int, nt: int, g: floats, sums: floats, R: int, N: int, chunks: 
         total = row(sums, c * N, N)
         for j in range(N):
             total[j] = constant(0, g)
-        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+        for i in range(c * CHUNK, min(R, (c + 1) * CHUNK)):
             gi = row(g, i * N, N)
             for j in range(N):
                 total[j] += gi[j]
@@ -216,7 +216,7 @@ def _multiply_sum_rows(t: int, nt: int, x: floats, y: floats, z: floats, sums: f
         total = row(sums, c * N, N)
         for j in range(N):
             total[j] = constant(0, x)
-        for i in range(c * _CHUNK, min(R, (c + 1) * _CHUNK)):
+        for i in range(c * CHUNK, min(R, (c + 1) * CHUNK)):
             xi, yi, zi = row(x, i * N, N), row(y, i * N, N), row(z, i * N, N)
             for j in range(N):
                 product = xi[j] * yi[j]
@@ -231,7 +231,7 @@ def _column_moments(t: int, nt: int, x: floats, sums: floats, R: int, F: int, ch
     starts = row(x, 0, F)
     for c in range(begin, end):
         means, squares = row(sums, 2 * c * F, F), row(sums, (2 * c + 1) * F, F)
-        first, last = c * _CHUNK, min(R, (c + 1) * _CHUNK)
+        first, last = c * CHUNK, min(R, (c + 1) * CHUNK)
         for j in range(F):
             means[j] = constant(0, x)
             squares[j] = constant(0, x)
@@ -272,12 +272,12 @@ def _joined_moments(
     m, v = row(totals, first, N), row(totals, F + first, N)
     gammas, rows = row(gamma, first, N), np.float64(max(R, 1))
     for c in range(chunks):
-        means, count = row(sums, 2 * c * F + first, N), np.float64(min(_CHUNK, R - c * _CHUNK))
+        means, count = row(sums, 2 * c * F + first, N), np.float64(min(CHUNK, R - c * CHUNK))
         for j in range(N):
             m[j] += count / rows * means[j]
     for c in range(chunks):
         means, squares = row(sums, 2 * c * F + first, N), row(sums, (2 * c + 1) * F + first, N)
-        count = np.float64(min(_CHUNK, R - c * _CHUNK))
+        count = np.float64(min(CHUNK, R - c * CHUNK))
         for j in range(N):
             d = means[j] - m[j]
             v[j] += squares[j] + count * d * d
@@ -307,7 +307,7 @@ def _column_sums(
     starts, means, rstds = row(start, 0, F), row(mean, 0, F), row(rstd, 0, F)
     for c in range(begin, end):
         dgamma, dbeta = row(sums, 2 * c * F, F), row(sums, (2 * c + 1) * F, F)
-        first, last = c * _CHUNK, min(R, (c + 1) * _CHUNK)
+        first, last = c * CHUNK, min(R, (c + 1) * CHUNK)
         fours = last - (last - first) % 4
         for j in range(F):
             dgamma[j] = constant(0, x)

@@ -92,10 +92,7 @@ def _update(formula, lists, decay, *rates):
 
 
 def _look(arrays):
-    """How many bytes each array has, left out what is none or does not lie in one piece, and what `_walk` finds its address by.
-
-    That is where the array object is.
-    """
+    """How many bytes each array has, left out what is none or does not lie in one piece, and where the array objects are."""
     found = getattr(arrays, "found", None)
     if found is None:
         sizes = [a.nbytes for a in arrays if type(a) is ndarray and a.flags.c_contiguous]
