@@ -43,6 +43,7 @@ TRANSFORMER = """
     layers
     blocks
     models
+    sampling
     tokenizers data history runs console
     baselines plots
     generation pretrained

@@ -41,5 +41,6 @@ from .models import (
     RecurrentEncoderDecoderConfig,
 )
 from .pretrained import from_pretrained, save_pretrained
+from .sampling import Sampling, probabilities, sample
 from .tokenizers import Subwords, Vocabulary, load_tokenizer
 from .training import BestCheckpoint, EarlyStopping, fit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -15,51 +14,8 @@ from transformer.config import SampleConfig, flag
 from transformer.errors import UserError
 from transformer.models import LanguageModel
 from transformer.runs import Run
+from transformer.sampling import temperature_probabilities
 from transformer.tokenizers import load_tokenizer
-
-
-def temperature_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities (V,) of the next token from its logits (V,): softmax(logits / temperature).
-
-    Low temperature sharpens, high temperature flattens, and the limit 0 is argmax: 1 for the largest logit (the
-    first of equals), 0 for the others.
-
-    Raises ValueError for a temperature that is negative or not a number, and for logits without a largest one (NaN,
-    +inf), whose probabilities cannot add up to 1.
-
-    >>> temperature_probabilities(np.log([0.1, 0.3, 0.6]), temperature=1.0).round(3).tolist()
-    [0.1, 0.3, 0.6]
-    >>> temperature_probabilities(np.log([0.1, 0.3, 0.6]), temperature=0.5).round(3).tolist()
-    [0.022, 0.196, 0.783]
-    >>> temperature_probabilities(np.log([0.1, 0.3, 0.6]), temperature=0.0).tolist()
-    [0.0, 0.0, 1.0]
-    """
-    logits = np.asarray(logits, dtype=np.float64)
-    largest = _checked_largest(logits, temperature)
-    if temperature == 0:
-        return (np.arange(len(logits)) == logits.argmax()).astype(np.float64)
-    with np.errstate(over="ignore"):  # with a temperature near 0 it may become -inf, whose exponent is 0, as it should
-        rescaled = (logits - largest) / temperature  # the largest becomes 0, so that no exponent overflows
-    exponents = np.exp(rescaled)
-    probabilities = exponents / exponents.sum()
-    assert math.isclose(probabilities.sum(), 1.0), "the probabilities of the next token must add up to 1"
-    return probabilities
-
-
-def _checked_largest(logits: np.ndarray, temperature: float) -> float:
-    """The largest logit, where probabilities can be made of these numbers."""
-    if not temperature >= 0:
-        raise ValueError(
-            "temperature_probabilities: a temperature is 0 (the likeliest token) or positive. "
-            f"Received: temperature {temperature}."
-        )
-    largest = float(logits.max())
-    if not math.isfinite(largest):
-        raise ValueError(
-            "temperature_probabilities: without a finite largest logit nothing adds up to 1. "
-            f"Received: largest logit {largest}."
-        )
-    return largest
 
 
 def sample(

@@ -1,62 +1,14 @@
-"""The temperature steps of the notes, and text that is drawn one token at a time."""
+"""Text that is drawn one token at a time, and what an encoder-decoder answers."""
 
 import types
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 import minigrad
 from transformer import LanguageModel, LanguageModelConfig, Vocabulary
 from transformer.errors import UserError
 from transformer.generation import answer, greedy, sample, temperature_probabilities
-
-LOGITS = np.array([1.0, 3.0, 2.0, -1.0, 3.0])
-
-
-@given(
-    arrays(np.float32, st.integers(1, 7), elements=st.floats(-(2.0**100), 2.0**100, width=32)),
-    st.floats(0, 1e6),
-)
-def test_probabilities_add_up_to_one(logits, temperature):
-    probabilities = temperature_probabilities(logits, temperature)
-    assert probabilities.shape == logits.shape and probabilities.dtype == np.float64
-    assert (probabilities >= 0).all() and probabilities.sum() == pytest.approx(1)
-
-
-def test_the_steps_are_those_of_the_notes():
-    for temperature in (0.25, 0.8, 1.0, 3.0):
-        exponents = np.exp(LOGITS / temperature)
-        np.testing.assert_allclose(temperature_probabilities(LOGITS, temperature), exponents / exponents.sum())
-
-
-def test_low_sharpens_and_high_flattens():
-    peaks = [temperature_probabilities(LOGITS[:4], t).max() for t in (0.1, 0.5, 1.0, 2.0, 10.0)]
-    assert peaks == sorted(peaks, reverse=True)
-    np.testing.assert_allclose(temperature_probabilities(LOGITS, 1e9), 0.2, rtol=1e-6)
-
-
-def test_zero_is_argmax_and_the_limit():
-    assert temperature_probabilities(LOGITS, 0).tolist() == [0, 1, 0, 0, 0]
-    np.testing.assert_allclose(temperature_probabilities(LOGITS[:4], 1e-3), [0, 1, 0, 0], atol=1e-12)
-
-
-def test_a_forbidden_token_is_never_drawn():
-    assert temperature_probabilities(np.array([0.0, -np.inf]), 2.0).tolist() == [1.0, 0.0]
-
-
-@pytest.mark.parametrize("temperature", [-1.0, -1e-9, float("nan")])
-def test_a_negative_temperature_raises(temperature):
-    with pytest.raises(ValueError, match="temperature.*Received: temperature"):
-        temperature_probabilities(LOGITS, temperature)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_logits_that_cannot_add_up_raise(bad):
-    with pytest.raises(ValueError, match="adds up to 1"):
-        temperature_probabilities(np.array([1.0, bad]), 1.0)
 
 
 def counting_model(block_size=4, vocab_size=6):
