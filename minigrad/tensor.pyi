@@ -484,6 +484,104 @@ class Tensor:
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
         """The tensor in another dtype, itself where it has it; ``"cpu"``, the one device there is, changes nothing."""
 
+    def reshape(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
+        """The same elements, row after row, in another shape; one length may be -1.   (...) -> shape"""
+
+    def ravel(self) -> Tensor:
+        """All elements in one row.   (...) -> (size)"""
+
+    def flatten(self, start_axis: builtins.int = 0, end_axis: builtins.int = -1, *, start_dim: builtins.int = ..., end_dim: builtins.int = ...) -> Tensor:
+        """The axes from ``start_axis`` to ``end_axis`` as one.   (k, m, n) -> (k m n)"""
+
+    def unflatten(self, axis: Axes = ..., shape: Shape = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., sizes: Shape = ..., size: Shape = ...) -> Tensor:
+        """One axis as several, whose lengths multiply to its own; one length may be -1.   (k, m n) -> (k, m, n)"""
+
+    def expand_dims(self, axis: Axes = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
+        """A new axis of length 1 at ``axis``, or several at a tuple of places in the result.   (m, n) -> (m, 1, n)"""
+
+    def squeeze(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
+        """Axes of length 1 removed: all of them, or those named.   (m, 1, n) -> (m, n)"""
+
+    def swapaxes(self, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim0: Any = ..., dim2: Any = ...) -> Tensor:
+        """Two axes exchanged.   (.. m .. n ..) -> (.. n .. m ..)"""
+
+    def moveaxis(self, source: Any, destination: Any) -> Tensor:
+        """Axes moved to other places; the rest keep their order.   (k, m, n) -> (m, n, k) for 0 to -1"""
+
+    def expand(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
+        """Axes of length 1, and new ones in front, repeated; -1 keeps a length.   (m, 1) -> (k, m, n)"""
+
+    def tile(self, reps: Any = ..., *, dims: Any = ...) -> Tensor:
+        """The whole tensor repeated along its axes, from the last one backwards.   (m, n) -> (r m, s n) for (r, s)
+
+        PyTorch's ``x.repeat(r, s)``.
+        """
+
+    def repeat(self, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
+        """Each element several times along an axis, or in the row of all elements.   (m, n) -> (m, r n) for axis 1
+
+        One number for all elements, or one for each place of the axis. `repeat_interleave` is PyTorch's name for it.
+        """
+
+    def flip(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
+        """Axes backwards: all of them, one or several.   (...) -> (...)"""
+
+    def roll(self, shift: Any = ..., axis: Axes = None, *, shifts: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
+        """Elements moved by ``shift`` places, those pushed out at the end coming in at the beginning.   (...) -> (...)
+
+        Without an axis in the row of all elements; of several axes each has its shift.
+        """
+
+    def rot90(self, k: builtins.int = 1, axes: Axes = ..., *, diagonal: builtins.int = ..., key: builtins.int = ..., dims: Axes = ...) -> Tensor:
+        """A plane turned k times by 90 degrees, from the first axis towards the second.   (m, n) -> (n, m)"""
+
+    def pad(self, pad_width: Any, mode: str = 'constant', value: builtins.int = 0, *, constant_values: builtins.int = ...) -> Tensor:
+        """A frame around the elements.   (m, n) -> (before + m + after, before + n + after)
+
+        ``pad_width`` is one number for all sides, one pair (before, after) for all axes, or a pair for each axis. The frame is
+        ``value``, or continues the elements: the last one ('edge'), mirrored at it ('reflect') or behind it ('symmetric'),
+        or from the other end ('wrap'). Raises ShapeError for other widths, among them PyTorch's flat form.
+        """
+
+    def tril(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
+        """Zeros above diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
+
+    def triu(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
+        """Zeros below diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
+
+    def diagonal(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
+        """The diagonal over two axes, as the last axis.   (m, ..., n) -> (..., min(m, n)) for axes 0 and -1"""
+
+    def diag_embed(self, offset: builtins.int = 0, axis1: builtins.int = -2, axis2: builtins.int = -1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
+        """Square matrices with the last axis as their diagonal, zeros elsewhere.   (..., n) -> (..., n + |offset|, n + |offset|)
+
+        ``axis1`` and ``axis2`` say where rows and columns go in the result.
+        """
+
+    def diag(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
+        """A matrix with x on its diagonal k; of a matrix, its diagonal k.   (n) -> (n + |k|, n + |k|), (m, n) -> (min(m, n))"""
+
+    def unfold(self, axis: Axes = ..., size: Any = ..., step: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
+        """All windows of ``size`` places along an axis, each ``step`` after the one before.   (.. n ..) -> (.. (n - size) // step + 1 .., size)
+
+        A view: nothing is copied. Where windows overlap, gradients add up.
+        """
+
+    def split(self, n: Any = None, axis: builtins.int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+        """Parts of an axis, as a tuple: n equal ones, or between cut points.   (2 m, k) -> (m, k), (m, k) for n = 2
+
+        ``chunks_of`` says the length of a part instead, the last one may be shorter, or lists all lengths: PyTorch's split.
+        """
+
+    def array_split(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+        """n parts of an axis as equal as can be, longer ones first, or parts between cut points.   (5, k) -> (3, k), (2, k) for n = 2"""
+
+    def chunk(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+        """At most n parts of an axis, all but the last of one length.   (5, k) -> (2, k), (2, k), (1, k) for n = 3"""
+
+    def unbind(self, axis: builtins.int = 0, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
+        """The slices at every place of an axis, as a tuple.   (3, n) -> (n), (n), (n)"""
+
     def erf(self) -> Tensor:
         """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.   (...) -> (...)"""
 
@@ -591,104 +689,6 @@ class Tensor:
 
     def hardshrink(self, lambd: builtins.float = 0.5) -> Tensor:
         """x, but 0 where |x| <= lambd.   (...) -> (...)"""
-
-    def reshape(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
-        """The same elements, row after row, in another shape; one length may be -1.   (...) -> shape"""
-
-    def ravel(self) -> Tensor:
-        """All elements in one row.   (...) -> (size)"""
-
-    def flatten(self, start_axis: builtins.int = 0, end_axis: builtins.int = -1, *, start_dim: builtins.int = ..., end_dim: builtins.int = ...) -> Tensor:
-        """The axes from ``start_axis`` to ``end_axis`` as one.   (k, m, n) -> (k m n)"""
-
-    def unflatten(self, axis: Axes = ..., shape: Shape = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ..., sizes: Shape = ..., size: Shape = ...) -> Tensor:
-        """One axis as several, whose lengths multiply to its own; one length may be -1.   (k, m n) -> (k, m, n)"""
-
-    def expand_dims(self, axis: Axes = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
-        """A new axis of length 1 at ``axis``, or several at a tuple of places in the result.   (m, n) -> (m, 1, n)"""
-
-    def squeeze(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
-        """Axes of length 1 removed: all of them, or those named.   (m, 1, n) -> (m, n)"""
-
-    def swapaxes(self, axis1: Any = ..., axis2: Any = ..., *, dim1: Any = ..., dim0: Any = ..., dim2: Any = ...) -> Tensor:
-        """Two axes exchanged.   (.. m .. n ..) -> (.. n .. m ..)"""
-
-    def moveaxis(self, source: Any, destination: Any) -> Tensor:
-        """Axes moved to other places; the rest keep their order.   (k, m, n) -> (m, n, k) for 0 to -1"""
-
-    def expand(self, shape: Shape = ..., *, sizes: Shape = ..., size: Shape = ...) -> Tensor:
-        """Axes of length 1, and new ones in front, repeated; -1 keeps a length.   (m, 1) -> (k, m, n)"""
-
-    def tile(self, reps: Any = ..., *, dims: Any = ...) -> Tensor:
-        """The whole tensor repeated along its axes, from the last one backwards.   (m, n) -> (r m, s n) for (r, s)
-
-        PyTorch's ``x.repeat(r, s)``.
-        """
-
-    def repeat(self, repeats: Any, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
-        """Each element several times along an axis, or in the row of all elements.   (m, n) -> (m, r n) for axis 1
-
-        One number for all elements, or one for each place of the axis. `repeat_interleave` is PyTorch's name for it.
-        """
-
-    def flip(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
-        """Axes backwards: all of them, one or several.   (...) -> (...)"""
-
-    def roll(self, shift: Any = ..., axis: Axes = None, *, shifts: Any = ..., dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
-        """Elements moved by ``shift`` places, those pushed out at the end coming in at the beginning.   (...) -> (...)
-
-        Without an axis in the row of all elements; of several axes each has its shift.
-        """
-
-    def rot90(self, k: builtins.int = 1, axes: Axes = ..., *, diagonal: builtins.int = ..., key: builtins.int = ..., dims: Axes = ...) -> Tensor:
-        """A plane turned k times by 90 degrees, from the first axis towards the second.   (m, n) -> (n, m)"""
-
-    def pad(self, pad_width: Any, mode: str = 'constant', value: builtins.int = 0, *, constant_values: builtins.int = ...) -> Tensor:
-        """A frame around the elements.   (m, n) -> (before + m + after, before + n + after)
-
-        ``pad_width`` is one number for all sides, one pair (before, after) for all axes, or a pair for each axis. The frame is
-        ``value``, or continues the elements: the last one ('edge'), mirrored at it ('reflect') or behind it ('symmetric'),
-        or from the other end ('wrap'). Raises ShapeError for other widths, among them PyTorch's flat form.
-        """
-
-    def tril(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
-        """Zeros above diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
-
-    def triu(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
-        """Zeros below diagonal k of each matrix.   (..., m, n) -> (..., m, n)"""
-
-    def diagonal(self, offset: builtins.int = 0, axis1: builtins.int = 0, axis2: builtins.int = 1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
-        """The diagonal over two axes, as the last axis.   (m, ..., n) -> (..., min(m, n)) for axes 0 and -1"""
-
-    def diag_embed(self, offset: builtins.int = 0, axis1: builtins.int = -2, axis2: builtins.int = -1, *, dim1: builtins.int = ..., dim0: builtins.int = ..., dim2: builtins.int = ...) -> Tensor:
-        """Square matrices with the last axis as their diagonal, zeros elsewhere.   (..., n) -> (..., n + |offset|, n + |offset|)
-
-        ``axis1`` and ``axis2`` say where rows and columns go in the result.
-        """
-
-    def diag(self, k: builtins.int = 0, *, diagonal: builtins.int = ..., key: builtins.int = ...) -> Tensor:
-        """A matrix with x on its diagonal k; of a matrix, its diagonal k.   (n) -> (n + |k|, n + |k|), (m, n) -> (min(m, n))"""
-
-    def unfold(self, axis: Axes = ..., size: Any = ..., step: Any = ..., *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
-        """All windows of ``size`` places along an axis, each ``step`` after the one before.   (.. n ..) -> (.. (n - size) // step + 1 .., size)
-
-        A view: nothing is copied. Where windows overlap, gradients add up.
-        """
-
-    def split(self, n: Any = None, axis: builtins.int = 0, chunks_of: Any = None, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
-        """Parts of an axis, as a tuple: n equal ones, or between cut points.   (2 m, k) -> (m, k), (m, k) for n = 2
-
-        ``chunks_of`` says the length of a part instead, the last one may be shorter, or lists all lengths: PyTorch's split.
-        """
-
-    def array_split(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
-        """n parts of an axis as equal as can be, longer ones first, or parts between cut points.   (5, k) -> (3, k), (2, k) for n = 2"""
-
-    def chunk(self, n: Any = ..., axis: builtins.int = 0, *, chunks: Any = ..., indices_or_sections: Any = ..., dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
-        """At most n parts of an axis, all but the last of one length.   (5, k) -> (2, k), (2, k), (1, k) for n = 3"""
-
-    def unbind(self, axis: builtins.int = 0, *, dim: builtins.int = ..., dims: builtins.int = ..., dimension: builtins.int = ...) -> tuple[Tensor, ...]:
-        """The slices at every place of an axis, as a tuple.   (3, n) -> (n), (n), (n)"""
 
     def cumsum(self, axis: Axes = None, *, dim: Axes = ..., dims: Axes = ..., dimension: Axes = ...) -> Tensor:
         """Sum of all elements up to each one.   (...) -> (...), without an axis (...) -> (size)"""

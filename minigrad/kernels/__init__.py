@@ -23,6 +23,7 @@ _MODULES = {
     "loss": "cross_entropy",
     "activation": "gelu gelu_gate gelu_gate_grad silu silu_gate silu_gate_grad sigmoid sigmoid_grad where_positive",
     "embedding": "embedding_grad",
+    "rotary": "rotary",
     "random": "dropout",
     "optimizers": "sgd adam rmsprop adagrad lion grad_norm scaled",
 }
@@ -222,6 +223,11 @@ def sigmoid_grad(g, y):
 def where_positive(g, x, slope):
     """g where x > 0, else slope g.   (...), (...) -> (...)."""
     return pick("where_positive", g, x)(g, x, slope)
+
+
+def rotary(x, cos, sin):
+    """[x1 cos - x2 sin, x2 cos + x1 sin] of x = [x1, x2].   (..., T, d), (..., T, d/2) twice -> (..., T, d)."""
+    return pick("rotary", x, cos, sin)(x, cos, sin)
 
 
 def embedding_grad(g, ids, V, into=None):

@@ -560,6 +560,20 @@ def hash_counter(counter, first, second):
     return x ^ x >> 14
 
 
+# ---- positions
+
+
+def rotary(x, cos, sin):
+    """The two halves of every row turned by angles, given as their cosines and sines.   (..., T, d), (..., T, d/2) twice -> (..., T, d)
+
+        [x1 cos - x2 sin, x2 cos + x1 sin]        x = [x1, x2]
+
+    Where the heads of x lie side by side, so they do in the result.
+    """
+    x1, x2 = np.split(x, 2, -1)  # (..., d) -> 2 (..., d/2)
+    return np.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], -1)  # 2 (..., d/2) -> (..., d)
+
+
 # ---- embedding
 
 

@@ -48,9 +48,9 @@ __all__ = [
     "equal", "greater", "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less",
     "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift",
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
-    "smooth_l1_loss", "dropout", "embedding", "gelu", "glu", "batch_norm", "group_norm", "layer_norm", "rms_norm",
-    "norm", "gather", "index_add", "index_select", "masked_fill", "masked_select", "scatter", "scatter_add", "take",
-    "take_along_axis", "log_softmax", "softmax", "softmin", "all", "any", "argmax", "argmin", "count_nonzero",
+    "smooth_l1_loss", "dropout", "embedding", "gelu", "glu", "rotary", "batch_norm", "group_norm", "layer_norm",
+    "rms_norm", "norm", "gather", "index_add", "index_select", "masked_fill", "masked_select", "scatter", "scatter_add",
+    "take", "take_along_axis", "log_softmax", "softmax", "softmin", "all", "any", "argmax", "argmin", "count_nonzero",
     "logsumexp", "max", "mean", "median", "min", "nanmean", "nansum", "prod", "std", "sum", "var", "var_mean", "ceil",
     "floor", "floor_divide", "fmod", "remainder", "round", "trunc", "cumprod", "cumsum", "logcumsumexp", "atleast_1d",
     "atleast_2d", "atleast_3d", "broadcast_arrays", "diag", "diag_embed", "diagonal", "expand", "expand_dims",
@@ -612,6 +612,14 @@ def glu(x: TensorLike, axis: int = -1, *, dim: int = ..., dims: int = ..., dimen
     """Gated linear unit: the first half along an axis times the sigmoid of the second.   (..., 2 n) -> (..., n)
 
     value * sigmoid(gate) (Dauphin et al. 2017). Raises ShapeError where the axis has no two halves.
+    """
+
+def rotary(x: TensorLike, cos: TensorLike, sin: TensorLike) -> Tensor:
+    """Rotary positions: the two halves of every row turned by the angles of its position.   (..., T, d), (..., T, d/2) twice -> (..., T, d)
+
+    [x1 cos - x2 sin, x2 cos + x1 sin] for x = [x1, x2] (Su et al. 2021): the product of two rows, one turned by the angles n w and
+    one by m w, depends on n - m only. cos and sin broadcast to the halves of x.
+    Raises ShapeError where d is odd, or the angles do not fit.
     """
 
 def batch_norm(x: TensorLike, mean: TensorLike | None = None, var: TensorLike | None = None, weight: TensorLike | None = None, bias: TensorLike | None = None, eps: float = 1e-05, axis: int = -1, *, dim: int = ..., dims: int = ..., dimension: int = ...) -> Tensor:

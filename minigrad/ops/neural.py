@@ -1,5 +1,6 @@
-"""Small parts of networks: the activations gelu and glu, the rows of a table, and dropout."""
+"""Small parts of networks: the activations gelu and glu, the rows of a table, rotary positions, and dropout."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,13 +9,14 @@ from .. import kernels, random
 from ..core import op, values
 from ..errors import DtypeError, ShapeError, received
 from .axes import one_axis
-from .broadcasting import promote
-from .elementwise import add, multiply, sigmoid, square, tanh, where
+from .broadcasting import promote, sum_to
+from .elementwise import add, multiply, negative, sigmoid, square, subtract, tanh, where
 from .indexing import check_ids, getitem
+from .joining import concatenate
 from .samples import ErrorSample, Sample, normal, strided
 from .special import erf
 
-__all__ = ["dropout", "embedding", "gelu", "glu"]
+__all__ = ["dropout", "embedding", "gelu", "glu", "rotary"]
 
 # ----------------------------------------------------------------------------------------------------- activations
 
@@ -154,6 +156,71 @@ def embedding(ids, weight, /, padding_idx=None):
         raise IndexError(f"embedding: padding_idx is {padding_idx}, outside {-V} to {V - 1}. " + received(weight=weight))
     padding = np.expand_dims(ids == padding_idx % V, -1)  # (...) -> (..., 1)
     return where(padding, values(rows), rows)
+
+
+# ------------------------------------------------------------------------------------------------- rotary positions
+
+
+def _rotary_reference(x, cos, sin):
+    turned = (x[..., : x.shape[-1] // 2] + 1j * x[..., x.shape[-1] // 2 :]) * (cos + 1j * sin)
+    return np.concatenate([turned.real, turned.imag], -1)
+
+
+@op(linear=(0,), reference=_rotary_reference, samples=lambda rng: [
+    Sample((normal(rng, 2, 3, 4, 6), normal(rng, 4, 3), normal(rng, 4, 3))), Sample((normal(rng, 4, 6), normal(rng, 4, 3), normal(rng, 3))),
+    Sample((normal(rng, 2, 3, 4, 6), normal(rng, 2, 1, 4, 3), normal(rng, 2, 1, 4, 3)), note="positions of each row"),
+    Sample((normal(rng, 2, 4, 3, 6).transpose(0, 2, 1, 3), normal(rng, 4, 3), normal(rng, 4, 3)), note="heads side by side"),
+    Sample((strided(rng, 3, 4, 6), strided(rng, 4, 3), strided(rng, 4, 3)), note="strided"),
+    Sample((normal(rng, 0, 3, 4, 6), normal(rng, 4, 3), normal(rng, 4, 3)), note="0-size"),
+], errors=lambda: [
+    ErrorSample((np.ones((4, 5)), np.ones((4, 2)), np.ones((4, 2))), {}, ShapeError, r"rotary: .*two halves.*\(4, 5\)"),
+    ErrorSample((np.ones(6), np.ones(3), np.ones(3)), {}, ShapeError, r"rotary: x needs.*\(\.\.\., T, d\).*\(6,\)"),
+    ErrorSample((np.ones((4, 6)), np.ones((4, 6)), np.ones((4, 6))), {}, ShapeError, r"rotary: cos.*\(4, 3\).*\(4, 6\)"),
+    ErrorSample((np.ones((4, 6)), np.ones((4, 3)), np.ones((2, 4, 3))), {}, ShapeError, r"rotary: sin.*\(4, 3\).*\(2, 4, 3\)"),
+], method=False)  # fmt: skip
+def rotary(x, cos, sin, /):
+    """Rotary positions: the two halves of every row turned by the angles of its position.   (..., T, d), (..., T, d/2) twice -> (..., T, d)
+
+    [x1 cos - x2 sin, x2 cos + x1 sin] for x = [x1, x2] (Su et al. 2021): the product of two rows, one turned by the angles n w and
+    one by m w, depends on n - m only. cos and sin broadcast to the halves of x.
+    Raises ShapeError where d is odd, or the angles do not fit.
+
+    >>> import numpy as np
+    >>> rotary(np.array([[1.0, 2.0]]), np.array([[0.0]]), np.array([[1.0]]))
+    array([[-2.,  1.]])
+    """
+    if x.ndim < 2 or x.shape[-1] % 2:
+        raise ShapeError("rotary: x needs the axes (..., T, d), with d in two halves of equal length. " + received(x=x, cos=cos, sin=sin))
+    halves = (*x.shape[:-1], x.shape[-1] // 2)
+    for name, angles in (("cos", cos), ("sin", sin)):
+        fits = angles.ndim <= x.ndim and all(n in (1, m) for n, m in zip(reversed(angles.shape), reversed(halves)))
+        if not fits:
+            raise ShapeError(f"rotary: {name} must broadcast to the halves {halves} of x. " + received(x=x, cos=cos, sin=sin))
+    return kernels.rotary(x, cos, sin)
+
+
+rotary.op.prepare = functools.partial(promote, floating=True)
+
+
+def _halves(x):
+    half = x.shape[-1] // 2
+    return getitem(x, (..., slice(half))), getitem(x, (..., slice(half, None)))  # (..., d) -> 2 (..., d/2)
+
+
+@rotary.vjp
+def _(g, _, x, cos, sin, wanted):
+    dx = rotary(g, cos, negative(sin)) if wanted[0] else None
+    (g1, g2), (x1, x2) = _halves(g), _halves(x)
+    dcos = sum_to(add(multiply(g1, x1), multiply(g2, x2)), cos.shape) if wanted[1] else None
+    dsin = sum_to(subtract(multiply(g2, x1), multiply(g1, x2)), sin.shape) if wanted[2] else None
+    return dx, dcos, dsin
+
+
+@rotary.composite
+def _(x, cos, sin):
+    x1, x2 = _halves(x)
+    turned = subtract(multiply(x1, cos), multiply(x2, sin)), add(multiply(x2, cos), multiply(x1, sin))
+    return concatenate(turned, -1)  # 2 (..., d/2) -> (..., d)
 
 
 # ---------------------------------------------------------------------------------------------------------- dropout

@@ -154,6 +154,8 @@ CASES = {
     "where_positive": ("where_positive", lambda *a: (_rows(*a), _rows(*a), 0.25)),
     "where_positive-0": ("where_positive", lambda *a: (_rows(*a), _rows(*a), 0)),
     "embedding_grad": ("embedding_grad", _embedding),
+    "rotary": ("rotary", lambda *a: (_rows(*a[:3], 2 * a[3]), _rows(*a), _rows(*a))),
+    "rotary-one-angle": ("rotary", lambda *a: (_rows(*a[:3], 2 * a[3]), _rows(*a[:2], 1, a[3]), _rows(*a))),
     "dropout": ("dropout", lambda *a: (_rows(*a), 0.3, 5, 1000)),
 }
 each_case = pytest.mark.parametrize("case", CASES)
