@@ -115,6 +115,7 @@ ARGUMENTS = {
     "sigmoid": lambda r: (r.array(r.size(1, 50_000)),),
     "sigmoid_grad": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size)),
     "where_positive": lambda r: (x := r.array(r.size(1, 50_000)), r.array(x.size), [0, 0.3][r.size(0, 2)]),
+    "rotary": lambda r: (x := r.array(r.size(1, 4), r.size(1, 5), r.size(), 2 * r.size()), *r.array(2, x.shape[2], x.shape[3] // 2)),
     "embedding_grad": lambda r: (r.array(n := r.size(1, 400), r.size()), r.ids(V := r.size(), n), V),
     "dropout": lambda r: (r.array(r.size(1, 50_000)), 0.3, 12, 2**32 - 20_000),
     "sgd": lambda r: (*_columns(r, 1), 1e-2, 0.9, 0.7, bool(r.size(0, 2)), DECAY, 0.5),
