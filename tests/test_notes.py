@@ -115,6 +115,8 @@ MADE = {
     "Embedding": lambda: layers.Embedding(V, E),
     "PositionalEmbedding": lambda: layers.PositionalEmbedding(L).ensure_built((None, None, E)),
     "SinusoidalPositions": lambda: layers.SinusoidalPositions(),
+    "RotaryPositions": lambda: layers.RotaryPositions(),
+    "RelativePositions": lambda: layers.RelativePositions(h),
     "Dense": lambda: layers.Dense(F).ensure_built((None, E)),
     "EinsumDense": lambda: layers.EinsumDense("bte,ehd->bthd", (None, h, dq), bias_axes="hd").ensure_built((None, None, E)),
     "Dropout": lambda: layers.Dropout(0.5),

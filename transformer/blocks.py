@@ -5,7 +5,9 @@ import functools
 import minigrad as mg
 from minigrad.dense import two_in_one
 
-from .layers import Dense, Dropout, LayerNormalization, MultiHeadAttention
+from .layers import Dense, Dropout, GroupQueryAttention, LayerNormalization, MultiHeadAttention, RMSNormalization
+
+NORMALIZATIONS = {"layer": LayerNormalization, "rms": RMSNormalization}
 
 
 class AddNorm(mg.Layer):
@@ -13,8 +15,8 @@ class AddNorm(mg.Layer):
 
     "post", as in the paper: Norm(x + f(x)). "pre", which trains deeper stacks: x + f(Norm(x)). The sum is the point of it: a
     block adds a correction to the meaning of a word.
-    Learnable: 2 E. Non-learnable: 0. To see what each part is for, ``norm=None`` leaves the normalization out (then 0 are
-    learnable), ``skip=False`` the sum.
+    Learnable: 2 E, with ``normalization="rms"`` E. Non-learnable: 0. To see what each part is for, ``norm=None`` leaves the
+    normalization out (then 0 are learnable), ``skip=False`` the sum.
 
     >>> import numpy as np
     >>> AddNorm("pre")(np.ones((1, 2, 3)), lambda x: 0 * x).tolist()
@@ -23,12 +25,14 @@ class AddNorm(mg.Layer):
 
     keeps_shape = True
 
-    def __init__(self, norm="post", dropout=0.0, epsilon=1e-3, skip=True, **keras):
+    def __init__(self, norm="post", dropout=0.0, epsilon=1e-3, skip=True, normalization="layer", **keras):
         super().__init__(**keras)
         if norm not in ("pre", "post", None):
             raise ValueError(f'AddNorm: norm is "pre" or "post". Received: {norm!r}.')
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"AddNorm: normalization is one of {', '.join(NORMALIZATIONS)}. Received: {normalization!r}.")
         self.norm, self.skip = norm, skip
-        self.normalization = None if norm is None else LayerNormalization(epsilon=epsilon)
+        self.normalization = None if norm is None else NORMALIZATIONS[normalization](epsilon=epsilon)
         self.dropout = Dropout(dropout)
 
     def build(self, input_shape):
@@ -121,7 +125,8 @@ class EncoderBlock(mg.Layer):
 
     Learnable: attention + feed-forward + 4 E. Non-learnable: 0. ``mask`` (B, T) is True for real tokens: nobody attends to the others.
     With ``use_causal_mask`` it is the block of a decoder-only model: a later word gets weight 0. ``return_attention_scores`` gives
-    the weights (B, h, T, T) too. ``scale`` multiplies the scores, by default 1 / sqrt(dq).
+    the weights (B, h, T, T) too. ``scale`` multiplies the scores, by default 1 / sqrt(dq). With another ``activation``, "swiglu" or
+    "geglu", the feed-forward part has a gate; ``key_value_heads``, ``rotary``, ``bias`` and ``cache`` are those of `MultiHeadAttention`.
 
     >>> import numpy as np
     >>> EncoderBlock(num_heads=2, key_dim=4, width=16)(np.ones((1, 3, 8), np.float32)).shape
@@ -132,24 +137,23 @@ class EncoderBlock(mg.Layer):
 
     def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
                  kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,
-                 **keras):  # fmt: skip
+                 normalization="layer", key_value_heads=0, rotary=None, **keras):  # fmt: skip
         super().__init__(**keras)
-        self.attention = MultiHeadAttention(
-            num_heads, key_dim, None, attention_dropout, use_bias, kernel_initializer=kernel_initializer,
-            output_initializer=output_initializer, scale=scale,
-        )  # fmt: skip
-        self.after_attention = AddNorm(norm, dropout, epsilon, skip)
-        self.feed_forward = FeedForward(width, activation, use_bias, kernel_initializer, output_initializer)
-        self.after_feed_forward = AddNorm(norm, dropout, epsilon, skip)
+        starts = {"kernel_initializer": kernel_initializer, "output_initializer": output_initializer}
+        self.attention = _attention(num_heads, key_value_heads, key_dim, attention_dropout, use_bias, scale=scale, rotary=rotary, **starts)
+        self.after_attention = AddNorm(norm, dropout, epsilon, skip, normalization)
+        self.feed_forward = _feed_forward(width, activation, use_bias, **starts)
+        self.after_feed_forward = AddNorm(norm, dropout, epsilon, skip, normalization)
 
     def build(self, input_shape):
         for layer in (self.attention, self.after_attention, self.feed_forward, self.after_feed_forward):
             layer.ensure_built(input_shape)
 
-    def call(self, x, mask=None, attention_mask=None, use_causal_mask=False, return_attention_scores=False, training=False):
+    def call(self, x, mask=None, attention_mask=None, use_causal_mask=False, return_attention_scores=False, training=False,
+             bias=None, cache=None):  # fmt: skip
         weights = []
         attend = _keeping(weights, self.attention, key_mask=mask, attention_mask=attention_mask, use_causal_mask=use_causal_mask,
-                          return_attention_scores=return_attention_scores, training=training)  # fmt: skip
+                          return_attention_scores=return_attention_scores, training=training, bias=bias, cache=cache)  # fmt: skip
         x = self.after_attention(x, attend, training=training)
         x = self.after_feed_forward(x, self.feed_forward, training=training)
         return (x, *weights) if return_attention_scores else x
@@ -162,6 +166,7 @@ class DecoderBlock(mg.Layer):
     block a decoder's, so it is no argument that one can forget (``causal=False`` is for seeing what then goes wrong).
     Learnable: two attentions + feed-forward + 6 E. Non-learnable: 0. ``mask`` (B, T) is True for real tokens of the decoder,
     ``memory_mask`` (B, S) for those of the encoder. ``return_attention_scores`` gives both weights too, (B, h, T, T) and (B, h, T, S).
+    ``rotary`` and ``bias`` are those of the first attention, ``cache`` a pair, one for each.
 
     >>> import numpy as np
     >>> block = DecoderBlock(num_heads=2, key_dim=4, width=16)
@@ -173,17 +178,18 @@ class DecoderBlock(mg.Layer):
 
     def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
                  kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,
-                 causal=True, **keras):  # fmt: skip
+                 causal=True, normalization="layer", key_value_heads=0, rotary=None, **keras):  # fmt: skip
         super().__init__(**keras)
         self.causal = causal
+        starts = {"kernel_initializer": kernel_initializer, "output_initializer": output_initializer}
         self.self_attention, self.cross_attention = (
-            MultiHeadAttention(num_heads, key_dim, None, attention_dropout, use_bias, kernel_initializer=kernel_initializer,
-                               output_initializer=output_initializer, scale=scale)
-            for _ in range(2)
-        )  # fmt: skip
-        self.after_self_attention, self.after_cross_attention = AddNorm(norm, dropout, epsilon, skip), AddNorm(norm, dropout, epsilon, skip)
-        self.feed_forward = FeedForward(width, activation, use_bias, kernel_initializer, output_initializer)
-        self.after_feed_forward = AddNorm(norm, dropout, epsilon, skip)
+            _attention(num_heads, key_value_heads, key_dim, attention_dropout, use_bias, scale=scale, rotary=turned, **starts)
+            for turned in (rotary, None)  # a place in the one text is not that place in the other
+        )
+        self.after_self_attention, self.after_cross_attention, self.after_feed_forward = (
+            AddNorm(norm, dropout, epsilon, skip, normalization) for _ in range(3)
+        )
+        self.feed_forward = _feed_forward(width, activation, use_bias, **starts)
 
     def build(self, x_shape, memory_shape=None):
         self.cross_attention.ensure_built(x_shape, memory_shape or x_shape)
@@ -191,15 +197,28 @@ class DecoderBlock(mg.Layer):
         for layer in (self.after_self_attention, self.after_cross_attention, self.feed_forward, self.after_feed_forward):
             layer.ensure_built(x_shape)
 
-    def call(self, x, memory, mask=None, memory_mask=None, return_attention_scores=False, training=False):
-        weights = []
+    def call(self, x, memory, mask=None, memory_mask=None, return_attention_scores=False, training=False, bias=None, cache=None):
+        weights, (own, others) = [], cache or (None, None)
         options = {"return_attention_scores": return_attention_scores, "training": training}
-        look_back = _keeping(weights, self.self_attention, key_mask=mask, use_causal_mask=self.causal, **options)
-        look_across = _keeping(weights, self.cross_attention, memory, key_mask=memory_mask, **options)
+        look_back = _keeping(weights, self.self_attention, key_mask=mask, use_causal_mask=self.causal, bias=bias, cache=own, **options)
+        look_across = _keeping(weights, self.cross_attention, memory, key_mask=memory_mask, cache=others, **options)
         x = self.after_self_attention(x, look_back, training=training)
         x = self.after_cross_attention(x, look_across, training=training)
         x = self.after_feed_forward(x, self.feed_forward, training=training)
         return (x, *weights) if return_attention_scores else x
+
+
+def _attention(heads, key_value_heads, key_dim, dropout, use_bias, **options):
+    """Attention whose heads have keys and values of their own, or share them."""
+    if key_value_heads in (0, heads):
+        return MultiHeadAttention(heads, key_dim, None, dropout, use_bias, **options)
+    return GroupQueryAttention(key_dim, heads, key_value_heads, dropout, use_bias, **options)
+
+
+def _feed_forward(width, activation, use_bias, **starts):
+    """A feed-forward part, with a gate where the activation is one."""
+    gated = isinstance(activation, str) and activation in GATES
+    return (GatedFeedForward if gated else FeedForward)(width, activation, use_bias, **starts)
 
 
 def _keeping(weights, attention, memory=None, *, return_attention_scores, **options):

@@ -128,8 +128,8 @@ def test_the_test_can_fail(monkeypatch):
     """Without the mask, and with a mask that lets every token see one ahead, `check` must notice."""
     real = mg.scaled_dot_product_attention
     leaks = {
-        "none": lambda q, k, v, mask=None, **options: real(q, k, v, mask),
-        "one ahead": lambda q, k, v, mask=None, **options: real(q, k, v, np.tri(q.shape[2], k.shape[2], 1, dtype=bool)),
+        "none": lambda q, k, v, mask=None, bias=None, **options: real(q, k, v, mask),
+        "one ahead": lambda q, k, v, mask=None, bias=None, **options: real(q, k, v, np.tri(q.shape[2], k.shape[2], 1, dtype=bool)),
     }
     model, ids = gpt(7), ids_of(7)
     for leak in leaks.values():

@@ -81,6 +81,9 @@ CASES = {
     "Embedding": Case(lambda: layers.Embedding(V, E), (IDS,), (B, T, E), V * E),
     "PositionalEmbedding": Case(lambda: layers.PositionalEmbedding(L), (normal(B, T, E),), (B, T, E), L * E),
     "SinusoidalPositions": Case(layers.SinusoidalPositions, (normal(B, T, E),), (B, T, E), 0),
+    "SinusoidalPositions in halves": Case(lambda: layers.SinusoidalPositions(halves=True), (normal(B, T, E),), (B, T, E), 0),
+    "RotaryPositions": Case(layers.RotaryPositions, (normal(B, h, T, E),), (B, h, T, E), 0),
+    "RelativePositions": Case(lambda: layers.RelativePositions(h, 4, 3), (np.arange(T * S).reshape(T, S) % 7 - 3,), (T, S, h), 4 * h),
     "Dropout": Case(lambda: layers.Dropout(0.5), (normal(B, T, E),), (B, T, E), 0, takes_training=True),
     "Dropout with noise_shape": Case(
         lambda: layers.Dropout(0.5, noise_shape=(None, 1, E)), (normal(B, T, E),), (B, T, E), 0, takes_training=True
@@ -125,6 +128,10 @@ CASES = {
     "GroupQueryAttention": Case(
         lambda: layers.GroupQueryAttention(dq, 3 * h, h), (normal(B, T, E), normal(B, S, E)), (B, T, E),
         2 * E * dq * (3 * h + h) + dq * (3 * h + 2 * h) + E,
+    ),
+    "GroupQueryAttention with rotary positions": Case(
+        lambda: layers.GroupQueryAttention(2 * dq, 3 * h, h, rotary=layers.RotaryPositions()), (normal(B, T, E), normal(B, S, E)), (B, T, E),
+        4 * E * dq * (3 * h + h) + 2 * dq * (3 * h + 2 * h) + E,
     ),
     "Normalization": Case(adapted, (normal(B, F),), (B, F), 0, 2 * F),
     "Normalization inverted": Case(lambda: adapted(invert=True), (normal(B, F),), (B, F), 0, 2 * F),

@@ -64,7 +64,7 @@ def attention_with(mask_of):
     """Attention that builds its mask by ``mask_of(T, S)`` whatever it is asked for."""
     real = mg.scaled_dot_product_attention
 
-    def attend(q, k, v, mask=None, **options):
+    def attend(q, k, v, mask=None, bias=None, **options):
         return real(q, k, v, mask_of(q.shape[2], k.shape[2]))
 
     return mock.patch.object(mg, "scaled_dot_product_attention", attend)

@@ -340,7 +340,7 @@ def test_a_wrong_mask_for_the_memory_is_named():
     (lambda: EncoderConfig(9, classes=3, labels=["a"]), "a label for each class"),
     (lambda: EncoderConfig(9, ablate=["heads"]), "ablate.*mask.*'heads'"),
     (lambda: DecoderConfig(9, norm="both"), "norm is one of pre, post"),
-    (lambda: DecoderConfig(9, positions="rotary"), "learned, sinusoidal"),
+    (lambda: DecoderConfig(9, positions="absolute"), "learned, sinusoidal"),
     (lambda: EncoderDecoderConfig(9, 9, decoder_layers=-1), "decoder_layers"),
     (lambda: EncoderDecoderConfig(9, 9, width=10, heads=3), "multiple of the heads"),
     (lambda: ClassifierConfig(0, 3), "features"),

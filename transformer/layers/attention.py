@@ -19,17 +19,17 @@ from .dropout import check_rate
 from .masks import causal_mask, combined_mask, window_mask
 
 
-def attend(q, k, v, mask, causal, scale, rate, generator, weights_too):
+def attend(q, k, v, mask, bias, causal, scale, rate, generator, weights_too):
     """Attention of h heads, h a multiple of r.   (B, h, T, dq), (B, r, S, dq), (B, r, S, dv) -> (B, h, T, dv), weights or None
 
     The weights (B, h, T, S) are those before dropout; where they are not wanted, they are never held.
     """
     if not weights_too:
         out = mg.scaled_dot_product_attention(
-            q, k, v, mask, is_causal=causal, scale=scale, dropout=rate, enable_gqa=True, generator=generator
+            q, k, v, mask, bias, is_causal=causal, scale=scale, dropout=rate, enable_gqa=True, generator=generator
         )
         return out, None
-    weights = mg.attention_weights(q, k, mask, is_causal=causal, scale=scale, enable_gqa=True)
+    weights = mg.attention_weights(q, k, mask, bias, is_causal=causal, scale=scale, enable_gqa=True)
     return _taken(weights, mg.repeat(v, q.shape[1] // v.shape[1], axis=1), rate, generator), weights
 
 
@@ -107,7 +107,7 @@ class Attention(mg.Layer):
     def _attend(self, q, k, v, allowed, causal, rate, weights_too):
         if self.score_mode == "dot":
             q, scale = (q * self.scale, 1.0) if self.use_scale else (q, None if self.use_scale is None else 1.0)
-            return attend(q, k, v, allowed, causal, scale, rate, self.generator, weights_too)
+            return attend(q, k, v, allowed, None, causal, scale, rate, self.generator, weights_too)
         scores = self._scores(mg.expand_dims(q, 3), mg.expand_dims(k, 2))  # (B, 1, T, 1, dq), (B, 1, 1, S, dq) -> (B, 1, T, S)
         if causal:
             causal = causal_mask(*scores.shape[-2:])
@@ -199,8 +199,10 @@ class MultiHeadAttention(mg.Layer):
     several. Query, value and key may be of different widths E. Masks: query (B, T), value and key (B, S), ``attention_mask`` (T, S),
     (B, T, S) or (B, h, T, S), and ``use_causal_mask``, in any combination; a score is used where all of them allow it.
     ``sliding_window`` w allows |t - s| < w only. ``return_attention_scores`` gives the weights (B, h, T, S) too, before dropout.
-    ``scale`` multiplies the scores, by default 1 / sqrt(dq). A ``residual`` (B, T, E) is added to the result, within the last product.
-    Raises ShapeError and DtypeError for inputs and masks that do not fit together.
+    ``scale`` multiplies the scores, by default 1 / sqrt(dq). ``rotary``, a `RotaryPositions`, turns questions and keys before they meet.
+    A ``bias`` that broadcasts to (B, h, T, S) is added to the scores. A ``residual`` (B, T, E) is added to the result, within the last
+    product. With a ``cache``, a part of `transformer.cache.Cache`, query and value are what comes after what was read before, and
+    questions see that too. Raises ShapeError and DtypeError for inputs and masks that do not fit together.
 
     >>> import numpy as np
     >>> x = np.zeros((2, 3, 8), np.float32)
@@ -210,7 +212,7 @@ class MultiHeadAttention(mg.Layer):
 
     def __init__(self, num_heads, key_dim, value_dim=None, dropout=0.0, use_bias=True, output_shape=None, *, sliding_window=None,
                  kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, combine="concat", scale=None,
-                 output_initializer=None, **keras):  # fmt: skip
+                 output_initializer=None, rotary=None, **keras):  # fmt: skip
         super().__init__(**keras)
         who = type(self).__name__
         if combine not in ("concat", "sum"):
@@ -226,7 +228,7 @@ class MultiHeadAttention(mg.Layer):
         if scale is not None and not isinstance(scale, numbers.Real):
             raise ValueError(f"{who}: scale is a number that multiplies the scores, by default 1 / sqrt(key_dim). Received: {scale!r}.")
         self.dropout, self.generator = check_rate(who, "dropout", dropout), random.own_or_current(seed)
-        self.use_bias, self.combine, self.scale = use_bias, combine, scale
+        self.use_bias, self.combine, self.scale, self.rotary = use_bias, combine, scale, rotary
         self.kernel_initializer = get_initializer(kernel_initializer, who, "kernel_initializer")
         self.bias_initializer = get_initializer(bias_initializer, who, "bias_initializer")
         self.output_initializer = get_initializer(output_initializer or kernel_initializer, who, "output_initializer")
@@ -249,12 +251,14 @@ class MultiHeadAttention(mg.Layer):
         return (*query_shape[:-1], *(self.output_shape or (query_shape[-1],)))
 
     def call(self, query, value=None, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
-             return_attention_scores=False, use_causal_mask=False, training=False, residual=None):  # fmt: skip
+             return_attention_scores=False, use_causal_mask=False, training=False, residual=None, bias=None, cache=None):  # fmt: skip
         query, value, key = self._sorted(query, value, key)
-        allowed = self._allowed(query, key, query_mask, value_mask, key_mask, attention_mask)
-        q, k, v = self._heads(query, key, value)  # (B, h, T, dq), (B, r, S, dq), (B, r, S, dv)
+        allowed, causal = self._allowed(query, key, query_mask, value_mask, key_mask, attention_mask), use_causal_mask
+        if cache is not None:
+            allowed, causal = cache.allowed(allowed, causal, query.shape[1], type(self).__name__)
+        q, k, v = self._heads(query, key, value, cache)  # (B, h, T, dq), (B, r, S, dq), (B, r, S, dv)
         rate = self.dropout if training else 0.0
-        heads, weights = attend(q, k, v, allowed, use_causal_mask, self.scale, rate, self.generator, return_attention_scores)
+        heads, weights = attend(q, k, v, allowed, bias, causal, self.scale, rate, self.generator, return_attention_scores)
         result = self._combined(heads, residual)  # (B, h, T, dv) -> (B, T, E)
         return (result, weights) if return_attention_scores else result
 
@@ -275,14 +279,26 @@ class MultiHeadAttention(mg.Layer):
         near = window_mask(T, S, self.sliding_window)
         return near if allowed is None else allowed & near
 
-    def _heads(self, query, key, value):
+    def _heads(self, query, key, value, cache):
+        """Questions, keys and values, split into heads, those of the cache before these.   (B, T, E) -> (B, h, T or S, width)"""
+        if cache is not None and cache.complete:  # the memory of an encoder, which was read before
+            return self._projected(query=query), *cache.read()
+        q, k, v = self._projected(query=query, key=key, value=value)
+        if self.rotary is not None:
+            counter = None if cache is None else cache.cache
+            q, k = self.rotary(q, counter), self.rotary(k, counter)
+        return (q, k, v) if cache is None else (q, *cache.read(k, v))
+
+    def _projected(self, **inputs):
         """x W + b for each of them, split into heads: one wide projection is h small ones.   (B, T, E) -> (B, h, T, width)"""
-        inputs = {"query": query, "key": key, "value": value}
         weights = {name: (getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias")) for name in inputs}
         for name, x in inputs.items():
             E = weights[name][0].shape[0]
             if x.shape[-1] != E:
                 raise ShapeError(f"{type(self).__name__}: {name} needs the axes (B, T or S, E) with E = {E}. " + received(**{name: x}))
+        query, key, value = [inputs.get(name) for name in ("query", "key", "value")]
+        if key is None:
+            return project_heads(query, *weights["query"])
         if query is key is value:
             return project_heads(query, *weights["query"], *weights["key"], *weights["value"])
         if key is value:
@@ -322,7 +338,7 @@ class GroupQueryAttention(MultiHeadAttention):
 
     def __init__(self, head_dim, num_query_heads, num_key_value_heads, dropout=0.0, use_bias=True, sliding_window=None, *,
                  kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, combine="concat", scale=None,
-                 output_initializer=None, **keras):  # fmt: skip
+                 output_initializer=None, rotary=None, **keras):  # fmt: skip
         who = type(self).__name__
         check_size(who, head_dim=head_dim), check_size(who, num_query_heads=num_query_heads)
         if num_query_heads % check_size(who, num_key_value_heads=num_key_value_heads):
@@ -331,5 +347,5 @@ class GroupQueryAttention(MultiHeadAttention):
             )
         super().__init__(num_query_heads, head_dim, None, dropout, use_bias, sliding_window=sliding_window,
                          kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, seed=seed, combine=combine,
-                         scale=scale, output_initializer=output_initializer, **keras)  # fmt: skip
+                         scale=scale, output_initializer=output_initializer, rotary=rotary, **keras)  # fmt: skip
         self.num_key_value_heads = num_key_value_heads

@@ -20,6 +20,15 @@ ABLATIONS = {  # what can be left out, to see what it is for
 }
 
 
+POSITIONS = {  # how a token knows where it stands
+    "learned": "a vector for each place is added to the embedding",
+    "sinusoidal": "waves are added to the embedding, sines and cosines in turn",
+    "sinusoidal_halves": "the same waves, all sines before all cosines",
+    "rotary": "questions and keys are turned by an angle that grows with the place",
+    "relative": "a learned number for each distance is added to the scores",
+}
+
+
 KINDS = {
     int: "a whole number", float: "a number", bool: "true or false", str: "a word", tuple: "a list", Callable: "a function",
     type(None): "nothing",
@@ -90,11 +99,20 @@ class Config(Checked):
     feed_forward: int = 0  # 0: four times the width
     dropout: float = 0.0
     norm: str = "pre"  # where the normalization stands, "pre" or "post"
-    positions: str = "learned"  # or "sinusoidal"
-    activation: str | Callable = "gelu_tanh"  # a function cannot be saved
+    positions: str = "learned"  # one of POSITIONS
+    activation: str | Callable = "gelu_tanh"  # a function cannot be saved; "swiglu", "geglu" and "geglu_tanh" have a gate
     use_bias: bool = True
     epsilon: float = 1e-5
     ablate: tuple = ()
+    key_value_heads: int = 0  # heads of keys and values, which several heads of questions share; 0: as many as heads
+    head_width: int = 0  # dq, numbers per question, key and value; 0: the width over the heads
+    normalization: str = "layer"  # or "rms"
+    scaled: bool = True  # scores are divided by sqrt(dq)
+    rotary_base: float = 10_000.0
+    relative_buckets: int = 32  # how many distances the relative positions tell apart
+    relative_distance: int = 128  # from which on all are one
+    embedding_norm: bool = False  # a normalization right behind the embedding
+    embedding_scale: float | None = None  # what embeddings are multiplied by; None: sqrt(width) where waves are added, else 1
 
     def __post_init__(self):
         if isinstance(self.ablate, (set, frozenset)):
@@ -102,13 +120,23 @@ class Config(Checked):
         super().__post_init__()
         self.ablate = tuple(self.ablate)
         self.feed_forward = self.feed_forward or 4 * self.width
-        if self.width % self.heads:
-            self._refuse("the width must be a multiple of the heads", f"width {self.width}, heads {self.heads}")
+        if not self.head_width and self.width % self.heads:
+            self._refuse("the width must be a multiple of the heads, or name a head_width", f"width {self.width}, heads {self.heads}")
+        if self.heads % (self.key_value_heads or self.heads):
+            self._refuse("heads must be a multiple of key_value_heads", f"heads {self.heads}, key_value_heads {self.key_value_heads}")
         self._one_of("norm", ("pre", "post"))
-        self._one_of("positions", ("learned", "sinusoidal"))
+        self._one_of("normalization", ("layer", "rms"))
+        self._one_of("positions", POSITIONS)
+        if self.positions == "rotary" and self.key_dim % 2:
+            self._refuse("rotary positions turn pairs of numbers, so a head's width is even", f"{self.key_dim}")
         for name in self.ablate:
             if name not in ABLATIONS:
                 self._refuse(f"ablate takes names of {', '.join(ABLATIONS)}", repr(name))
+
+    @property
+    def key_dim(self):
+        """The width of a head, dq."""
+        return self.head_width or self.width // self.heads
 
     def shared(self):
         """The fields that every config has, for a part of the model."""
@@ -127,10 +155,11 @@ class Config(Checked):
         """The arguments that make a block."""
         start, residual = self.initializers()
         return {
-            "num_heads": self.heads, "key_dim": self.width // self.heads, "width": self.feed_forward, "activation": self.activation,
+            "num_heads": self.heads, "key_dim": self.key_dim, "width": self.feed_forward, "activation": self.activation,
             "norm": None if "norm" in self.ablate else self.norm, "dropout": self.dropout, "epsilon": self.epsilon,
             "use_bias": self.use_bias, "kernel_initializer": start, "output_initializer": residual, "skip": "skip" not in self.ablate,
-            "scale": 1.0 if "scale" in self.ablate else None,
+            "scale": None if self.scaled and "scale" not in self.ablate else 1.0, "normalization": self.normalization,
+            "key_value_heads": self.key_value_heads,
         }  # fmt: skip
 
 
@@ -145,6 +174,13 @@ class LanguageModelConfig(Config):
     vocab_size: int
     block_size: int = 64  # the longest text, L
     tied: bool = True  # the head uses the transposed embedding matrix
+    head_bias: bool = False  # the head adds a number to each logit
+    head_scale: float = 1.0  # what the head multiplies its input by
+    end_ids: tuple = ()  # with which of these a text that is generated ends
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.end_ids = tuple(self.end_ids)
 
 
 @dataclasses.dataclass
@@ -162,6 +198,7 @@ class EncoderConfig(Config):
     pooling: str | None = None  # one vector for a text: "mean" of its real tokens, or its "first"; None: one for each token
     normalize: bool = False  # the one vector has length 1
     pad_id: int | None = 0  # the id of padding; None: there is none
+    segments: int = 0  # kinds of text that tokens can belong to, each with a vector that is added to theirs; 0: one kind
 
     def __post_init__(self):
         super().__post_init__()
@@ -186,6 +223,8 @@ class DecoderConfig(Config):
     block_size: int = 64  # the longest text, L
     tied: bool = True  # the head uses the transposed embedding matrix
     pad_id: int | None = 0
+    head_bias: bool = False  # the head adds a number to each logit
+    head_scale: float = 1.0  # what the head multiplies its input by
 
 
 @dataclasses.dataclass
@@ -203,6 +242,17 @@ class EncoderDecoderConfig(Config):
     decoder_layers: int = 0  # 0: as many as the encoder's
     tied: bool = True  # the head uses the transposed embedding matrix of the decoder
     pad_id: int | None = 0
+    head_bias: bool = False  # the head adds a number to each logit
+    head_scale: float = 1.0  # what the head multiplies its input by
+    shared_embedding: bool = False  # one embedding matrix for source and target
+    start_id: int | None = None  # what a target begins with
+    end_ids: tuple = ()  # with which of these a target that is generated ends
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.end_ids = tuple(self.end_ids)
+        if self.shared_embedding and self.source_vocab != self.target_vocab:
+            self._refuse("one embedding has one vocabulary", f"source_vocab {self.source_vocab}, target_vocab {self.target_vocab}")
 
     @property
     def encoder(self):
@@ -213,7 +263,9 @@ class EncoderDecoderConfig(Config):
     def decoder(self):
         """The config of the decoder."""
         shared = self.shared() | {"layers": self.decoder_layers or self.layers}
-        return DecoderConfig(self.target_vocab, self.target_length, self.tied, self.pad_id, **shared)
+        return DecoderConfig(
+            self.target_vocab, self.target_length, self.tied, self.pad_id, self.head_bias, self.head_scale, **shared
+        )
 
 
 @dataclasses.dataclass

@@ -30,6 +30,8 @@ class EncoderDecoder(mg.Layer):
             raise TypeError(f"EncoderDecoder: takes an EncoderDecoderConfig. Received: {config!r:.60}.")
         self.config = config
         self.encoder, self.decoder = Encoder(config.encoder, seed), Decoder(config.decoder, seed + 1)
+        if config.shared_embedding:
+            self.decoder.embedding = self.encoder.embedding
 
     def call(self, source, target, return_attention_scores=False, training=False):
         return self.decode(target, self.encode(source, training), return_attention_scores, training)
@@ -39,15 +41,22 @@ class EncoderDecoder(mg.Layer):
         source = self.encoder.checked(source)
         return self.encoder(source, training=training), self.encoder.padding(source)
 
-    def decode(self, target, memory, return_attention_scores=False, training=False):
-        """The logits behind every token of the target so far.   (B, T), what `encode` gave -> (B, T, V)"""
+    def decode(self, target, memory, return_attention_scores=False, training=False, cache=None):
+        """The logits behind every token of the target so far.   (B, T), what `encode` gave -> (B, T, V)
+
+        With a ``cache``, which `new_cache` makes, the target goes on from what was read before, and the memory is the same in each call.
+        """
         encoded, mask = memory
-        target = self.decoder.checked(target)
+        target = self.decoder.checked(target, cache)
         if len(target) != len(encoded):
             raise ShapeError("EncoderDecoder: source and target must agree in the batch B. " + received(source=encoded, target=target))
         return self.decoder(
-            target, memory=encoded, memory_mask=mask, return_attention_scores=return_attention_scores, training=training
+            target, memory=encoded, memory_mask=mask, return_attention_scores=return_attention_scores, training=training, cache=cache
         )
+
+    def new_cache(self, batch, length, padding=None):
+        """An empty `transformer.cache.Cache` for ``length`` tokens of ``batch`` targets."""
+        return self.decoder.new_cache(batch, length, padding)
 
     @property
     def longest(self):

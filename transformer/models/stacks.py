@@ -12,8 +12,18 @@ from minigrad import random
 from minigrad.core import values
 from minigrad.errors import ShapeError, received
 
-from ..blocks import DecoderBlock, EncoderBlock
-from ..layers import Dense, Dropout, Embedding, LayerNormalization, PositionalEmbedding, SinusoidalPositions
+from ..blocks import NORMALIZATIONS, DecoderBlock, EncoderBlock
+from ..cache import Cache
+from ..layers import (
+    Dense,
+    Dropout,
+    Embedding,
+    PositionalEmbedding,
+    RelativePositions,
+    RotaryPositions,
+    SinusoidalPositions,
+)
+from ..layers.embedding import distances
 from ..layers.masks import padding_mask
 from .config import DecoderConfig, EncoderConfig, LanguageModelConfig
 
@@ -21,10 +31,14 @@ from .config import DecoderConfig, EncoderConfig, LanguageModelConfig
 class Stack(mg.Layer):
     """What the models share: ids to vectors that know their place, and a last normalization if that of the blocks comes first.
 
+    Places are vectors that are added to the embedding (``positions``), angles inside of the blocks' attention, or numbers that are added
+    to the scores (``relative``), as ``config.positions`` says.
+
     The random numbers of the first weights and of dropout come from a ``generator`` of the model's own, begun with ``seed``.
     """
 
     config_class: type
+    ahead = False  # whether a token looks at those after it
 
     def __init__(self, config, seed=0):
         super().__init__()
@@ -34,66 +48,110 @@ class Stack(mg.Layer):
         start, _ = config.initializers()
         with random.using(self.generator):
             self.embedding = Embedding(config.vocab_size, config.width, start)
-            self.positions = None
-            if "positions" not in config.ablate:
-                learned = config.positions == "learned"
-                self.positions = PositionalEmbedding(config.block_size, start) if learned else SinusoidalPositions()
+            places = None if "positions" in config.ablate else config.positions
+            self.positions, self.relative = self._make_positions(places, start), None
+            if places == "relative":
+                self.relative = RelativePositions(config.heads, config.relative_buckets, config.relative_distance, self.ahead, start)
+            self.embedding_normalization = self._make_normalization() if config.embedding_norm else None
             self.dropout = Dropout(config.dropout)
-            self.blocks = [self.make_block() for _ in range(config.layers)]
-            last = config.norm == "pre" and "norm" not in config.ablate
-            self.normalization = LayerNormalization(epsilon=config.epsilon) if last else None
+            self.blocks = []
+            for _ in range(config.layers):
+                rotary = RotaryPositions(config.rotary_base) if places == "rotary" else None
+                self.blocks.append(self.make_block(**config.block(), rotary=rotary))
+            self.normalization = self._make_normalization() if config.norm == "pre" else None
             self.head = self.make_head(start)
-            for layer in (self.positions, *self.blocks, self.normalization, self.head):
+            for layer in (self.positions, self.embedding_normalization, *self.blocks, self.normalization, self.head):
                 if layer is not None:
                     layer.ensure_built((None, None, config.width))
 
-    def make_block(self):
+    def _make_positions(self, places, start):
+        """The layer that adds to the embedding; None where places are told otherwise, or not at all."""
+        if places == "learned":
+            return PositionalEmbedding(self.config.block_size, start)
+        waves = places in ("sinusoidal", "sinusoidal_halves")
+        return SinusoidalPositions(halves=places == "sinusoidal_halves") if waves else None
+
+    def _make_normalization(self):
+        if "norm" in self.config.ablate:
+            return None
+        return NORMALIZATIONS[self.config.normalization](epsilon=self.config.epsilon)
+
+    def make_block(self, **options):
         """One block of the stack."""
         raise NotImplementedError
 
     def make_head(self, start):
         """The dense layer behind the stack; None where the embedding matrix takes its place."""
-        return None if self.config.tied else Dense(self.config.vocab_size, use_bias=False, kernel_initializer=start)
+        V, tied, biased = self.config.vocab_size, self.config.tied, self.config.head_bias
+        self.head_bias = self.add_weight((V,), "zeros") if tied and biased else None
+        return None if tied else Dense(V, use_bias=biased, kernel_initializer=start)
 
-    def embed(self, ids, training):
+    def embed(self, ids, training, cache=None, segments=None):
         """What the words mean, and where they stand.   ids (B, T) -> (B, T, E)"""
         x = self.embedding(ids)  # (B, T) -> (B, T, E)
-        if isinstance(self.positions, SinusoidalPositions):
-            x = x * math.sqrt(self.config.width)  # so that waves of size 1 do not drown it (Vaswani et al. 2017, section 3.4)
-        x = x if self.positions is None else self.positions(x)
+        x = x if self.embedding_scale == 1 else x * self.embedding_scale
+        if self.positions is not None:
+            x = self.positions(x) if cache is None else self.positions(x, cache)
+        x = x if segments is None else x + segments  # (B, T, E) + (B, T, E)
+        x = x if self.embedding_normalization is None else self.embedding_normalization(x)
         return self.dropout(x, training=training)
 
-    def checked(self, ids):
-        """``ids`` as an array (B, T) with T at most the longest text."""
-        ids = np.asarray(values(ids))
-        if ids.ndim != 2 or ids.shape[1] > self.config.block_size:
+    @property
+    def embedding_scale(self):
+        """What embeddings are multiplied by: waves of size 1 must not drown them (Vaswani et al. 2017, section 3.4)."""
+        if self.config.embedding_scale is not None:
+            return self.config.embedding_scale
+        return math.sqrt(self.config.width) if isinstance(self.positions, SinusoidalPositions) else 1
+
+    def checked(self, ids, cache=None):
+        """``ids`` as an array (B, T) that ends, with what the cache holds before it, within the longest text."""
+        ids, before = np.asarray(values(ids)), 0 if cache is None else cache.length
+        if ids.ndim != 2 or before + ids.shape[1] > self.config.block_size:
+            after = f" together with the {before} before them" if before else ""
             raise ShapeError(
-                f"{type(self).__name__}: ids need the axes (B, T) with T at most {self.config.block_size}, the block size. "
+                f"{type(self).__name__}: ids need the axes (B, T) with T at most {self.config.block_size}, the block size{after}. "
                 + received(ids=ids)
             )
+        if cache is not None:
+            cache.check(type(self).__name__, *ids.shape)
         return ids
+
+    def new_cache(self, batch, length, padding=None):
+        """An empty `transformer.cache.Cache` for ``length`` tokens of ``batch`` texts, of which ``padding`` (B,) at their left are none."""
+        if "mask" in self.config.ablate or self.ahead:
+            raise ValueError(f"{type(self).__name__}: what sees later words has to be computed anew for each of them, without a cache.")
+        return Cache(self.config.layers, batch, length, padding, memory=isinstance(self, Decoder))
 
     def padding(self, ids):
         """Which tokens are real, None where there is no padding, or nothing is to be hidden.   (B, T) -> (B, T)"""
         shown = self.config.pad_id is None or "mask" in self.config.ablate
         return None if shown else padding_mask(ids, self.config.pad_id)
 
-    def climb(self, x, return_attention_scores=False, **options):
+    def climb(self, x, return_attention_scores=False, cache=None, **options):
         """Through all blocks.   (B, T, E) -> (B, T, E), and what each block's last attention looked at, where that is asked for"""
-        weights = []
-        for block in self.blocks:
-            x = block(x, return_attention_scores=return_attention_scores, **options)
+        weights, known = [], [None] * len(self.blocks) if cache is None else cache.blocks
+        bias = None if self.relative is None else self._bias(x.shape[1], 0 if cache is None else cache.length)
+        for block, part in zip(self.blocks, known):
+            x = block(x, return_attention_scores=return_attention_scores, bias=bias, cache=part, **options)
             if return_attention_scores:
                 x, *scores = x
                 weights.append(scores[-1])
+        if cache is not None:
+            cache.length += x.shape[1]
         return x, weights
+
+    def _bias(self, T, before):
+        """What relative positions add to the scores of T questions.   -> (1, h, T, S)"""
+        bias = self.relative(distances(T, before))  # (T, S) -> (T, S, h)
+        return mg.expand_dims(mg.permute(bias, (2, 0, 1)), 0)  # (T, S, h) -> (h, T, S) -> (1, h, T, S)
 
     def logits(self, x):
         """The last normalization, and the head onto the vocabulary.   (B, T, E) -> (B, T, V)"""
         x = x if self.normalization is None else self.normalization(x)
+        x = x if self.config.head_scale == 1 else x * self.config.head_scale
         if self.head is not None:
             return self.head(x)  # (B, T, E) -> (B, T, V)
-        return mg.linear(x, self.embedding.embeddings.mT)  # (B, T, E)(E, V) -> (B, T, V)
+        return mg.linear(x, self.embedding.embeddings.mT, self.head_bias)  # (B, T, E)(E, V) + (V) -> (B, T, V)
 
     def example(self):
         """Inputs that the model takes, for the parameter table."""
@@ -106,7 +164,8 @@ class LanguageModel(Stack):
     Embedding, positions, N causal blocks, a last normalization, and a head onto the vocabulary, which is the embedding matrix
     itself if tied (Radford et al. 2019). Causality belongs to the model: it is no argument one can forget.
     Learnable: V E + L E + N (4 E^2 + 2 E F + 9 E + F) + 2 E, and V E more if untied. Non-learnable: 0.
-    ``return_attention_scores`` gives the weights of every block too, a list of (B, h, T, T).
+    ``return_attention_scores`` gives the weights of every block too, a list of (B, h, T, T). With a ``cache``, which `new_cache` makes,
+    ids come after what was read before.
 
     >>> model = LanguageModel(LanguageModelConfig(vocab_size=65, block_size=16, layers=2, width=8, heads=2))
     >>> model(np.array([[1, 2, 3]])).shape
@@ -115,14 +174,14 @@ class LanguageModel(Stack):
 
     config_class = LanguageModelConfig
 
-    def make_block(self):
+    def make_block(self, **options):
         """Self-attention and feed-forward."""
-        return EncoderBlock(**self.config.block())
+        return EncoderBlock(**options)
 
-    def call(self, ids, return_attention_scores=False, training=False):
-        x = self.embed(self.checked(ids), training)
+    def call(self, ids, return_attention_scores=False, training=False, cache=None):
+        x = self.embed(self.checked(ids, cache), training, cache)
         causal = "mask" not in self.config.ablate
-        x, weights = self.climb(x, return_attention_scores, use_causal_mask=causal, training=training)
+        x, weights = self.climb(x, return_attention_scores, cache, use_causal_mask=causal, training=training)
         return (self.logits(x), weights) if return_attention_scores else self.logits(x)
 
 
@@ -132,7 +191,8 @@ class Encoder(Stack):
     Embedding, positions, N blocks, a last normalization if the blocks' comes first. With a ``pooling`` one vector per text, the mean
     of its real tokens or its first token; with ``classes`` a dense layer from that to C logits. Tokens with the id ``pad_id`` are padding:
     nobody attends to them, and the mean leaves them out.
-    Learnable: V E + L E + N (4 E^2 + 2 E F + 9 E + F) + 2 E, and E C + C with classes. Non-learnable: 0.
+    ``segments`` (B, T), for a model that tells kinds of text apart, says of each token which it belongs to, by default the first.
+    Learnable: V E + L E + N (4 E^2 + 2 E F + 9 E + F) + 2 E, and E C + C with classes, E for each of the segments. Non-learnable: 0.
     ``return_attention_scores`` gives the weights of every block too, a list of (B, h, T, T).
 
     >>> model = Encoder(EncoderConfig(vocab_size=65, block_size=16, layers=2, width=8, heads=2, classes=3))
@@ -141,23 +201,38 @@ class Encoder(Stack):
     """
 
     config_class = EncoderConfig
+    ahead = True
 
-    def make_block(self):
+    def make_block(self, **options):
         """Self-attention and feed-forward."""
-        return EncoderBlock(**self.config.block())
+        return EncoderBlock(**options)
 
     def make_head(self, start):
         """From one vector per text to the logits of the classes."""
+        kinds = self.config.segments
+        self.segments = Embedding(kinds, self.config.width, start) if kinds else None
         return Dense(self.config.classes, kernel_initializer=start) if self.config.classes else None
 
-    def call(self, ids, return_attention_scores=False, training=False):
+    def call(self, ids, segments=None, return_attention_scores=False, training=False):
         ids = self.checked(ids)
         mask = self.padding(ids)
-        x, weights = self.climb(self.embed(ids, training), return_attention_scores, mask=mask, training=training)
+        x = self.embed(ids, training, segments=self._kinds(ids, segments))
+        x, weights = self.climb(x, return_attention_scores, mask=mask, training=training)
         x = x if self.normalization is None else self.normalization(x)
         x = self._pooled(x, mask)
         x = x if self.head is None else self.head(x)  # (B, E) -> (B, C)
         return (x, weights) if return_attention_scores else x
+
+    def _kinds(self, ids, segments):
+        """The vectors of the kinds of text that tokens belong to, of the first where none are given.   (B, T) -> (B, T, E), or None"""
+        if self.segments is None:
+            if segments is not None:
+                raise ValueError("Encoder: this model was made for one kind of text; EncoderConfig(segments=...) is for several.")
+            return None
+        kinds = np.zeros_like(ids) if segments is None else np.asarray(values(segments))
+        if kinds.shape != ids.shape:
+            raise ShapeError("Encoder: segments (B, T) say to which kind of text a token belongs. " + received(ids=ids, segments=segments))
+        return self.segments(kinds)
 
     def _pooled(self, x, mask):
         """One vector per text.   (B, T, E), (B, T) -> (B, E)"""
@@ -179,7 +254,8 @@ class Decoder(Stack):
     ids (B, T), memory (B, S, E) -> (B, T, V). In every block the first attention is causal; the second takes its query from the
     decoder, key and value from the ``memory``, of which ``memory_mask`` (B, S) says what is no padding.
     Learnable: V E + L E + N (8 E^2 + 2 E F + 15 E + F) + 2 E, and V E more if untied. Non-learnable: 0.
-    ``return_attention_scores`` gives the weights that every block gives the memory too, a list of (B, h, T, S).
+    ``return_attention_scores`` gives the weights that every block gives the memory too, a list of (B, h, T, S). With a ``cache``, which
+    `new_cache` makes, ids come after what was read before, and the memory is the same in each call.
 
     >>> model = Decoder(DecoderConfig(vocab_size=65, block_size=16, layers=2, width=8, heads=2))
     >>> model(np.array([[1, 2, 3]]), memory=np.zeros((1, 5, 8), np.float32)).shape
@@ -188,14 +264,14 @@ class Decoder(Stack):
 
     config_class = DecoderConfig
 
-    def make_block(self):
+    def make_block(self, **options):
         """Causal self-attention, attention to the memory, and feed-forward."""
-        return DecoderBlock(**self.config.block(), causal="mask" not in self.config.ablate)
+        return DecoderBlock(**options, causal="mask" not in self.config.ablate)
 
-    def call(self, ids, memory, memory_mask=None, return_attention_scores=False, training=False):
-        ids = self.checked(ids)
-        options = {"memory": memory, "mask": self.padding(ids), "memory_mask": memory_mask, "training": training}
-        x, weights = self.climb(self.embed(ids, training), return_attention_scores, **options)
+    def call(self, ids, memory, memory_mask=None, return_attention_scores=False, training=False, cache=None):
+        x = self.embed(self.checked(ids, cache), training, cache)
+        # Padding needs no mask here: it stands behind the text, where causality hides it.
+        x, weights = self.climb(x, return_attention_scores, cache, memory=memory, memory_mask=memory_mask, training=training)
         return (self.logits(x), weights) if return_attention_scores else self.logits(x)
 
     def example(self):

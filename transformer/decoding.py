@@ -1,0 +1,97 @@
+"""One token after the other: the one place that decides how the logits of the next token are computed.
+
+What generates text stands on `Decoding` only, and never sees a cache, a window or an encoder. The ways to compute are equal, which
+tests show: with a cache, without one, and in rows of a batch whose texts begin in different places.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.core import values
+from minigrad.errors import ShapeError, received
+
+
+class Decoding:
+    """Texts that a model goes on with, ``batch`` of them, ``length`` tokens at most: `read` takes tokens and gives the logits of the next.
+
+    ``model`` is a `LanguageModel`, an `EncoderDecoder` with the ``memory`` that its `encode` made (of as many texts), or any callable
+    from ids (B, T) to logits (B, T, V). ``padding`` (B,) says how many tokens at the left of the prompt's rows are none.
+    Without a cache (``cached=False``, or a callable, or a text that has become longer than the model's block size, of which it then
+    sees the last so many tokens) every token costs what the whole text costs.
+
+    >>> from transformer import LanguageModel, LanguageModelConfig
+    >>> model = LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, layers=1, heads=1, width=4))
+    >>> decoding = Decoding(model, batch=1, length=6)
+    >>> decoding.read(np.array([[1, 2]])).shape, decoding.read(np.array([[7]])).shape
+    ((1, 9), (1, 9))
+    """
+
+    def __init__(self, model: Callable, batch: int, length: int, memory=None, padding=None, cached: bool = True) -> None:
+        self.model, self.memory = model, memory
+        self.padding = np.zeros(batch, np.int64) if padding is None else np.asarray(padding, np.int64)  # (B,)
+        self.ids = np.zeros((batch, 0), np.int64)  # (B, T): all that was read
+        self.window = _window(model, memory)
+        makes = getattr(model, "new_cache", None) if cached else None
+        self.cache = None if makes is None or not _remembers(model) else makes(batch, min(length, self.window), self.padding)
+
+    def read(self, ids) -> np.ndarray:
+        """The logits behind the last of these tokens, which come after those that were read before.   (B, T) -> (B, V)"""
+        ids = np.asarray(values(ids))
+        if ids.ndim != 2 or len(ids) != len(self.ids) or not ids.shape[1]:
+            raise ShapeError(f"Decoding: reads ids (B, T) of {len(self.ids)} texts, at least one token of each. " + received(ids=ids))
+        self.ids = np.concatenate([self.ids, ids], axis=1)  # (B, T), (B, t) -> (B, T + t)
+        with mg.no_grad():
+            if self.cache is not None and self.ids.shape[1] <= self.cache.capacity:
+                return self._last(self._logits(ids, self.cache))
+            self.cache = None  # positions of a text that slides through its window change with each token
+            return self._last(self._uncached())
+
+    def reorder(self, rows: np.ndarray) -> None:
+        """Row i becomes what row ``rows[i]`` was; a memory stays, so rows change places within one source only."""
+        rows = np.asarray(rows)
+        self.ids, self.padding = self.ids[rows], self.padding[rows]
+        if self.cache is not None:
+            self.cache.reorder(rows)
+
+    def _logits(self, ids, cache=None):
+        """(B, T) -> (B, T, V)"""
+        options = {} if cache is None else {"cache": cache}
+        return self.model(ids, **options) if self.memory is None else self.model.decode(ids, self.memory, **options)
+
+    def _uncached(self):
+        """The logits of the whole text, or of its last tokens that fit; a text with padding by itself.   -> (B, T, V) or (B, 1, V)"""
+        ids = self.ids[:, -self.window :]
+        cut = self.ids.shape[1] - ids.shape[1]
+        padding = np.maximum(self.padding - cut, 0)
+        if not padding.any():
+            return self._logits(ids)
+        rows = []
+        for row, none in enumerate(padding):
+            memory = None if self.memory is None else _row(self.memory, row)
+            alone = Decoding(self.model, 1, ids.shape[1], memory, cached=False)
+            rows.append(alone._logits(ids[row : row + 1, none:]))
+        return np.concatenate([values(logits)[:, -1:] for logits in rows])  # (1, T, V) each -> (B, 1, V)
+
+    @staticmethod
+    def _last(logits):
+        return np.asarray(values(logits))[:, -1]  # (B, T, V) -> (B, V)
+
+
+def _window(model, memory):
+    """The longest text that the model reads."""
+    # What an encoder-decoder writes has a beginning, without which it is another text: too long a one is the model's to refuse.
+    longest = getattr(getattr(model, "config", None), "block_size", None) if memory is None else None
+    return longest or 1 << 62
+
+
+def _remembers(model):
+    """Whether what the model has read stays as it is: not in one that sees later words too."""
+    return "mask" not in getattr(model.config, "ablate", ())
+
+
+def _row(memory, row):
+    """What was made of one source."""
+    encoded, mask = memory
+    return encoded[row : row + 1], None if mask is None else mask[row : row + 1]
