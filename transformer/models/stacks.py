@@ -28,6 +28,10 @@ from ..layers.masks import padding_mask
 from .config import DecoderConfig, EncoderConfig, LanguageModelConfig
 
 
+FULL = 15 / 16  # of a batch are real tokens: below that it pays to leave padding out
+TOGETHER = 1024  # tokens of several texts go through the blocks side by side
+
+
 class Stack(mg.Layer):
     """What the models share: ids to vectors that know their place, and a last normalization if that of the blocks comes first.
 
@@ -217,11 +221,32 @@ class Encoder(Stack):
         ids = self.checked(ids)
         mask = self.padding(ids)
         x = self.embed(ids, training, segments=self._kinds(ids, segments))
-        x, weights = self.climb(x, return_attention_scores, mask=mask, training=training)
+        if mask is None or training or return_attention_scores or not self._may_pack(mask):
+            x, weights = self.climb(x, return_attention_scores, mask=mask, training=training)
+        else:
+            x = self._climb_packed(x, mask)
         x = x if self.normalization is None else self.normalization(x)
         x = self._pooled(x, mask)
         x = x if self.head is None else self.head(x)  # (B, E) -> (B, C)
         return (x, weights) if return_attention_scores else x
+
+    def _may_pack(self, mask):
+        """Whether to leave padding out pays, and is possible: where blocks do not look at places."""
+        return len(mask) > 1 and mask.mean() < FULL and (self.positions is not None or "positions" in self.config.ablate)
+
+    def _climb_packed(self, x, mask):
+        """`climb`, with the real tokens of several texts side by side as if they were one; padding becomes 0.   (B, T, E) -> (B, T, E)"""
+        ends, done, first = np.cumsum(mask.sum(axis=1)), [], 0
+        while first < len(mask):
+            begin = ends[first - 1] if first else 0
+            last = max(first + 1, int(np.searchsorted(ends, begin + TOGETHER, side="right")))
+            real = mask[first:last]  # (b, T)
+            text = np.nonzero(real)[0]  # (n,): of which text each token is
+            y = mg.expand_dims(x[first:last][real], 0)  # (b, T, E) -> (n, E) -> (1, n, E)
+            y, _ = self.climb(y, attention_mask=text[:, None] == text)  # (n, n): tokens see those of their text
+            done.append(mg.zeros((*real.shape, x.shape[-1]), dtype=x.dtype).at[real].set(y[0]))  # (1, n, E) -> (b, T, E)
+            first = last
+        return mg.concatenate(done)
 
     def _kinds(self, ids, segments):
         """The vectors of the kinds of text that tokens belong to, of the first where none are given.   (B, T) -> (B, T, E), or None"""
