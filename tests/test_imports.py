@@ -39,11 +39,11 @@ MINIGRAD = """
 """
 TRANSFORMER = """
     errors
-    config
+    config cache
     layers
     blocks
     models
-    sampling
+    sampling decoding
     tokenizers data history runs console
     baselines plots
     generation pretrained

@@ -130,7 +130,8 @@ CASES = {
         2 * E * dq * (3 * h + h) + dq * (3 * h + 2 * h) + E,
     ),
     "GroupQueryAttention with rotary positions": Case(
-        lambda: layers.GroupQueryAttention(2 * dq, 3 * h, h, rotary=layers.RotaryPositions()), (normal(B, T, E), normal(B, S, E)), (B, T, E),
+        lambda: layers.GroupQueryAttention(2 * dq, 3 * h, h, rotary=layers.RotaryPositions()),
+        (normal(B, T, E), normal(B, S, E)), (B, T, E),
         4 * E * dq * (3 * h + h) + 2 * dq * (3 * h + 2 * h) + E,
     ),
     "Normalization": Case(adapted, (normal(B, F),), (B, F), 0, 2 * F),

@@ -27,7 +27,6 @@ from ..layers.embedding import distances
 from ..layers.masks import padding_mask
 from .config import DecoderConfig, EncoderConfig, LanguageModelConfig
 
-
 FULL = 15 / 16  # of a batch are real tokens: below that it pays to leave padding out
 TOGETHER = 1024  # tokens of several texts go through the blocks side by side
 
