@@ -1,9 +1,10 @@
-"""Text to ids and back: an id per character, or per word, with signs for padding, start and end where sequences need them."""
+"""Text to ids and back: an id per character, word or piece of a word, with signs for padding, start and end; and what others trained."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -220,39 +221,167 @@ class Subwords(SequenceTokenizer):
         return str(self._tokenizer.to_str(pretty=True))
 
 
-def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords:
-    """The tokenizer of a `tokenizer.json` that one of these wrote, or of the folder it lies in.
+class PretrainedTokenizer:
+    """Any tokenizer of Hugging Face's library, WordPiece, byte pairs or Unigram, with the signs that its model was trained with.
 
-    Raises `UserError` for a file that is missing, damaged, or holds another kind of tokenizer.
+    ``pad``, ``start``, ``end`` and ``unknown`` are the ids of signs, None where it has none (a BERT starts with [CLS] and ends with [SEP]);
+    ``chat_template``, if there is one, says how a conversation is written. `encode` puts signs around a text as the tokenizer's own rules
+    say; those that stand in a text are found there. `to_json` gives back the content that it was made from.
+
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> pieces = Tokenizer(models.WordPiece({"[UNK]": 0, "bank": 1, "##s": 2}, unk_token="[UNK]"))
+    >>> pieces.pre_tokenizer = pre_tokenizers.Whitespace()
+    >>> PretrainedTokenizer(pieces, unknown=0).encode("banks bank?")
+    [1, 2, 1, 0]
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        content: str | None = None,
+        *,
+        pad: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        unknown: int | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        tokenizer.no_padding()  # how long and how wide is said by whoever asks
+        tokenizer.no_truncation()
+        self._tokenizer, self._content, self.chat_template = tokenizer, content, chat_template
+        self.pad, self.start, self.end, self.unknown = pad, start, end, unknown
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """The number of ids with the signs, V."""
+        return 1 + max(self._tokenizer.get_vocab().values(), default=-1)
+
+    def encode(self, text: str, special: bool = True, longest: int | None = None) -> list[int]:
+        """The ids of a text with the signs around it, without them if not ``special``; of a longer text the end is cut off, not its signs.
+
+        Raises `UserError`, naming character and position, for half a character: a surrogate, which stands for a byte that is no text.
+        """
+        try:
+            found = self._tokenizer.encode(text, add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError):
+            raise _half(text) from None
+        signs = self._tokenizer.num_special_tokens_to_add(False) if special else 0
+        if longest is not None:
+            if longest < signs:
+                raise ValueError(f"encode: {signs} signs stand around a text. Received: longest {longest}.")
+            found.truncate(longest - signs)
+        return list(self._tokenizer.post_process(found, None, special).ids) if signs else list(found.ids)
+
+    def batch(self, texts: Sequence[str], special: bool = True, longest: int | None = None) -> np.ndarray:
+        """The ids of texts (N, T), the shorter ones padded at their right."""
+        rows = [self.encode(text, special, longest) for text in texts]
+        lengths = {*map(len, rows)}
+        if len(lengths) > 1 and self.pad is None:
+            raise ValueError(f"batch: this tokenizer has no sign for padding. Received: texts of {min(lengths)} to {max(lengths)} ids.")
+        ids = np.full((len(rows), max(lengths, default=0)), self.pad or 0, dtype=np.int64)
+        for row, encoded in zip(ids, rows):
+            row[: len(encoded)] = encoded
+        return ids
+
+    def decode(self, ids: Iterable[int] | np.ndarray, special: bool = False) -> str:
+        """The text of ids, without signs, with them if ``special``."""
+        return str(self._tokenizer.decode(_checked(ids, self.vocab_size).tolist(), skip_special_tokens=not special))
+
+    def pieces(self, text: str) -> list[tuple[int, int]]:
+        """From where to where in the text each id of `encode` stands; (0, 0) for a sign that was put around it."""
+        found = self._tokenizer.encode(text)
+        return [(int(first), int(last)) for first, last in found.offsets]
+
+    def to_json(self) -> str:
+        """The content of its `tokenizer.json`."""
+        return str(self._tokenizer.to_str(pretty=True)) if self._content is None else self._content
+
+
+def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords | PretrainedTokenizer:
+    """The tokenizer of a `tokenizer.json`, or of the folder it lies in, or of a GGUF file.
+
+    One that a class of this module wrote comes back as it was; any other one is read by Hugging Face's library, with its signs from
+    `tokenizer_config.json` and `special_tokens_map.json` where they lie beside it.
+
+    Raises `UserError` for a file that is missing or damaged.
     """
     path = Path(path, "tokenizer.json") if Path(path).is_dir() else Path(path)
+    if path.suffix.lower() == ".gguf":
+        from transformer import gguf
+
+        return gguf.read(path).tokenizer
     try:
-        content = json.loads(path.read_bytes())
-        vocabulary, kind = content["model"]["vocab"], content["pre_tokenizer"]["type"]
-        if content["model"]["type"] == "BPE" and [vocabulary.get(sign) for sign in SIGNS] == [*range(len(SIGNS))]:
-            with extra("train"):
-                from tokenizers import Tokenizer
-            try:
-                pieces = Tokenizer.from_str(json.dumps(content))
-            except Exception as error:
-                if type(error) is not Exception:  # which is what the library raises where it cannot read; the rest is no damage
-                    raise
-                raise ValueError from error
-            return Subwords(pieces)
-        tokens = sorted(vocabulary, key=vocabulary.__getitem__)
-        if content["model"]["type"] != "WordLevel" or sorted(vocabulary.values()) != list(range(len(tokens))):
-            raise ValueError
-        if tuple(tokens[: len(SIGNS)]) == SIGNS:
-            return Vocabulary(tokens[len(SIGNS) :], kind == "WhitespaceSplit", content["model"]["unk_token"] == UNKNOWN)
-        if not all(len(token) == 1 for token in tokens):
-            raise ValueError
-        return CharTokenizer("".join(tokens))
-    except UserError:  # a missing library is no damage either
+        text = path.read_bytes().decode()
+        content = json.loads(text)
+        return _own(content) or _pretrained(text, content, path.parent)
+    except UserError:  # a missing library is no damage
         raise
     except OSError as error:
         raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged, or is not a tokenizer of this program.") from error
+        raise UserError(f"{path} is damaged, or is not a tokenizer of this program or of Hugging Face.") from error
+
+
+def _own(content: Any) -> CharTokenizer | Vocabulary | Subwords | None:
+    """The tokenizer of this module that wrote a file; None where none did."""
+    model, cutter = content["model"], content.get("pre_tokenizer")
+    kind, vocabulary = cutter and cutter["type"], model["vocab"]
+    if not isinstance(vocabulary, dict):  # Unigram's is a list
+        return None
+    if model["type"] == "BPE" and kind == "Metaspace" and content["normalizer"] == {"type": "Lowercase"} and not content["post_processor"]:
+        signed = [vocabulary.get(sign) for sign in SIGNS] == [*range(len(SIGNS))]
+        return Subwords(_library(json.dumps(content))) if signed else None
+    if model["type"] != "WordLevel" or kind not in ("Split", "WhitespaceSplit"):
+        return None
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    if sorted(vocabulary.values()) != list(range(len(tokens))):
+        return None
+    if tuple(tokens[: len(SIGNS)]) == SIGNS:
+        return Vocabulary(tokens[len(SIGNS) :], kind == "WhitespaceSplit", model["unk_token"] == UNKNOWN)
+    return CharTokenizer("".join(tokens)) if kind == "Split" and all(len(token) == 1 for token in tokens) else None
+
+
+def _pretrained(text: str, content: Any, folder: Path) -> PretrainedTokenizer:
+    """Any other tokenizer, with what is said of it beside."""
+    pieces = _library(text)
+    said = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the second one counts where both say something
+        if (folder / name).is_file():
+            said.update(json.loads((folder / name).read_bytes()))
+    ids = {}
+    for sign, names in {"pad": ("pad",), "start": ("bos", "cls"), "end": ("eos", "sep"), "unknown": ("unk",)}.items():
+        given = [said[f"{name}_token"] for name in names if said.get(f"{name}_token")]
+        found = given[0]["content"] if given and isinstance(given[0], dict) else given[0] if given else None
+        ids[sign] = None if found is None else pieces.token_to_id(found)
+    if ids["unknown"] is None:
+        named = content["model"].get("unk_token")
+        ids["unknown"] = content["model"].get("unk_id") if named is None else pieces.token_to_id(named)
+    if ids["pad"] is None and pieces.padding:
+        ids["pad"] = pieces.padding["pad_id"]
+    template = said.get("chat_template")
+    if (folder / "chat_template.jinja").is_file():
+        template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    return PretrainedTokenizer(pieces, text, chat_template=template if isinstance(template, str) else None, **ids)
+
+
+def _library(text: str) -> Any:
+    """The library's tokenizer of a file's content."""
+    with extra("train"):
+        from tokenizers import Tokenizer
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:
+        if type(error) is not Exception:  # which is what the library raises where it cannot read; the rest is no damage
+            raise
+        raise ValueError from error
+
+
+def _half(text: Any) -> Exception:
+    """What is wrong with a text that is none."""
+    if not isinstance(text, str):
+        return TypeError(f"encode: a text is a str. Received: {text!r:.60}.")
+    place = next(place for place, character in enumerate(text) if "\ud800" <= character <= "\udfff")
+    return UserError(f"The character {_named(text[place])} at position {place} is half a character, which no text can hold.")
 
 
 def _checked(ids: Iterable[int] | np.ndarray, vocab_size: int, end: int | None = None) -> np.ndarray:
