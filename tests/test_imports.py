@@ -44,7 +44,7 @@ TRANSFORMER = """
     blocks
     models
     sampling decoding
-    tokenizers data history runs console
+    tokenizers gguf data history runs console
     baselines plots
     generation pretrained
     training
@@ -52,7 +52,7 @@ TRANSFORMER = """
     ablation
     __main__
 """
-HEAVY = {"numba", "llvmlite", "matplotlib", "torch", "scipy", "rich", "tokenizers", "safetensors", "jax", "keras"}
+HEAVY = {"numba", "llvmlite", "matplotlib", "torch", "scipy", "rich", "tokenizers", "safetensors", "gguf", "jax", "keras"}
 
 
 def sources(*folders):

@@ -124,9 +124,11 @@ class Tensors(Mapping[str, np.ndarray]):
     """Arrays by their names; each is unpacked when it is asked for, and not kept.   matrices (out, in), vectors (out,); float32"""
 
     def __init__(self, content: mmap.mmap, packed: Mapping[str, _Packed], order: Any) -> None:
+        from gguf.quants import dequantize
+
         self._content, self._packed, self._order = content, packed, order
-        for name in packed:
-            self._rows(name)  # an order that does not fit is found before any number is unpacked
+        for name in packed:  # a shape that does not fit, or a kind that the library does not know, is found now
+            dequantize(self._rows(name)[:1], packed[name].kind)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)
@@ -268,7 +270,7 @@ def _damage(path: Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise UserError(f"{path} is damaged, or of a kind that is not read here: it has no {error}.") from error
-    except (ValueError, TypeError, OverflowError, struct.error, ZeroDivisionError) as error:
+    except (ValueError, TypeError, OverflowError, NotImplementedError, ZeroDivisionError, struct.error) as error:
         raise UserError(f"{path} is damaged, or of a kind that is not read here: {error}.") from error
 
 

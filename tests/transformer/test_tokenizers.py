@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer.errors import UserError
-from transformer.tokenizers import CharTokenizer, Subwords, Vocabulary, load_tokenizer
+from transformer.tokenizers import CharTokenizer, PretrainedTokenizer, Subwords, Vocabulary, load_tokenizer
 
 ALPHABET = "\n\t\r ab\"\\é😀\u2028cД▁#"
 
@@ -182,3 +182,152 @@ def test_behind_the_end_may_stand_anything(kind):
     assert Vocabulary("ab").decode(kind([4, 2, -100])) == "a"
     with pytest.raises(ValueError, match="decode: ids"):
         Vocabulary("ab").decode(kind([4, -100, 2]))
+
+
+# ------------------------------------------------------------------------------------------------------- what others trained
+
+CORPUS = [
+    "the bank of the river", "money in the bank 12 345", "naïve café — “quoted”", "don't stop; we've got 3 👍🏽", "你好 世界 שלום",
+] * 5  # fmt: skip
+AWKWARD = (
+    "the bank", "e\u0301 caf\u00e9 a\u0308", "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽", "你好，世界 日本語", "שלום עולם مرحبا", "  two  spaces\t\r\n",
+    "ﬁ ① ² ½ Ⅷ", "İSTANBUL ß ẞ",
+    "\x00\x01\u200b\u200d\ufeff\u2028x\u00a0y", "12345 1,000.5e-3", "", "   ",
+    "[CLS] a [SEP] <s> </s> <mask>", "x" * 200, "𝕳 \U0010ffff",
+)  # fmt: skip
+
+
+def wordpiece():
+    """As a BERT has it."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    signs = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=120, special_tokens=signs, show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.enable_truncation(128)
+    tokenizer.enable_padding(length=128, pad_token="[PAD]")
+    said = {"tokenizer_class": "BertTokenizer", "unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return tokenizer, said, (0, 2, 3, 1)
+
+
+def bytewise():
+    """As GPT-2 and BART have it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    signs, alphabet = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=signs, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    said = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": {"content": "</s>", "__type": "AddedToken"}}
+    said |= {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>", "pad_token": "<pad>"}
+    return tokenizer, said, (1, 0, 2, 3)
+
+
+def unigram():
+    """As T5 and Marian have it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    signs = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=90, special_tokens=signs, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
+    said = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    return tokenizer, said, (0, None, 1, 2)
+
+
+KINDS = (wordpiece, bytewise, unigram)
+
+
+def folder_of(kind, folder):
+    """What others leave behind, and its ids of pad, start, end and unknown."""
+    pytest.importorskip("tokenizers")
+    tokenizer, said, signs = kind()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(said))
+    return tokenizer, signs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokenizers_that_others_trained(kind, tmp_path):
+    library, signs = folder_of(kind, tmp_path)
+    library.no_padding()
+    library.no_truncation()
+    tokenizer = load_tokenizer(tmp_path)
+    assert (tokenizer.pad, tokenizer.start, tokenizer.end, tokenizer.unknown) == signs
+    assert tokenizer.vocab_size == library.get_vocab_size()
+    for text in AWKWARD:
+        with_signs, alone = library.encode(text).ids, library.encode(text, add_special_tokens=False).ids
+        assert tokenizer.encode(text) == with_signs and tokenizer.encode(text, special=False) == alone
+        around = len(with_signs) - len(alone)
+        for longest in (around, around + 1, 7, 10_000):  # the text is cut, the signs stay
+            before = around - 1  # the last sign stands behind, the others before
+            cut = [*with_signs[:before], *alone[: longest - around], *with_signs[len(with_signs) - 1 :]]
+            assert tokenizer.encode(text, longest=longest) == cut
+    assert tokenizer.to_json() == (tmp_path / "tokenizer.json").read_text()
+    assert "bank" in tokenizer.decode(tokenizer.encode("the bank of"))
+    with pytest.raises(UserError, match=r"U\+DC80 at position 1 is half a character"):
+        tokenizer.encode("a\udc80")
+    with pytest.raises(TypeError, match="a text is a str. Received: 3"):
+        tokenizer.encode(3)
+    with pytest.raises(ValueError, match="signs stand around a text. Received: longest 0"):
+        tokenizer.encode("a", longest=0)
+
+
+def test_batches_are_padded_with_the_sign_for_it(tmp_path):
+    folder_of(bytewise, tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    short, long = tokenizer.encode("a"), tokenizer.encode("the bank of the river")
+    ids = tokenizer.batch(["the bank of the river", "a"])
+    assert ids.dtype == np.int64 and ids.tolist() == [long, short + [tokenizer.pad] * (len(long) - len(short))]
+    assert tokenizer.batch(["the bank of the river", "a"], special=False, longest=2).shape == (2, 2)
+    assert tokenizer.batch([]).shape == (0, 0)
+    tokenizer.pad = None
+    with pytest.raises(ValueError, match="no sign for padding"):
+        tokenizer.batch(["a", "the bank of the river"])
+    assert tokenizer.batch(["a", "a"]).tolist() == [short, short]
+
+
+def test_signs_that_are_said_elsewhere_or_nowhere(tmp_path):
+    folder_of(wordpiece, tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    alone = load_tokenizer(tmp_path)
+    assert (alone.pad, alone.start, alone.end, alone.unknown) == (0, None, None, 1)  # padding and unknown words are in the file itself
+    (tmp_path / "special_tokens_map.json").write_text('{"cls_token": {"content": "[CLS]"}, "sep_token": "[MASK]"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"sep_token": "[SEP]", "chat_template": "one"}')
+    both = load_tokenizer(tmp_path)
+    assert (both.start, both.end, both.chat_template) == (2, 3, "one")
+    (tmp_path / "chat_template.jinja").write_text("two")
+    assert load_tokenizer(tmp_path).chat_template == "two"
+    (tmp_path / "tokenizer_config.json").write_text("[1]")
+    with pytest.raises(UserError, match="is damaged"):
+        load_tokenizer(tmp_path)
+
+
+def test_pieces_of_a_foreign_kind_are_not_taken_for_ours(tmp_path):
+    tokenizer = pieces()
+    content = json.loads(tokenizer.to_json())
+    content["normalizer"] = None  # otherwise as ours: without lower case it is somebody else's
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    assert isinstance(load_tokenizer(tmp_path), PretrainedTokenizer)
+    assert isinstance(loaded(tokenizer), Subwords)
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_transformers_gives_the_same_ids(kind, tmp_path):
+    library = pytest.importorskip("transformers")
+    folder_of(kind, tmp_path)
+    ours, theirs = load_tokenizer(tmp_path), library.AutoTokenizer.from_pretrained(tmp_path)
+    for text in AWKWARD:
+        assert ours.encode(text) == theirs(text)["input_ids"], text
+        assert ours.encode(text, special=False) == theirs(text, add_special_tokens=False)["input_ids"]
+        assert ours.encode(text, longest=6) == theirs(text, truncation=True, max_length=6)["input_ids"]
+    for sign in ("pad", "unk"):
+        assert getattr(ours, {"pad": "pad", "unk": "unknown"}[sign]) == getattr(theirs, f"{sign}_token_id")
