@@ -78,6 +78,8 @@ def big(name, dtype):
     normal = lambda *shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
     ids, targets = rng.integers(0, 97, (16, 129)), rng.integers(0, 1031, 257)
     mask = rng.random((130, 130)) < 0.7
+    angles = np.arange(67)[:, None] / 100 ** (np.arange(17) / 17)  # (T, d/2)
+    turns = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
     return {
         "linear": (mg.linear, (normal(8, 127, 96), normal(96, 385), normal(385))),
         "linear gelu": (fused.linear_gelu, (normal(8, 127, 96), normal(96, 385), normal(385))),
@@ -116,6 +118,7 @@ def big(name, dtype):
             lambda x, w: mg.cross_entropy(x, targets, w, ignore_index=5, label_smoothing=0.1), (normal(257, 1031), np.ones(1031, dtype))
         ),
         "embedding": (lambda table: mg.embedding(ids, table), (normal(97, 65),)),
+        "rotary": (lambda x: mg.rotary(x, *turns), (normal(3, 5, 67, 34),)),
         "dropout": (lambda x: mg.dropout(x, 0.4, 3, 2**32 - 50_000), (normal(300, 517),)),
         "attention": (mg.scaled_dot_product_attention, (normal(3, 4, 130, 33), normal(3, 4, 141, 33), normal(3, 4, 141, 17))),
         "attention causal": (
@@ -132,7 +135,7 @@ BIG = [
     "linear", "linear gelu", "linear plus", "feed forward", "heads", "heads combined", "heads combined, plus", "matmul", "matmul broadcast",
     "matmul transposed", "softmax", "softmax masked", "log_softmax", "layer_norm", "norm and skip", "rms_norm", "batch_norm",
     "batch_norm inference", "gelu", "gelu tanh", "silu", "relu", "leaky relu", "sigmoid", "swiglu", "geglu", "geglu tanh", "cross_entropy",
-    "cross_entropy weighed", "embedding", "dropout", "attention", "attention causal", "attention masked", "bias",
+    "cross_entropy weighed", "embedding", "dropout", "rotary", "attention", "attention causal", "attention masked", "bias",
 ]  # fmt: skip
 
 

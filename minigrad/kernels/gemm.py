@@ -45,6 +45,7 @@ FEW = max(2, ROWS // 3)  # rows of the small tile, for what is left over
 # to it of c (BLOCK_M x BLOCK_N) in the second.
 BLOCK_M, BLOCK_N, BLOCK_K = 4 * ROWS, 512, 384
 SAME_LINE = 4096  # bytes apart from each other, places have the same lines of the first cache
+THIN = 3, 4 * ROWS  # with so many rows in a, at least and at most, columns of b that lie together are read once, in their order
 CHUNK = 64  # columns of a product with few rows that stay together
 AHEAD = 8  # steps of k from what is packed to what is asked for from memory
 DOTS = 4  # with no more columns left over than these, each number is a sum along the rows, not a tile for itself
@@ -582,6 +583,9 @@ def _plan(dtype, a_shape, a_strides, b_shape, b_strides, precision):
     plan = np.array([batches, M, N, K, a_row, a_column, b_row, b_column, packs, numbers, *codes, *offsets.ravel()])
     if precision == "bfloat16":
         return bfloat16.product.address(dtype), plan, batches * M * N, batches * M * N * K // 32, numbers * item
+    if THIN[0] <= M <= THIN[1] and not batch and a_column == 1 and a_row == K and b_row == 1 < K:
+        thin = module("thin")  # which is built on this file
+        return thin.few_dots.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, thin.SUMS * item
     if M <= FEW and not batch and a_column == 1 and (a_row == K or M == 1) and (b_row == 1 or b_column == 1):
         return few_rows.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, 0
     return product.address(dtype), plan, batches * M * N, batches * M * N * K // 4, numbers * item

@@ -50,10 +50,11 @@ def test_every_layout_and_rim(rng, M, K, N, layout, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("transposed", [False, True], ids=["rows together", "columns together"])
 @pytest.mark.parametrize("M, K, N", SIZES)
-def test_what_is_added_and_what_ends_a_product(rng, M, K, N, dtype):
+def test_what_is_added_and_what_ends_a_product(rng, M, K, N, transposed, dtype):
     """A residual, a bias, both; GELU and its derivative, each on the block while it is in the cache, equal to the parts."""
-    x, w = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
+    x, w = rng.standard_normal((M, K)).astype(dtype), matrix(rng, K, N, dtype, transposed)
     bias, plus = rng.standard_normal(N).astype(dtype), rng.standard_normal((M, N)).astype(dtype)
     alone = gemm.linear(x, w)
     scale = np.abs(x).astype(np.float64) @ np.abs(w) + np.abs(plus) + np.abs(bias)
