@@ -40,6 +40,7 @@ MINIGRAD = """
 TRANSFORMER = """
     errors
     config cache
+    fetch
     layers
     blocks
     models

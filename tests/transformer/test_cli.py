@@ -93,7 +93,7 @@ def test_a_mistake_is_named_before_any_work(words, message, tmp_path, monkeypatc
     ("words", "code", "message"),
     [
         (["sampel"], 2, "no command sampel, did you mean sample?"),
-        (["xyz"], 2, "no command xyz; there are train, sample, summary, ablate"),
+        (["xyz"], 2, "no command xyz; there are train, sample, summary, ablate, fetch"),
         (["sample"], 2, "required: RUN"),
         (["sample", "nowhere"], 1, "There is no run at nowhere"),
         (["sample", "nowhere", "--temperature", "-1"], 2, "--temperature: -1.0 is not at least 0"),
