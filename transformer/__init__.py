@@ -4,7 +4,7 @@ from minigrad import Sequential
 from minigrad.summary import count, summary
 
 from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward, GatedFeedForward
-from .generation import answer
+from .generation import Beam, answer, beam_search, generate, stream, text_stream
 from .layers import (
     GRU,
     LSTM,

@@ -130,5 +130,5 @@ def _reversing(config: AblateConfig, report: Report) -> dict[str, dict[str, floa
 def _sample(task: TextTask, model: Any, seed: int) -> str:
     """A line of what a model writes."""
     start = task.tokenizer.encode(task.tokenizer.start)
-    drawn = generation.sample(model, start, 100, 0.8, np.random.default_rng(seed))
+    drawn = generation.generate(model, start, 100, temperature=0.8, generator=seed)
     return task.tokenizer.decode(drawn).strip("\n").replace("\n", " ")

@@ -215,11 +215,24 @@ class SampleConfig:
     temperature: float = option(
         0.8, "0 always takes the likeliest character, more is wilder; an answer is always the likeliest", at_least=0
     )
+    top_k: int | None = option(None, "draw from the so many likeliest only", at_least=1)
+    top_p: float | None = option(None, "draw from the fewest likeliest whose probabilities add up to this", at_least=0, at_most=1)
+    min_p: float | None = option(
+        None, "draw from those that are at least this share as likely as the likeliest", at_least=0, at_most=1
+    )
+    repetition_penalty: float | None = option(None, "above 1 makes what stands there already less likely", above=0)
     tokens: int = option(400, "characters, or words of an answer, to write at most", at_least=1)
     seed: int = option(1, "what all random numbers start from", at_least=0)
 
     def __post_init__(self) -> None:
         check(self)
+        for name in ("top_k", "top_p", "min_p"):
+            if self.temperature == 0 and getattr(self, name) is not None:
+                raise UserError(f"{flag(name)} changes nothing with --temperature 0.", code=2)
+
+    def sampling(self) -> dict[str, Any]:
+        """How the next token is drawn, in the words of `transformer.Sampling`."""
+        return {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")}
 
 
 @dataclass(frozen=True)
@@ -256,8 +269,10 @@ def check(config: Any) -> None:
     """Raise `UserError` for the first value that its field does not accept."""
     for f, kind in _fields(type(config)):
         value = getattr(config, f.name)
+        if value is f.default is None:
+            continue
         try:
-            if not (isinstance(value, (int, float) if kind is float else kind) or value is f.default is None):
+            if not isinstance(value, (int, float) if kind is float else kind):
                 raise ValueError(f"{value!r} is not {NAMES[kind]}.")
             _accept(value, f.metadata)
         except ValueError as error:

@@ -1,81 +1,365 @@
-"""Text out: from logits to the next token, and from token to token."""
+"""Text out: token after token, drawn or the likeliest, or the likeliest of many beginnings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+import math
+from collections.abc import Iterable, Iterator, Sequence, Set
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad
+from minigrad.core import values
+from minigrad.errors import describe
 from transformer import pretrained, runs
 from transformer.config import SampleConfig, flag
+from transformer.decoding import Decoding
 from transformer.errors import UserError
 from transformer.models import LanguageModel
 from transformer.runs import Run
-from transformer.sampling import temperature_probabilities
+from transformer.sampling import Sampling, Seed, checked, draw, generators, penalized
 from transformer.tokenizers import load_tokenizer
 
+INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character
 
-def sample(
-    model: Any, ids: np.ndarray, tokens: int, temperature: float, generator: np.random.Generator
-) -> Iterator[int]:
-    """Go on from ids (T,), one token at a time: yields `tokens` ids, each as soon as it is drawn.
 
-    The model sees the last `block_size` tokens. Temperature 0 draws nothing at random.
+def generate(
+    model: Any,
+    ids: Any,
+    max_new_tokens: int,
+    *,
+    start_id: int | Sequence[int] | None = None,
+    end_ids: int | Iterable[int] | None = None,
+    never: Iterable[int] = (),
+    generator: Seed | Sequence[Seed] = None,
+    **sampling: Any,
+) -> Any:
+    """What a model writes behind a prompt, or answers to a source.   ids (T,) -> the new ids (T_new,)
 
-    Raises ValueError for ids without a token to go on from, and where `temperature_probabilities` does.
+    Several prompts, (B, T) or a list of ids of different lengths, give a list of B arrays, each as if its prompt were alone. A row ends
+    with the first of ``end_ids``, which is the last of its ids, so that one sees whether it ended or was cut off.
+
+    ``model``: a `LanguageModel`, or any callable from ids (B, T) to logits (B, T, V), goes on with the prompts, of which it sees as
+    much as it can; an encoder-decoder reads the ids as sources and begins to write behind ``start_id``, one id or several.
+    ``sampling`` are the numbers of `Sampling` by name; without them the likeliest token is taken each time (temperature=0).
+    ``repetition_penalty`` is for what stands in the prompt (in a target, not its source) and what was written.
+    ``generator`` is a generator of NumPy or a seed, from which each row gets one of its own, or a list of these for each row; None
+    writes something else every time.
+    ``start_id`` and ``end_ids`` are those of the model's config where it names them; ``end_ids=()`` never ends. The ids ``never`` are
+    not written.
+
+    Raises ValueError for a prompt without a token, ids outside of the vocabulary, more tokens than an encoder-decoder writes, and
+    numbers that `Sampling` refuses.
 
     >>> from transformer import LanguageModel, LanguageModelConfig
-    >>> model = LanguageModel(LanguageModelConfig(vocab_size=5, block_size=4, layers=1, heads=1, width=8), seed=0)
-    >>> drawn = list(sample(model, np.array([1, 2]), tokens=6, temperature=1.0, generator=np.random.default_rng(7)))
-    >>> len(drawn), all(0 <= token < 5 for token in drawn)
-    (6, True)
+    >>> model = LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, layers=1, heads=1, width=8), seed=3)
+    >>> generate(model, [1, 2], 5).shape
+    (5,)
+    >>> [row.shape for row in generate(model, [[1, 2], [3, 4, 5]], 4, temperature=0.8, top_k=5, generator=7)]
+    [(4,), (4,)]
     """
-    if len(ids) == 0:
-        raise ValueError("sample: there must be at least one token to go on from. Received: ids (0,).")
-    block = model.config.block_size
-    context = np.asarray(ids, dtype=np.int64)[-block:]  # (T,)
-    for _ in range(tokens):
-        with minigrad.no_grad():
-            logits = model(context[None])  # (T,) -> (1, T) -> (1, T, V)
-        probabilities = temperature_probabilities(logits.numpy()[0, -1], temperature)  # (V,)
-        token = int(generator.choice(len(probabilities), p=probabilities))
-        yield token
-        context = np.append(context, token)[-block:]
+    task = _Task("generate", model, ids, max_new_tokens, start_id, end_ids, never)
+    written: list[list[int]] = [[] for _ in task.rows]
+    for tokens in task.steps(generator, sampling):
+        for row, token in zip(written, tokens):
+            if token is not None:
+                row.append(token)
+    found = [np.array(row, np.int64) for row in written]
+    return found[0] if task.single else found
 
 
-def greedy(
-    model: Any, source: np.ndarray, start: int, end: int, length: int, pad: int = 0, never: Sequence[int] = ()
-) -> np.ndarray:
-    """What an encoder-decoder writes for a source (B, S), taking the likeliest token each time.   -> ids (B, T), T at most ``length``
+def stream(
+    model: Any,
+    ids: Any,
+    max_new_tokens: int,
+    *,
+    start_id: int | Sequence[int] | None = None,
+    end_ids: int | Iterable[int] | None = None,
+    never: Iterable[int] = (),
+    generator: Seed | Sequence[Seed] = None,
+    **sampling: Any,
+) -> Iterator[Any]:
+    """What `generate` writes, each id as soon as it is drawn; for several prompts a list of B ids, with None for rows that ended.
 
-    A row ends with the id ``end``; after it stands ``pad``. The ids ``never`` are not written.
+    Whoever has read enough simply stops. Raises what `generate` raises, when it is called.
 
-    Raises ValueError for a ``length`` that the model cannot write.
-
-    >>> from transformer import EncoderDecoder, EncoderDecoderConfig
-    >>> model = EncoderDecoder(EncoderDecoderConfig(9, 9, target_length=6, layers=1, heads=1, width=8))
-    >>> greedy(model, np.array([[4, 5, 0]]), start=1, end=2, length=3).shape[0]
-    1
+    >>> list(stream(lambda ids: np.eye(5)[(ids + 1) % 5], [1, 2], 4))
+    [3, 4, 0, 1]
+    >>> list(stream(lambda ids: np.eye(5)[(ids + 1) % 5], [[2], [0, 1]], 3, end_ids=4))
+    [[3, 2], [4, 3], [None, 4]]
     """
-    most = getattr(model, "longest", length)  # a model of one's own may know no limit
-    if length > most:
-        raise ValueError(f"greedy: this model writes at most {most} tokens. Received: length {length}.")
-    with minigrad.no_grad():
-        memory = model.encode(source)
-        written = np.full((len(source), 1), start, dtype=np.int64)  # (B, 1)
-        done = np.zeros(len(source), dtype=bool)
-        for _ in range(length):
-            logits = np.array(model.decode(written, memory).numpy()[:, -1])  # (B, T, V) -> (B, V)
-            logits[:, list(never)] = -np.inf
-            token = np.where(done, pad, logits.argmax(axis=-1))
-            written = np.concatenate([written, token[:, None]], axis=1)  # (B, T), (B, 1) -> (B, T + 1)
-            done |= token == end
-            if done.all():
-                break
-    return written[:, 1:]
+    task = _Task("stream", model, ids, max_new_tokens, start_id, end_ids, never)
+    steps = task.steps(generator, sampling)
+    return (token for (token,) in steps) if task.single else steps
+
+
+class Beam(NamedTuple):
+    """What `beam_search` found: the new ids (T_new,), and the sum of their log probabilities / their number ** length_penalty."""
+
+    ids: np.ndarray
+    score: float
+
+
+def beam_search(
+    model: Any,
+    ids: Any,
+    max_new_tokens: int,
+    *,
+    beams: int = 4,
+    length_penalty: float = 1.0,
+    early_stopping: bool | str = False,
+    num_return: int = 1,
+    start_id: int | Sequence[int] | None = None,
+    end_ids: int | Iterable[int] | None = None,
+    never: Iterable[int] = (),
+) -> list[Any]:
+    """The likeliest texts behind a prompt that come of going on with the ``beams`` likeliest beginnings.   ids (T,) -> `Beam`s, best first
+
+    Several prompts give a list of such lists. At each step the beginnings are extended by every token, and the likeliest are looked at:
+    those among the first ``beams`` that end, or are as long as they may be, are found; the ``beams`` likeliest of the others go on. Found
+    ones are compared by their score, sum(log p) / length ** length_penalty, and the ``num_return`` best come back.
+
+    A search is over when ``beams`` texts are found and the likeliest beginning could not do better if it ended now. ``early_stopping``:
+    True stops as soon as ``beams`` are found; "never" asks what it could do at its longest, where that is better. Ids and scores are those
+    of Hugging Face's ``generate(num_beams=beams, do_sample=False)``; the other arguments are those of `generate`.
+
+    >>> tables = np.log([[0.1, 0.5, 0.4], [0.4, 0.3, 0.3], [0.9, 0.05, 0.05]])  # after 0, 1 and 2
+    >>> [beam] = beam_search(lambda ids: tables[ids], [0], 2, beams=2)
+    >>> beam.ids.tolist(), round(float(np.exp(2 * beam.score)), 2)  # 0.4 x 0.9; the likeliest first token leads to 0.5 x 0.4
+    ([2, 0], 0.36)
+    """
+    task = _Task("beam_search", model, ids, max_new_tokens, start_id, end_ids, never)
+    for name, number in {"beams": beams, "num_return": num_return}.items():
+        _check_whole("beam_search", name, number)
+    if num_return > beams:
+        raise ValueError(f"beam_search: there are {beams} beams to return. Received: num_return {num_return}; give as many beams.")
+    if early_stopping not in (True, False, "never"):
+        raise ValueError(f"beam_search: early_stopping is True, False or 'never'. Received: early_stopping {early_stopping!r}.")
+    if not math.isfinite(length_penalty):
+        raise ValueError(f"beam_search: length_penalty is a number. Received: length_penalty {length_penalty}.")
+    decoding, read = task.begin(beams)
+    searches = [_Search(beams, max_new_tokens, task.ends, length_penalty, early_stopping) for _ in task.rows]
+    while True:
+        logits = checked("beam_search", decoding.read(read))  # (B beams, V)
+        log_probabilities = checked("beam_search", task.allowed(_log_softmax(logits.astype(np.float64))))
+        steps = [search.advance(rows) for search, rows in zip(searches, np.split(log_probabilities, len(searches)))]
+        if all(search.done for search in searches):
+            found = [search.found[:num_return] for search in searches]
+            return found[0] if task.single else found
+        decoding.reorder(np.concatenate([rows + beams * place for place, (rows, _) in enumerate(steps)]))
+        read = np.concatenate([tokens for _, tokens in steps])[:, None]  # (B beams) -> (B beams, 1)
+
+
+class _Search:
+    """The beams of one prompt: the likeliest beginnings, and the best texts that were found."""
+
+    def __init__(self, beams: int, longest: int, ends: Sequence[int], length_penalty: float, early_stopping: bool | str) -> None:
+        self.beams, self.longest, self.ends, self.length_penalty, self.early_stopping = beams, longest, ends, length_penalty, early_stopping
+        self.ids = np.zeros((beams, 0), np.int64)  # (beams, T)
+        self.sums = np.full(beams, -math.inf)  # (beams,) of log probabilities; -infinity where there is no beginning
+        self.sums[0] = 0.0  # at first all are the same, and one of them counts
+        self.found: list[Beam] = []
+        self.done = False
+
+    def advance(self, log_probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which beam each is made of now, and by which token longer.   log p of the next token (beams, V) -> (beams,), (beams,)"""
+        stay = np.arange(self.beams), np.zeros(self.beams, np.int64)
+        if self.done:
+            return stay
+        sums = (self.sums[:, None] + log_probabilities).ravel()  # (beams, V) -> (beams V)
+        likeliest = _likeliest(sums, self.beams * (1 + max(1, len(self.ends))))  # so many, that all beams can go on if all ends are there
+        rows, tokens = np.divmod(likeliest, log_probabilities.shape[1])
+        ids, sums = np.column_stack([self.ids[rows], tokens]), sums[likeliest]  # (C, T + 1), (C,)
+        over = np.isin(tokens, self.ends) | (ids.shape[1] == self.longest)
+        self.found += [Beam(ids[place], self._score(sums[place], ids.shape[1])) for place in np.flatnonzero(over[: self.beams])]
+        self.found = sorted(self.found, key=lambda beam: -beam.score)[: self.beams]
+        on = np.flatnonzero(~over)[: self.beams]
+        self.done = on.size == 0 or self._enough(sums[on[0]], ids.shape[1])
+        if self.done:
+            return stay
+        missing = self.beams - on.size
+        on = np.append(on, np.repeat(on[:1], missing))
+        self.ids, self.sums = ids[on], sums[on]
+        self.sums[self.beams - missing :] = -math.inf
+        return rows[on], tokens[on]
+
+    def _enough(self, likeliest: float, length: int) -> bool:
+        """Whether no beginning is expected to become better than what was found."""
+        if len(self.found) < self.beams:
+            return False
+        at_best = self.longest if self.early_stopping == "never" and self.length_penalty > 0 else length
+        return self.early_stopping is True or self._score(likeliest, at_best) <= self.found[-1].score
+
+    def _score(self, total: float, length: int) -> float:
+        return float(total) / length**self.length_penalty
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log probabilities of rows of logits, forbidden ones too.   (B, V) -> (B, V)"""
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+
+def _likeliest(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Where the ``count`` largest stand, largest first; those that are -infinity count for nothing.   (N,) -> (C,)"""
+    places = np.argpartition(numbers, -count)[-count:] if count < len(numbers) else np.arange(len(numbers))
+    places = np.sort(places[numbers[places] > -math.inf])
+    return places[np.argsort(-numbers[places], kind="stable")]
+
+
+class _Task:
+    """What is to be written: by which model, for which prompts or sources, and where it ends; checked before anything is computed."""
+
+    def __init__(
+        self, operation: str, model: Any, ids: Any, max_new_tokens: int, start_id: Any, end_ids: Any, never: Iterable[int]
+    ) -> None:
+        self.operation, self.model, self.max_new_tokens = operation, model, max_new_tokens
+        self.config = getattr(model, "config", None)  # a model of one's own may tell nothing of itself
+        self.answers = hasattr(model, "encode") and hasattr(model, "decode")
+        _check_whole(operation, "max_new_tokens", max_new_tokens)
+        self.rows, self.single = _prompts(operation, ids)
+        size = self._known("source_vocab" if self.answers else "vocab_size")
+        for place, row in enumerate(self.rows):
+            self._check_ids(row, size, "ids" if self.single else f"prompt {place}")
+        written = self._known("target_vocab") if self.answers else size
+        self.rows = [row.astype(np.int64) for row in self.rows]
+        self.start = self._signs("start_id", self._known("start_id") if start_id is None and self.answers else start_id, written)
+        self.ends = self._signs("end_ids", self._known("end_ids") if end_ids is None else end_ids, written)
+        self.never = self._signs("never", never, written)
+        if not self.answers and self.start:
+            raise ValueError(f"{operation}: start_id is for encoder-decoders; put it before the prompt. Received: start_id {start_id!r}.")
+        if self.answers and not self.start:
+            raise ValueError(f"{operation}: an encoder-decoder writes behind a sign of the start; give its start_id. Received: None.")
+        longest = getattr(model, "longest", None) if self.answers else None
+        if longest is not None and len(self.start) - 1 + max_new_tokens > longest:
+            raise ValueError(
+                f"{operation}: this model writes at most {longest - len(self.start) + 1} tokens. Received: max_new_tokens {max_new_tokens}."
+            )
+
+    def begin(self, copies: int = 1) -> tuple[Decoding, np.ndarray]:
+        """What decodes every prompt ``copies`` times, and what it reads first (B copies, T)."""
+        batch = len(self.rows) * copies
+        if self.answers:
+            with minigrad.no_grad():
+                memory = _repeated(self.model.encode(self._sources()), copies)
+            read = np.tile(np.array(self.start, np.int64), (batch, 1))  # (T) -> (B copies, T)
+            return Decoding(self.model, batch, read.shape[1] + self.max_new_tokens, memory=memory), read
+        longest = max(map(len, self.rows))
+        padding = np.array([longest - len(row) for row in self.rows])
+        read = np.stack([np.pad(row, (missing, 0)) for row, missing in zip(self.rows, padding)])  # (B, T)
+        read, padding = np.repeat(read, copies, axis=0), np.repeat(padding, copies)
+        return Decoding(self.model, batch, longest + self.max_new_tokens, padding=padding if padding.any() else None), read
+
+    def steps(self, generator: Seed | Sequence[Seed], sampling: dict[str, Any]) -> Iterator[list[int | None]]:
+        """The tokens of all rows, one after the other; None for rows that ended."""
+        how = Sampling.of(self.operation, {"temperature": 0.0} | sampling)
+        return self._steps(how, generators(generator, len(self.rows)))
+
+    def _steps(self, how: Sampling, generator: list[np.random.Generator]) -> Iterator[list[int | None]]:
+        decoding, read = self.begin()
+        seen = [[*row] for row in read.tolist()] if self.answers else [row.tolist() for row in self.rows]
+        on = np.ones(len(self.rows), dtype=bool)
+        for _ in range(self.max_new_tokens):
+            logits = self.allowed(decoding.read(read))  # (B, V)
+            if how.remembers:
+                logits = penalized(logits, seen, how.repetition_penalty or 1)
+            tokens = draw(checked(self.operation, logits), how, generator)
+            if how.remembers:
+                for ids, token in zip(seen, tokens.tolist()):
+                    ids.append(token)
+            yield [token if going else None for token, going in zip(tokens.tolist(), on.tolist())]
+            on &= ~np.isin(tokens, self.ends)
+            if not on.any():
+                return
+            read = tokens[:, None]  # (B) -> (B, 1)
+
+    def allowed(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (B, V) with those that are never written at -infinity."""
+        if not self.never:
+            return logits
+        logits = np.array(logits)
+        logits[:, self.never] = -math.inf
+        return logits
+
+    def _sources(self) -> np.ndarray:
+        """What an encoder reads: the sources (B, S), the shorter ones padded."""
+        longest = max(map(len, self.rows))
+        pad = self._known("pad_id", 0)
+        if pad is None and min(map(len, self.rows)) < longest:
+            raise ValueError(
+                f"{self.operation}: a model without a pad_id reads sources of one length. "
+                f"Received: lengths {sorted({len(row) for row in self.rows})}."
+            )
+        return np.stack([np.pad(row, (0, longest - len(row)), constant_values=pad or 0) for row in self.rows])
+
+    def _known(self, name: str, otherwise: Any = None) -> Any:
+        return getattr(self.config, name, otherwise)
+
+    def _signs(self, name: str, ids: Any, size: int | None) -> list[int]:
+        """Ids that were given as one, as several, or not at all."""
+        listed = np.array([] if ids is None else [ids] if isinstance(ids, Integral) else [*ids])
+        self._check_ids(listed, size, name)
+        return [int(number) for number in listed]
+
+    def _check_ids(self, ids: np.ndarray, size: int | None, name: str) -> None:
+        if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.min() < 0 or (size is not None and ids.max() >= size)):
+            said = "from 0 on" if size is None else f"from 0 to {size - 1}, the ids of the vocabulary"
+            raise ValueError(f"{self.operation}: {name} are whole numbers {said}. Received: {describe(ids.tolist())}.")
+
+
+def _check_whole(operation: str, name: str, number: Any) -> None:
+    if type(number) is bool or not isinstance(number, Integral) or number < 1:
+        raise ValueError(f"{operation}: {name} is a whole number from 1. Received: {name} {number!r}.")
+
+
+def _prompts(operation: str, ids: Any) -> tuple[list[np.ndarray], bool]:
+    """Every prompt as an array (T,), and whether it was one, not in a list."""
+    given = values(ids)
+    parts = [values(part) for part in given] if np.iterable(given) else []
+    single = np.ndim(given) == 1 if isinstance(given, np.ndarray) else all(isinstance(part, Integral) for part in parts)
+    rows = [np.asarray(row) for row in ([given] if single else parts)]
+    if not rows or any(row.ndim != 1 for row in rows):
+        raise ValueError(f"{operation}: takes the ids of a prompt (T,), or of several, (B, T) or a list. Received: {describe(given)}.")
+    for place, row in enumerate(rows):
+        if row.size == 0:
+            which = "" if single else f" as prompt {place}"
+            raise ValueError(f"{operation}: there must be at least one token to go on from. Received: ids (0,){which}.")
+    return rows, single
+
+
+def _repeated(memory: Any, copies: int) -> Any:
+    """What an encoder made of B sources, as if each had been there ``copies`` times: arrays and lists of arrays (B, ...)."""
+    if memory is None or copies == 1:
+        return memory
+    if isinstance(memory, (tuple, list)):
+        return type(memory)(_repeated(part, copies) for part in memory)
+    return np.repeat(values(memory), copies, axis=0)
+
+
+def text_stream(tokenizer: Any, ids: Iterable[int], after: Iterable[int] = ()) -> Iterator[str]:
+    """The text of ids that are still coming, in pieces, each as soon as it is certain.
+
+    A character whose bytes are shared among ids is held back until it is whole. ``after`` are ids that stand before, as those of a
+    prompt: their text is not repeated, and what follows is joined to it as the tokenizer joins it.
+
+    >>> from transformer import Vocabulary
+    >>> list(text_stream(Vocabulary(["de", "man"], words=True), iter([4, 5, 2])))
+    ['de', ' man']
+    """
+    told, coming = list(after), []  # ids whose text is known, and ids that may be half a character
+    known = tokenizer.decode(told)
+    for token in ids:
+        coming.append(int(token))
+        text = tokenizer.decode(told + coming)
+        if len(text) > len(known) and not text.endswith(INCOMPLETE):
+            yield text[len(known) :]
+            told, coming = coming, []
+            known = tokenizer.decode(told)
+    rest = tokenizer.decode(told + coming)[len(known) :]
+    if rest:
+        yield rest
 
 
 def load_model(folder: str | Path) -> Any:
@@ -130,10 +414,10 @@ def answer(model: Any, tokenizer: Any, texts: Sequence[str], length: int, batch:
     return written
 
 
-def answered(model: Any, tokenizer: Any, source: np.ndarray, length: int) -> np.ndarray:
-    """The ids (B, T) that an encoder-decoder writes for a source (B, S): no signs but that of the end, and padding after it."""
+def answered(model: Any, tokenizer: Any, source: np.ndarray, length: int) -> list[np.ndarray]:
+    """The ids that an encoder-decoder writes for each source (B, S), the likeliest each time: no signs but that of the end."""
     signs = tokenizer.pad, tokenizer.start, tokenizer.unknown
-    return greedy(model, source, tokenizer.start, tokenizer.end, length, tokenizer.pad, never=signs)
+    return generate(model, source, length, start_id=tokenizer.start, end_ids=tokenizer.end, never=signs)
 
 
 def _check_length(model: Any, tokenizer: Any, longest: int, end: bool) -> None:
@@ -162,14 +446,13 @@ def sample_run(config: SampleConfig, given: Set[str] = frozenset()) -> Iterator[
     folder, prompt = config.run, config.prompt
     model, tokenizer = load_run(folder)
     draws, writes = isinstance(model, LanguageModel), hasattr(model, "decode")
-    for name, acts in {"temperature": draws, "seed": draws, "tokens": draws or writes}.items():
-        if name in given and not acts:
+    for name in ("seed", "tokens", *config.sampling()):
+        if name in given and not (draws or (writes and name == "tokens")):
             raise UserError(f"{flag(name)} changes nothing of what the {type(model).__name__} in {folder} says.", code=2)
     if draws:
         ids = tokenizer.encode(prompt or tokenizer.start)
         yield prompt
-        for token in sample(model, ids, config.tokens, config.temperature, np.random.default_rng(config.seed)):
-            yield tokenizer.decode([token])
+        yield from text_stream(tokenizer, stream(model, ids, config.tokens, generator=config.seed, **config.sampling()), after=ids)
     elif not prompt:
         raise UserError(f"{folder} holds a model that answers: give it something with --prompt.", code=2)
     elif writes:

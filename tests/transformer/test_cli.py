@@ -98,6 +98,11 @@ def test_a_mistake_is_named_before_any_work(words, message, tmp_path, monkeypatc
         (["sample", "nowhere"], 1, "There is no run at nowhere"),
         (["sample", "nowhere", "--temperature", "-1"], 2, "--temperature: -1.0 is not at least 0"),
         (["sample", "nowhere", "--tokens", "0"], 2, "--tokens: 0 is not at least 1"),
+        (["sample", "nowhere", "--top-k", "0"], 2, "--top-k: 0 is not at least 1"),
+        (["sample", "nowhere", "--top-p", "1.5"], 2, "--top-p: 1.5 is not at most 1"),
+        (["sample", "nowhere", "--min-p", "-0.1"], 2, "--min-p: -0.1 is not at least 0"),
+        (["sample", "nowhere", "--repetition-penalty", "0"], 2, "--repetition-penalty: 0.0 is not above 0"),
+        (["sample", "nowhere", "--temperature", "0", "--top-p", "0.5"], 2, "--top-p changes nothing with --temperature 0."),
         (["sample", "nowhere", "--temprature", "1"], 2, "did you mean --temperature?"),
         (["train", "--resume", "nowhere"], 1, "There is no run at nowhere"),
         (["train", "--text", "nowhere.txt"], 1, "There is no text at nowhere.txt"),
@@ -159,6 +164,14 @@ def test_sampling_is_seeded_and_goes_on_from_the_prompt(run, capsys):
     assert one == sample(run, capsys, "--prompt", "A rose", "--tokens", "30", "--seed", "7")
     assert one != sample(run, capsys, "--prompt", "A rose", "--tokens", "30", "--seed", "8")
     assert len(sample(run, capsys, "--tokens", "5")) == 5 + 1
+
+
+def test_which_characters_may_be_drawn(run, capsys):
+    likeliest = sample(run, capsys, "--temperature", "0", "--tokens", "20")
+    for words in (("--top-k", "1"), ("--top-p", "0"), ("--min-p", "1")):
+        assert sample(run, capsys, *words, "--temperature", "2", "--tokens", "20") == likeliest
+    varied = sample(run, capsys, "--temperature", "0", "--repetition-penalty", "50", "--tokens", "20")
+    assert len(set(varied)) > len(set(likeliest))
 
 
 def test_temperature_zero_needs_no_seed(run, capsys):

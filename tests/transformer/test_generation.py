@@ -1,14 +1,31 @@
-"""Text that is drawn one token at a time, and what an encoder-decoder answers."""
+"""Text that is written one token at a time: drawn, the likeliest, and by beams; and what an encoder-decoder answers."""
 
+import itertools
+import math
 import types
 
 import numpy as np
 import pytest
 
 import minigrad
-from transformer import LanguageModel, LanguageModelConfig, Vocabulary
+from transformer import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    LanguageModel,
+    LanguageModelConfig,
+    Subwords,
+    Vocabulary,
+    beam_search,
+    generate,
+    probabilities,
+    stream,
+    text_stream,
+)
 from transformer.errors import UserError
-from transformer.generation import answer, greedy, sample, temperature_probabilities
+from transformer.generation import answer
+
+HOW = [{}, {"temperature": 0.8}, {"temperature": 1.3, "top_k": 4}, {"temperature": 1.0, "top_p": 0.8, "repetition_penalty": 1.4},
+       {"repetition_penalty": 2.0}]  # fmt: skip
 
 
 def counting_model(block_size=4, vocab_size=6):
@@ -17,16 +34,43 @@ def counting_model(block_size=4, vocab_size=6):
 
     def call(ids):
         seen.append(ids.copy())
-        return minigrad.tensor(60.0 * np.eye(vocab_size, dtype=np.float32)[(ids + 1) % vocab_size])  # (1, T, V)
+        return minigrad.tensor(60.0 * np.eye(vocab_size, dtype=np.float32)[(ids + 1) % vocab_size])  # (B, T, V)
 
-    call.config, call.seen = types.SimpleNamespace(block_size=block_size), seen
+    call.config, call.seen = types.SimpleNamespace(block_size=block_size, vocab_size=vocab_size), seen
     return call
+
+
+def table_model(seed, vocab_size, mean=0.0):
+    """Any callable is a model: here one whose next token depends on the last two, and on where they stand."""
+    table = np.random.default_rng(seed).normal(mean, 1.5, size=(16, vocab_size, vocab_size, vocab_size))
+    return lambda ids: table[np.arange(ids.shape[1]) % 16, np.pad(ids, ((0, 0), (1, 0)))[:, :-1], ids]  # (B, T) -> (B, T, V)
+
+
+def lively(model, seed=8):
+    """A model whose weights are so large that texts differ."""
+    rng = np.random.default_rng(seed)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:  # a bias of the last normalization alone would choose the token
+            parameter.assign(rng.normal(size=parameter.shape).astype(np.float32))
+    return model
+
+
+def language_model(block_size=12, vocab_size=11, dropout=0.0):
+    config = LanguageModelConfig(vocab_size, block_size, tied=False, layers=2, heads=2, width=8, dropout=dropout)
+    return lively(LanguageModel(config))
+
+
+def encoder_decoder():
+    return lively(EncoderDecoder(EncoderDecoderConfig(13, 11, source_length=7, target_length=9, layers=1, heads=2, width=8)))
+
+
+# ------------------------------------------------------------------------------------------------------ one after the other
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_tokens_follow_the_model_and_the_window_slides(temperature):
     model = counting_model()
-    drawn = list(sample(model, np.array([1, 2]), 7, temperature, np.random.default_rng(0)))
+    drawn = list(stream(model, np.array([1, 2]), 7, temperature=temperature, generator=0))
     assert drawn == [3, 4, 5, 0, 1, 2, 3]
     assert [ids.shape for ids in model.seen] == [(1, 2), (1, 3), *[(1, 4)] * 5]
     assert model.seen[-1].tolist() == [[5, 0, 1, 2]]
@@ -34,40 +78,324 @@ def test_tokens_follow_the_model_and_the_window_slides(temperature):
 
 def test_a_long_prompt_is_cut_to_the_last_block():
     model = counting_model()
-    next(sample(model, np.arange(6), 1, 0.0, np.random.default_rng(0)))
+    next(stream(model, np.arange(6), 1))
     assert model.seen[0].tolist() == [[2, 3, 4, 5]]
 
 
 def test_each_token_comes_as_soon_as_it_is_drawn():
     model = counting_model()
-    tokens = sample(model, np.array([0]), 1000, 1.0, np.random.default_rng(0))
+    tokens = stream(model, np.array([0]), 1000, temperature=1.0)
     assert next(tokens) == 1 and len(model.seen) == 1
-
-
-def test_nothing_to_go_on_from_raises():
-    with pytest.raises(ValueError, match="at least one token"):
-        next(sample(counting_model(), np.array([], dtype=np.int64), 1, 1.0, np.random.default_rng(0)))
+    tokens.close()
 
 
 def test_a_seed_decides_and_frequencies_follow_the_probabilities():
-    model = LanguageModel(LanguageModelConfig(vocab_size=5, block_size=3, layers=1, heads=2, width=8), seed=3)
+    model = language_model(vocab_size=5, block_size=3)
 
     def draw(seed, tokens):
-        return list(sample(model, np.array([2]), tokens, 1.0, np.random.default_rng(seed)))
+        return generate(model, np.array([2]), tokens, temperature=1.0, generator=seed).tolist()
 
-    assert draw(7, 40) == draw(7, 40) != draw(8, 40)
+    assert draw(7, 40) == draw(7, 40) == draw(np.random.default_rng(7), 40) != draw(8, 40)
     logits = model(np.array([[2]])).numpy()[0, -1]
     firsts = np.bincount([draw(seed, 1)[0] for seed in range(600)], minlength=5) / 600
-    np.testing.assert_allclose(firsts, temperature_probabilities(logits, 1.0), atol=0.08)
+    np.testing.assert_allclose(firsts, probabilities(logits), atol=0.08)
+
+
+def test_a_generator_goes_on_from_call_to_call():
+    model, generator = language_model(), np.random.default_rng(7)
+    first, second = (generate(model, [2], 30, temperature=2.0, generator=generator).tolist() for _ in range(2))
+    assert first != second
 
 
 def test_sampling_records_no_graph_and_leaves_the_model_alone():
-    config = LanguageModelConfig(vocab_size=5, block_size=3, layers=1, heads=2, width=8, dropout=0.5)
-    model = LanguageModel(config, seed=3)
+    model = language_model(dropout=0.5)
     before, state = {k: v.copy() for k, v in model.state_dict().items()}, model.generator.state()
-    list(sample(model, np.array([2]), 5, 1.0, np.random.default_rng(0)))
+    generate(model, np.array([2]), 5, temperature=1.0)
+    beam_search(model, np.array([2]), 5)
     assert model.generator.state() == state
     assert all((model.state_dict()[k] == v).all() for k, v in before.items())
+
+
+def test_without_sampling_the_likeliest_is_taken():
+    model, ids = language_model(), [3, 1]
+    written = generate(model, ids, 6)
+    for length in range(6):
+        logits = model(np.array([[*ids, *written[:length]]])).numpy()[0, -1]
+        assert written[length] == logits.argmax()
+    assert written.dtype == np.int64 and (written == generate(model, ids, 6, temperature=0)).all()
+
+
+def test_a_model_may_be_any_callable():
+    assert generate(lambda ids: np.eye(5)[(ids + 2) % 5], [0], 4).tolist() == [2, 4, 1, 3]
+
+
+# ------------------------------------------------------------------------------------------------------------------- batches
+
+PROMPTS = [[3], [1, 4, 1, 5, 9], [2, 6, 5]]
+
+
+@pytest.mark.parametrize("how", HOW, ids=str)
+@pytest.mark.parametrize("tokens", [5, 15])  # the second is more than the model sees at once
+def test_a_row_of_a_batch_is_written_as_if_it_were_alone(how, tokens):
+    model, seeds = language_model(), [21, 22, 23]
+    together = generate(model, PROMPTS, tokens, generator=seeds, **how)
+    alone = [generate(model, [prompt], tokens, generator=[seed], **how)[0] for prompt, seed in zip(PROMPTS, seeds)]
+    assert [row.tolist() for row in together] == [row.tolist() for row in alone]
+    assert len({tuple(row) for row in together}) == 3
+    one = generate(model, PROMPTS[1], tokens, generator=[22], **how)
+    assert one.shape == (tokens,) and one.tolist() == alone[1].tolist()
+
+
+def test_the_first_row_of_a_batch_draws_what_a_single_prompt_draws():
+    model = language_model()
+    single = generate(model, PROMPTS[0], 9, temperature=1.5, generator=5)
+    assert generate(model, PROMPTS, 9, temperature=1.5, generator=5)[0].tolist() == single.tolist()
+    twice = generate(model, [PROMPTS[0]] * 2, 9, temperature=1.5, generator=5)
+    assert twice[0].tolist() == single.tolist() != twice[1].tolist()
+
+
+@pytest.mark.parametrize("how", HOW, ids=str)
+def test_generate_is_what_stream_gave(how):
+    model = language_model()
+    assert list(stream(model, PROMPTS[2], 7, generator=1, **how)) == generate(model, PROMPTS[2], 7, generator=1, **how).tolist()
+    steps = list(stream(model, PROMPTS, 7, end_ids=[4, 7], generator=1, **how))
+    columns = [[token for token in column if token is not None] for column in zip(*steps)]
+    assert columns == [row.tolist() for row in generate(model, PROMPTS, 7, end_ids=[4, 7], generator=1, **how)]
+
+
+def test_a_row_stops_at_its_end_and_the_others_go_on():
+    model = counting_model(block_size=9, vocab_size=9)
+    assert [row.tolist() for row in generate(model, [[5], [1, 2], [8]], 4, end_ids=[7, 4])] == [[6, 7], [3, 4], [0, 1, 2, 3]]
+    assert list(stream(model, [[5], [2]], 9, end_ids=7)) == [[6, 3], [7, 4], [None, 5], [None, 6], [None, 7]]
+    model.seen.clear()
+    assert generate(model, [5], 1000, end_ids=7).tolist() == [6, 7] and len(model.seen) == 2
+    assert generate(model, [6], 1000, end_ids=[7]).tolist() == [7]
+
+
+def test_the_signs_of_the_config_are_those_where_none_are_given():
+    model = counting_model(block_size=9, vocab_size=9)
+    model.config.end_ids = (7,)
+    assert generate(model, [5], 9).tolist() == [6, 7]
+    assert generate(model, [5], 4, end_ids=()).tolist() == [6, 7, 8, 0]
+    assert beam_search(model, [5], 9, beams=1)[0].ids.tolist() == [6, 7]
+
+
+def test_never_and_repetition_act_on_every_step():
+    model = table_model(1, 7)
+    for how in ({}, {"temperature": 2.0, "generator": 3}):
+        assert not set(generate(model, [1], 60, never=[0, 2, 5, 6], **how)) & {0, 2, 5, 6}
+    below = table_model(1, 7, mean=-20.0)  # positive logits would be divided, and pass those below 0
+    assert sorted(generate(below, [1], 6, repetition_penalty=1e9)) == [0, 2, 3, 4, 5, 6]  # each once, and what was given never
+
+
+@pytest.mark.parametrize("ids", [[1, 4, 1], np.array([1, 4, 1], np.uint8), minigrad.tensor([1, 4, 1]), (1, 4, 1)])
+def test_a_prompt_may_be_an_array_a_list_or_a_tensor(ids):
+    model = language_model()
+    assert generate(model, ids, 3).tolist() == generate(model, [[1, 4, 1]], 3)[0].tolist()
+    assert [row.tolist() for row in generate(model, np.array([[1, 4, 1]] * 2), 3)] == [generate(model, ids, 3).tolist()] * 2
+
+
+# ------------------------------------------------------------------------------------------------------- encoder-decoders
+
+
+@pytest.mark.parametrize("how", HOW, ids=str)
+def test_an_encoder_decoder_answers_each_source_as_if_it_were_alone(how):
+    model, sources, seeds = encoder_decoder(), [[5, 7, 2, 9], [4], [12, 3]], [1, 2, 3]
+    together = generate(model, sources, 9, start_id=1, end_ids=2, generator=seeds, **how)
+    for source, seed, row in zip(sources, seeds, together):
+        assert row.tolist() == generate(model, source, 9, start_id=1, end_ids=2, generator=[seed], **how).tolist()
+    padded = np.array([[5, 7, 2, 9], [4, 0, 0, 0], [12, 3, 0, 0]])
+    assert [row.tolist() for row in generate(model, padded, 9, start_id=1, end_ids=2, generator=seeds, **how)] == [
+        row.tolist() for row in together
+    ]
+
+
+def test_an_answer_begins_behind_one_sign_or_several():
+    model = encoder_decoder()
+    memory = model.encode(np.array([[5, 7]]))
+    for start in (1, [1], [1, 6, 4]):
+        written = generate(model, [5, 7], 3, start_id=start)
+        target = np.array([[*np.ravel(start), *written]])
+        logits = model.decode(target, memory).numpy()[0]  # (T, V)
+        assert written.tolist() == logits.argmax(axis=-1)[-4:-1].tolist()
+
+
+# ------------------------------------------------------------------------------------------------------------------- beams
+
+
+def likelihood(model, prompt, ids):
+    logits = model(np.array([[*prompt, *ids]]))[0, len(prompt) - 1 : -1]  # (T, V)
+    return sum(math.log(probabilities(row)[token]) for row, token in zip(logits, ids))
+
+
+@pytest.mark.parametrize("length_penalty", [-0.7, 0.0, 1.0, 2.0])
+@pytest.mark.parametrize("ends", [(), (0,), (0, 3)])
+def test_enough_beams_find_the_best_of_all_texts(length_penalty, ends):
+    model, longest = table_model(5, 4), 4
+    texts = [
+        ids for n in range(1, longest + 1) for ids in itertools.product(range(4), repeat=n)
+        if not set(ids[:-1]) & set(ends) and (n == longest or ids[-1] in ends)
+    ]  # fmt: skip
+    scored = sorted(((likelihood(model, [1, 2], ids) / len(ids) ** length_penalty, ids) for ids in texts), reverse=True)
+    beams = beam_search(model, [1, 2], longest, beams=400, length_penalty=length_penalty, num_return=400, end_ids=ends)
+    assert [tuple(beam.ids.tolist()) for beam in beams] == [ids for _, ids in scored]
+    np.testing.assert_allclose([beam.score for beam in beams], [score for score, _ in scored])
+
+
+def test_one_beam_is_greedy():
+    for seed in range(8):
+        model = table_model(seed, 9)
+        (beam,) = beam_search(model, [seed], 12, beams=1, end_ids=[3, 4])
+        assert beam.ids.tolist() == generate(model, [seed], 12, end_ids=[3, 4]).tolist()
+        assert beam.score == pytest.approx(likelihood(model, [seed], beam.ids) / len(beam.ids))
+
+
+def test_beams_find_what_greedy_misses():
+    better = 0
+    for seed in range(12):
+        model = table_model(seed, 9)
+        beam, greedy = beam_search(model, [1], 6, beams=5)[0].ids, generate(model, [1], 6)
+        assert likelihood(model, [1], beam) >= likelihood(model, [1], greedy) - 1e-9
+        better += beam.tolist() != greedy.tolist()
+    assert better > 3
+
+
+@pytest.mark.parametrize("words", [{}, {"early_stopping": True}, {"early_stopping": "never", "length_penalty": 2.0}], ids=str)
+def test_beams_of_a_batch_are_those_of_each_prompt_alone(words):
+    model, found = language_model(), []
+    for beams in beam_search(model, PROMPTS, 15, beams=3, num_return=2, end_ids=[4, 7], **words):
+        found.append([(beam.ids.tolist(), pytest.approx(beam.score, rel=1e-5)) for beam in beams])
+    alone = [beam_search(model, prompt, 15, beams=3, num_return=2, end_ids=[4, 7], **words) for prompt in PROMPTS]
+    assert [[(beam.ids.tolist(), beam.score) for beam in beams] for beams in alone] == found
+
+
+def test_beams_of_an_encoder_decoder_know_their_source():
+    model, sources = encoder_decoder(), [[5, 7, 2, 9], [4], [12, 3]]
+    words = {"beams": 3, "start_id": 1, "end_ids": 2, "never": [0, 1]}
+    together = beam_search(model, sources, 9, num_return=3, **words)
+    for source, beams in zip(sources, together):
+        alone = beam_search(model, source, 9, num_return=3, **words)
+        assert [beam.ids.tolist() for beam in beams] == [beam.ids.tolist() for beam in alone]
+        assert not {0, 1} & set(beams[0].ids.tolist())
+
+
+def test_fewer_tokens_than_beams_are_no_obstacle():
+    beams = beam_search(table_model(2, 3), [1], 1, beams=9, num_return=9)
+    assert sorted(beam.ids.tolist() for beam in beams) == [[0], [1], [2]]
+
+
+# ------------------------------------------------------------------------------------------------------------- text in pieces
+
+
+def test_pieces_of_text_are_the_text():
+    letters = Vocabulary("abc")
+    assert list(text_stream(letters, [4, 5, 6, 2])) == ["a", "b", "c"]
+    assert list(text_stream(letters, [])) == []
+    words = Subwords.learn(["lopen en kopen", "lopen of kopen"] * 9, 30)
+    ids = words.encode("lopen en kopen of lopen")
+    pieces = list(text_stream(words, ids))
+    assert "".join(pieces) == "lopen en kopen of lopen" and len(pieces) > 3
+    assert "".join(text_stream(words, ids[1:], after=ids[:1])) == words.decode(ids)[len(words.decode(ids[:1])) :]
+
+
+class Bytes:
+    """A tokenizer whose ids are the bytes of UTF-8."""
+
+    def decode(self, ids):
+        return bytes(ids).decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("text", ["h\u00e9llo", "\u2192\U0001f600!", "\U0001f600", "a\ufffdb", "\ufffd"])
+def test_a_character_comes_when_it_is_whole(text):
+    pieces = list(text_stream(Bytes(), text.encode()))
+    assert "".join(pieces) == text and [*text.replace("\ufffd", "")] == [*"".join(pieces).replace("\ufffd", "")]
+    assert len(pieces) == len(text) - text[:-1].count("\ufffd")  # a sign for no character waits for what follows it
+
+
+def test_a_piece_comes_before_the_next_id_is_asked_for():
+    ids = iter("\u00e9a".encode())
+    pieces = text_stream(Bytes(), ids)
+    assert next(pieces) == "\u00e9" and list(ids) == [ord("a")]
+
+
+def test_bytes_that_are_no_character_come_at_the_end():
+    assert list(text_stream(Bytes(), b"a\xe2\x82")) == ["a", "\ufffd"]
+    assert list(text_stream(Bytes(), b"a\xe2\x82b")) == ["a", "\ufffdb"]
+
+
+# ------------------------------------------------------------------------------------------------------------------ errors
+
+EVERY = [lambda *given, **words: next(stream(*given, **words)), generate, beam_search]
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
+@pytest.mark.parametrize("ids, words, message", [
+    (np.array([], np.int64), {}, r"at least one token to go on from. Received: ids \(0,\)."),
+    ([], {}, "at least one token"), ([[1], []], {}, "at least one token.* as prompt 1"),
+    ([1, 11], {}, "ids are whole numbers from 0 to 10, the ids of the vocabulary. Received: .1, 11."),
+    ([[1], [2, -1]], {}, "prompt 1 are whole numbers"), ([[1.0, 2.0]], {}, "whole numbers"),
+    (np.zeros((2, 3, 4), int), {}, r"prompt \(T,\), or of several"), (3, {}, r"prompt \(T,\)"), ("text", {}, r"prompt \(T,\)"),
+    (np.zeros((0, 3), int), {}, r"prompt \(T,\)"),
+    ([1], {"max_new_tokens": 0}, "max_new_tokens is a whole number from 1. Received: max_new_tokens 0"),
+    ([1], {"max_new_tokens": 2.0}, "max_new_tokens 2.0"), ([1], {"max_new_tokens": True}, "max_new_tokens True"),
+    ([1], {"end_ids": 11}, "end_ids are whole numbers"), ([1], {"end_ids": ["a"]}, "end_ids are whole numbers"),
+    ([1], {"never": [99]}, "never are whole numbers"),
+    ([1], {"start_id": 1}, "start_id is for encoder-decoders"),
+    ([1], {"never": range(11)}, "every token is forbidden"),
+])  # fmt: skip
+def test_what_cannot_be_written_is_refused(operation, ids, words, message):
+    with pytest.raises(ValueError, match=message):
+        operation(language_model(), ids, **{"max_new_tokens": 3} | words)
+
+
+@pytest.mark.parametrize("operation", [stream, generate])
+def test_what_says_how_to_draw_is_checked_when_it_is_said(operation):
+    with pytest.raises(TypeError, match=f"{operation.__name__}: there is no temprature, did you mean temperature"):
+        operation(language_model(), [1], 3, temprature=0.5)
+    with pytest.raises(ValueError, match="top_k changes nothing at temperature 0.*give a temperature"):
+        operation(language_model(), [1], 3, top_k=5)
+    with pytest.raises(ValueError, match="temperature is 0"):
+        operation(language_model(), [1], 3, temperature=-1.0)
+    with pytest.raises(ValueError, match="each of the 2. Received: a list of 3"):
+        operation(language_model(), [[1], [2]], 3, temperature=1.0, generator=[1, 2, 3])
+    with pytest.raises(ValueError, match="there must be at least one token"):
+        operation(language_model(), [], 3)
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
+def test_logits_that_are_no_numbers_are_refused(operation):
+    with pytest.raises(ValueError, match="a logit is NaN"):
+        operation(lambda ids: np.full((*ids.shape, 4), np.nan), [1], 2)
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
+def test_an_encoder_decoder_says_what_it_needs(operation):
+    model = encoder_decoder()
+    with pytest.raises(ValueError, match="give its start_id. Received: None"):
+        operation(model, [4], 3)
+    with pytest.raises(ValueError, match="at most 9 tokens. Received: max_new_tokens 10"):
+        operation(model, [4], 10, start_id=1)
+    with pytest.raises(ValueError, match="at most 8 tokens. Received: max_new_tokens 9"):
+        operation(model, [4], 9, start_id=[1, 2])
+    with pytest.raises(ValueError, match="ids are whole numbers from 0 to 12"):
+        operation(model, [13], 3, start_id=1)
+    with pytest.raises(ValueError, match="start_id are whole numbers from 0 to 10"):
+        operation(model, [12], 3, start_id=11)
+    unpadded = EncoderDecoder(EncoderDecoderConfig(13, 11, layers=1, heads=2, width=8, pad_id=None))
+    with pytest.raises(ValueError, match=r"without a pad_id reads sources of one length. Received: lengths \[1, 2\]"):
+        operation(unpadded, [[1], [2, 3]], 3, start_id=1)
+    operation(unpadded, [[1, 0], [2, 3]], 3, start_id=1)
+
+
+@pytest.mark.parametrize("words, message", [
+    ({"beams": 0}, "beams is a whole number from 1. Received: beams 0"), ({"beams": 2.5}, "beams 2.5"),
+    ({"num_return": 5}, "there are 4 beams to return. Received: num_return 5"), ({"num_return": 0}, "num_return 0"),
+    ({"early_stopping": "always"}, "early_stopping is True, False or 'never'. Received: early_stopping 'always'"),
+    ({"length_penalty": math.nan}, "length_penalty is a number"), ({"length_penalty": math.inf}, "length_penalty is a number"),
+])  # fmt: skip
+def test_a_search_checks_its_numbers(words, message):
+    with pytest.raises(ValueError, match=f"beam_search: .*{message}"):
+        beam_search(language_model(), [1], 3, **words)
 
 
 # ------------------------------------------------------------------------------------------------------------------ answers
@@ -111,7 +439,7 @@ class Own:
 
 
 def test_a_model_that_names_no_limit_has_none():
-    assert greedy(Own(), np.array([[4]]), 1, 2, 5).tolist() == [[4] * 5]
+    assert generate(Own(), [4], 5, start_id=1, end_ids=2).tolist() == [4] * 5
     assert answer(Own(), LETTERS, ["ab" * 9], 5) == ["a" * 5]
 
 
@@ -134,5 +462,89 @@ def test_a_text_that_is_too_long_is_refused_in_words_of_the_reader(tokenizer, te
 
 @pytest.mark.parametrize("best", [4, LETTERS.end])
 def test_more_than_a_model_writes_is_refused_whatever_it_would_write(best):
-    with pytest.raises(ValueError, match="at most 3 tokens. Received: length 4"):
-        greedy(Writer(best), np.array([[4]]), 1, 2, 4)
+    with pytest.raises(ValueError, match="at most 3 tokens. Received: max_new_tokens 4"):
+        generate(Writer(best), [4], 4, start_id=1, end_ids=2)
+
+
+# ------------------------------------------------------------------------------------------------------- beside Hugging Face
+
+
+def gpt2(seed):
+    """A small GPT-2 of transformers with random weights, and the same model as a callable."""
+    torch, hf = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.manual_seed(seed)
+    config = hf.GPT2Config(vocab_size=17, n_positions=32, n_embd=8, n_layer=2, n_head=2, initializer_range=0.6,
+                           bos_token_id=None, eos_token_id=None, pad_token_id=0)  # fmt: skip
+    theirs = hf.GPT2LMHeadModel(config).eval()
+
+    def ours(ids):
+        with torch.no_grad():
+            return theirs(torch.from_numpy(ids)).logits.numpy()
+
+    return theirs, ours
+
+
+def bart(seed):
+    """A small BART of transformers with random weights, and the same model in two halves."""
+    torch, hf = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.manual_seed(seed)
+    config = hf.BartConfig(vocab_size=17, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+                           decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32,
+                           init_std=0.6, pad_token_id=0, bos_token_id=1,
+                           eos_token_id=2, decoder_start_token_id=1, forced_eos_token_id=None)  # fmt: skip
+    theirs = hf.BartForConditionalGeneration(config).eval()
+
+    class Ours:
+        def encode(self, source):
+            with torch.no_grad():
+                states = theirs.model.encoder(torch.from_numpy(source), attention_mask=torch.from_numpy(source != 0))
+            return states.last_hidden_state.numpy(), source != 0
+
+        def decode(self, target, memory):
+            states, mask = map(torch.from_numpy, memory)
+            with torch.no_grad():
+                return theirs(encoder_outputs=(states,), attention_mask=mask, decoder_input_ids=torch.from_numpy(target)).logits.numpy()
+
+    return theirs, Ours()
+
+
+def their_generate(theirs, ids, new, **words):
+    """The rows that transformers writes behind prompts or sources of one or several lengths, cut behind the first end; and their scores."""
+    torch = pytest.importorskip("torch")
+    answers = theirs.config.is_encoder_decoder
+    longest = max(map(len, ids))
+    sides = [(0, longest - len(row)) if answers else (longest - len(row), 0) for row in ids]
+    padded = torch.from_numpy(np.stack([np.pad(row, side) for row, side in zip(ids, sides)]))
+    mask = torch.from_numpy(np.stack([np.pad(np.ones(len(row), int), side) for row, side in zip(ids, sides)]))
+    out = theirs.generate(padded, attention_mask=mask, max_new_tokens=new, pad_token_id=0, return_dict_in_generate=True, output_scores=True,
+                          **words)  # fmt: skip
+    ends = {*np.ravel(words.get("eos_token_id") or ())}
+    rows = [row[1 if answers else longest :].tolist() for row in out.sequences]
+    cut = [next((row[: place + 1] for place, token in enumerate(row) if token in ends), row) for row in rows]
+    return cut, getattr(out, "sequences_scores", None)
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("make", [gpt2, bart])
+@pytest.mark.parametrize("ends", [None, 5, [2, 5, 9]])
+def test_greedy_and_beams_are_those_of_transformers(make, ends):
+    rng = np.random.default_rng(9)
+    words = {"start_id": 1} if make is bart else {}
+    for seed in range(3):
+        theirs, ours = make(seed)
+        theirs.generation_config.eos_token_id = None
+        prompts = [rng.integers(3, 17, size=n).tolist() for n in (4, 2, 5)]
+        for penalty in (None, 1.6):
+            expected, _ = their_generate(theirs, prompts, 9, do_sample=False, eos_token_id=ends, repetition_penalty=penalty)
+            found = generate(ours, prompts, 9, end_ids=ends or (), repetition_penalty=penalty, **words)
+            if make is bart or penalty is None:  # their padding counts as seen
+                assert [row.tolist() for row in found] == expected
+        for early, length_penalty, beams in itertools.product((True, False, "never"), (-1.0, 0.0, 1.0, 2.5), (2, 4)):
+            expected, scores = their_generate(theirs, prompts, 9, do_sample=False, eos_token_id=ends, num_beams=beams,
+                                              num_return_sequences=2, early_stopping=early, length_penalty=length_penalty)  # fmt: skip
+            found = beam_search(ours, prompts, 9, beams=beams, num_return=2, end_ids=ends or (), early_stopping=early,
+                                length_penalty=length_penalty, **words)  # fmt: skip
+            flat = [beam for of_prompt in found for beam in of_prompt]
+            assert [beam.ids.tolist() for beam in flat] == expected, (seed, early, length_penalty, beams)
+            np.testing.assert_allclose([beam.score for beam in flat], scores.numpy(), rtol=2e-5)

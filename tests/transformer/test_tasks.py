@@ -69,7 +69,7 @@ def test_it_answers_when_it_is_asked(dates, capsys):
     assert capsys.readouterr().out.count("\n") == 1
     assert main(["sample", str(dates / "lstm-attention"), "--prompt", "22-11-2026"]) == 0
     capsys.readouterr()
-    for option, value in (("--temperature", "5"), ("--seed", "3")):
+    for option, value in (("--temperature", "5"), ("--seed", "3"), ("--top-k", "2"), ("--min-p", "0.5"), ("--repetition-penalty", "2")):
         assert main(["sample", str(dates), "--prompt", "22-11-2026", option, value]) == 2
         assert f"{option} changes nothing of what the EncoderDecoder" in capsys.readouterr().err
     for prompt, words in (("ß", "The character 'ß' (U+00DF) at position 0 is not among the"), ("", "give it something with --prompt"),

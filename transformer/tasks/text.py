@@ -110,7 +110,7 @@ class TextTask(Task):
             return
         generator = np.random.default_rng((config.seed, training.step))
         start = self.tokenizer.encode(self.tokenizer.start)
-        drawn = generation.sample(training.model, start, config.sample_tokens, 0.8, generator)
+        drawn = generation.generate(training.model, start, config.sample_tokens, temperature=0.8, generator=generator)
         self.report.quote(self.tokenizer.decode(drawn).strip("\n"))
 
     def finish(self, run: Run, trainings: list[Training]) -> dict[str, Any]:
