@@ -185,6 +185,14 @@ def test_a_row_with_a_generator_of_its_own_draws_the_same_whoever_stands_beside_
         sample(logits, generator=[1, 2])
 
 
+def test_the_smallest_number_draws_no_forbidden_token():
+    class Zero(np.random.Generator):
+        def random(self, size):
+            return np.zeros(size)
+
+    assert sample(np.array([-np.inf, 0.0, 0.0]), generator=Zero(np.random.PCG64(0))) == 1
+
+
 def test_what_may_hold_logits():
     for logits in (mg.tensor(LOGITS), LOGITS.tolist(), LOGITS.astype(np.float32), [1, 3, 2]):
         assert sample(logits, temperature=0) == 1
