@@ -276,3 +276,10 @@ def grad_norm(grads):
 def scaled(arrays, factor):
     """All arrays times a factor, as a list of new arrays."""
     return pick("scaled", *arrays)(arrays, factor)
+
+
+def decode_program():
+    """An empty program for the steps that lead to the next token; see `reference.DecodeProgram`."""
+    if settings.kernels() != "numba" or not making.numba_compiles():
+        return reference.DecodeProgram()
+    return making.module("decode").DecodeProgram()

@@ -18,7 +18,7 @@ def layer_norm(x, gamma, beta, eps, centred=True):
     gamma = np.ones(E, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
     beta = np.zeros(E, x.dtype) if beta is None else np.ascontiguousarray(beta)
     y, mean, rstd = empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
-    run(_layer_norm, mean.size, x.size, x, gamma, beta, y, mean, rstd, mean.size, E, eps, int(centred))
+    run(normalize_rows, mean.size, x.size, x, gamma, beta, y, mean, rstd, mean.size, E, eps, int(centred))
     return y, mean, rstd
 
 
@@ -138,7 +138,7 @@ def _sum(x, y):
 
 
 @kernel
-def _layer_norm(
+def normalize_rows(
     t: int, nt: int, x: floats, gamma: floats, beta: floats, y: floats, mean: floats, rstd: floats,
     R: int, E: int, eps: float, centred: int,
 ):  # fmt: skip

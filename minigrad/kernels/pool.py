@@ -44,7 +44,7 @@ DATA, TYPE = _place_of(_array.ctypes.data, _array), _place_of(id(np.ndarray), _a
 
 # A worker looks about 0.5 ms for the next job: longer than Python needs between two kernels of one training step.
 _LOOKS = 10_000
-# The caller looks about 30 us for the last share to be done, then naps, so that a worker that lost its core can have this one.
+# Who waits for the last share to be done looks for about 30 us, then naps, so that a thread that lost its core can have this one.
 _LOOKS_BEFORE_NAP = 600
 
 WORKERS = 63  # at most
@@ -53,7 +53,7 @@ WORKERS = 63  # at most
 _TICKET, _DONE, _TAKEN, _JOBS, _COUNT, _KNOWN, _SIZE = 0, 8, 16, 24, 25, 32, 44
 # From place _KNOWN on: what the operating system and the interpreter are asked for.
 (_NDARRAY, _NONE, _NAP, _LENGTH, _ITEM, _IS_SUBTYPE, _TO_INT, _TO_FLOAT, _ERROR, _LET_GO, _TAKE_BACK, _INCREF) = range(_KNOWN, _SIZE)
-_JOB = 8 * (1 + ARGUMENTS)  # bytes of a job: the address of its machine code and the arguments
+JOB = 8 * (1 + ARGUMENTS)  # bytes of a job: the address of its machine code and the arguments
 # The ticket is one number, so that taking a share is one atomic step: job number (32 bits), shares (16), next share (16).
 
 
@@ -75,7 +75,7 @@ def invoke(typing_context, address, arguments):
 
 
 @intrinsic
-def _load(typing_context, address):
+def load(typing_context, address):
     """The int64 at an address, as the other threads left it."""
 
     def generate(context, builder, signature, values):
@@ -85,7 +85,7 @@ def _load(typing_context, address):
 
 
 @intrinsic
-def _store(typing_context, address, value):
+def store(typing_context, address, value):
     """Write an int64 for the other threads to see, after all that was written before."""
 
     def generate(context, builder, signature, values):
@@ -96,7 +96,7 @@ def _store(typing_context, address, value):
 
 
 @intrinsic
-def _add(typing_context, address, value):
+def add(typing_context, address, value):
     """Add to the int64 at an address in one step."""
 
     def generate(context, builder, signature, values):
@@ -106,7 +106,7 @@ def _add(typing_context, address, value):
 
 
 @intrinsic
-def _swap(typing_context, address, old, new):
+def swap(typing_context, address, old, new):
     """Write ``new`` if the int64 at an address is still ``old``; whether it was."""
 
     def generate(context, builder, signature, values):
@@ -117,7 +117,7 @@ def _swap(typing_context, address, old, new):
 
 
 @intrinsic
-def _pause(typing_context):
+def pause(typing_context):
     """Tell the core that this is a waiting loop."""
 
     def generate(context, builder, signature, values):
@@ -134,7 +134,7 @@ def _pause(typing_context):
 
 
 @intrinsic
-def _ask(typing_context, address, arguments, like):
+def ask(typing_context, address, arguments, like):
     """What the C function at an address makes of a tuple of int64s: a number of the type of ``like``."""
 
     def generate(context, builder, signature, values):
@@ -150,7 +150,7 @@ def _room(typing_context):
     """Where there is room for all jobs of one launch."""
 
     def generate(context, builder, signature, values):
-        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(64), JOBS * _JOB // 8))
+        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(64), JOBS * JOB // 8))
         return builder.ptrtoint(room, ir.IntType(64))
 
     return types.int64(), generate
@@ -166,79 +166,85 @@ _compiled = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, 
 
 
 @njit(**_compiled)
-def _compute(jobs, count, share, shares):
+def compute(jobs, count, share, shares):
     """One share of every job: a kernel takes as many of the arguments as it declares."""
     for _ in range(count):
         a = jobs + 8
         invoke(
-            _load(jobs),
-            (share, shares, _load(a), _load(a + 8), _load(a + 16), _load(a + 24), _load(a + 32), _load(a + 40),
-             _load(a + 48), _load(a + 56), _load(a + 64), _load(a + 72), _load(a + 80), _load(a + 88), _load(a + 96),
-             _load(a + 104), _load(a + 112), _load(a + 120), _load(a + 128), _load(a + 136), _load(a + 144),
-             _load(a + 152)),
+            load(jobs),
+            (share, shares, load(a), load(a + 8), load(a + 16), load(a + 24), load(a + 32), load(a + 40),
+             load(a + 48), load(a + 56), load(a + 64), load(a + 72), load(a + 80), load(a + 88), load(a + 96),
+             load(a + 104), load(a + 112), load(a + 120), load(a + 128), load(a + 136), load(a + 144),
+             load(a + 152)),
         )  # fmt: skip
-        jobs += _JOB
+        jobs += JOB
 
 
 @njit(**_compiled)
 def _take(state):
     """Take one share of the jobs and compute it; whether there was one to take."""
-    ticket = _load(state + 8 * _TICKET)
+    ticket = load(state + 8 * _TICKET)
     share, shares = ticket & 0xFFFF, (ticket >> 16) & 0xFFFF
     if share >= shares:
         return False
-    if _swap(state + 8 * _TICKET, ticket, ticket + 1):
+    if swap(state + 8 * _TICKET, ticket, ticket + 1):
         # the jobs stay as they are until this share is done
-        _compute(_load(state + 8 * _JOBS), _load(state + 8 * _COUNT), share, shares)
-        _add(state + 8 * _DONE, 1)
+        compute(load(state + 8 * _JOBS), load(state + 8 * _COUNT), share, shares)
+        add(state + 8 * _DONE, 1)
     return True
 
 
 @njit(**_compiled)
 def _value(state, x, real):
     """The int64 that a kernel gets for a Python object: where the data of an array begins, a number, or its bits; 0 for None."""
-    kind = _load(x + TYPE)
-    if x == _load(state + 8 * _NONE):
+    kind = load(x + TYPE)
+    if x == load(state + 8 * _NONE):
         return np.int64(0)
     if real:  # asked first: an array of one number may be one
-        return _bits(_ask(_load(state + 8 * _TO_FLOAT), (x,), 0.0))
-    if kind == _load(state + 8 * _NDARRAY):
-        return _load(x + DATA)
-    if np.int32(_ask(_load(state + 8 * _IS_SUBTYPE), (kind, _load(state + 8 * _NDARRAY)), np.int64(0))):
-        return _load(x + DATA)
-    return _ask(_load(state + 8 * _TO_INT), (x,), np.int64(0))
+        return _bits(ask(load(state + 8 * _TO_FLOAT), (x,), 0.0))
+    if kind == load(state + 8 * _NDARRAY):
+        return load(x + DATA)
+    if np.int32(ask(load(state + 8 * _IS_SUBTYPE), (kind, load(state + 8 * _NDARRAY)), np.int64(0))):
+        return load(x + DATA)
+    return ask(load(state + 8 * _TO_INT), (x,), np.int64(0))
 
 
 @njit(**_compiled)
 def _read(state, given, job):
     """Write the job that a tuple (code, reals, *arguments) says to where jobs are written."""
-    second = _ask(_load(state + 8 * _ITEM), (given, 1), np.int64(0))
+    second = ask(load(state + 8 * _ITEM), (given, 1), np.int64(0))
     if second == 0:  # no tuple of two or more, and the interpreter has noted that
         return
-    reals = _ask(_load(state + 8 * _TO_INT), (second,), np.int64(0))
-    _store(job, _value(state, _ask(_load(state + 8 * _ITEM), (given, 0), np.int64(0)), False))
-    for i in range(min(_ask(_load(state + 8 * _LENGTH), (given,), np.int64(0)) - 2, ARGUMENTS)):
-        x = _ask(_load(state + 8 * _ITEM), (given, 2 + i), np.int64(0))
-        _store(job + 8 * (1 + i), _value(state, x, (reals >> i) & 1))
+    reals = ask(load(state + 8 * _TO_INT), (second,), np.int64(0))
+    store(job, _value(state, ask(load(state + 8 * _ITEM), (given, 0), np.int64(0)), False))
+    for i in range(min(ask(load(state + 8 * _LENGTH), (given,), np.int64(0)) - 2, ARGUMENTS)):
+        x = ask(load(state + 8 * _ITEM), (given, 2 + i), np.int64(0))
+        store(job + 8 * (1 + i), _value(state, x, (reals >> i) & 1))
+
+
+@njit(**_compiled)
+def wait(done, shares, nap):
+    """Look at the counter at an address until others, who are at work, have counted up to so many shares."""
+    looks = 0
+    while load(done) < shares:
+        looks += 1
+        if looks > _LOOKS_BEFORE_NAP:
+            ask(nap, (np.int64(1),), np.int64(0))
+        else:
+            pause()
 
 
 @njit(**_compiled)
 def _share_out(state, jobs, count, shares):
     """Publish the jobs, take shares, wait until all are done."""
-    _store(state + 8 * _JOBS, jobs)
-    _store(state + 8 * _COUNT, count)
-    _store(state + 8 * _DONE, 0)
-    number = (_load(state + 8 * _TICKET) >> 32) + 1
-    _store(state + 8 * _TICKET, ((number & 0x7FFFFFFF) << 32) | (shares << 16))
+    store(state + 8 * _JOBS, jobs)
+    store(state + 8 * _COUNT, count)
+    store(state + 8 * _DONE, 0)
+    number = (load(state + 8 * _TICKET) >> 32) + 1
+    store(state + 8 * _TICKET, ((number & 0x7FFFFFFF) << 32) | (shares << 16))
     while _take(state):
         pass
-    looks = 0
-    while _load(state + 8 * _DONE) < shares:
-        looks += 1
-        if looks > _LOOKS_BEFORE_NAP:
-            _ask(_load(state + 8 * _NAP), (np.int64(1),), np.int64(0))
-        else:
-            _pause()
+    wait(state + 8 * _DONE, shares, load(state + 8 * _NAP))
 
 
 def launch(this, given, count):
@@ -249,21 +255,21 @@ def launch(this, given, count):
     the ``count`` objects that the function is called with. Other threads may run Python meanwhile. A signal handler, or
     another Python thread, that launches while the pool is taken computes its kernels alone.
     """
-    state, jobs, count = _load(this + DATA), _room(), min(count - 1, JOBS)
-    shares = _value(state, _load(given), False)
+    state, jobs, count = load(this + DATA), _room(), min(count - 1, JOBS)
+    shares = _value(state, load(given), False)
     for i in range(count):
-        _read(state, _load(given + 8 * (1 + i)), jobs + i * _JOB)
-    if _ask(_load(state + 8 * _ERROR), (), np.int64(0)):
+        _read(state, load(given + 8 * (1 + i)), jobs + i * JOB)
+    if ask(load(state + 8 * _ERROR), (), np.int64(0)):
         return np.int64(0)
-    thread = _ask(_load(state + 8 * _LET_GO), (), np.int64(0))
-    if shares > 1 and _swap(state + 8 * _TAKEN, 0, 1):
+    thread = ask(load(state + 8 * _LET_GO), (), np.int64(0))
+    if shares > 1 and swap(state + 8 * _TAKEN, 0, 1):
         _share_out(state, jobs, count, shares)
-        _store(state + 8 * _TAKEN, 0)
+        store(state + 8 * _TAKEN, 0)
     else:
-        _compute(jobs, count, np.int64(0), np.int64(1))
-    _ask(_load(state + 8 * _TAKE_BACK), (thread,), np.int64(0))
-    _ask(_load(state + 8 * _INCREF), (_load(state + 8 * _NONE),), np.int64(0))
-    return _load(state + 8 * _NONE)
+        compute(jobs, count, np.int64(0), np.int64(1))
+    ask(load(state + 8 * _TAKE_BACK), (thread,), np.int64(0))
+    ask(load(state + 8 * _INCREF), (load(state + 8 * _NONE),), np.int64(0))
+    return load(state + 8 * _NONE)
 
 
 def work(state):
@@ -274,7 +280,7 @@ def work(state):
             looks = 0
         else:
             looks += 1
-            _pause()
+            pause()
 
 
 class Pool:
@@ -286,7 +292,7 @@ class Pool:
         first = -raw.ctypes.data % 64 // 8
         self.memory = raw[first : first + _SIZE]  # begins on a cache line
         self.state = self.memory.ctypes.data
-        self.memory[_KNOWN:] = [id(np.ndarray), id(None), *map(_address, (_sleeper(), *_ASKED))]
+        self.memory[_KNOWN:] = [id(np.ndarray), id(None), NAP, *map(_address, _ASKED)]
         self.launch = _builtin(launch, self.memory)
         self.gates = []  # one per worker, which closes it behind itself before it looks for work; a launch opens it
 
@@ -345,6 +351,5 @@ def _address(function):
     return ctypes.cast(function, ctypes.c_void_p).value
 
 
-def _sleeper():
-    """The function of the operating system that gives a core away: ``usleep(1)``, on Windows ``Sleep(1)``."""
-    return ctypes.windll.kernel32.Sleep if sys.platform == "win32" else ctypes.CDLL(None).usleep
+# where the function of the operating system that gives a core away begins: ``usleep(1)``, on Windows ``Sleep(1)``
+NAP = _address(ctypes.windll.kernel32.Sleep if sys.platform == "win32" else ctypes.CDLL(None).usleep)

@@ -5,6 +5,7 @@ Arrays in, arrays out. Results are new, C-contiguous and of the input's float ty
 head, E features, N rows, V vocabulary; "..." any leading axes.
 """
 
+import contextlib
 import functools
 import math
 
@@ -582,6 +583,77 @@ def embedding_grad(g, ids, V, into=None):
     d = np.zeros((V, g.shape[-1]), g.dtype) if into is None else into
     np.add.at(d, ids.reshape(-1), g.reshape(ids.size, g.shape[-1]))
     return d
+
+
+# ---- a step of decoding
+
+
+class DecodeProgram:
+    """Steps that `run` computes one after the other, for B rows: one token each of B texts.
+
+    A method appends one step. Its results are written to the arrays that it is given, and what changes from run to run it reads from
+    those: none of them may be replaced by another. Weights are contiguous, or transposes of what is.
+    """
+
+    def __init__(self):
+        self._steps = []
+
+    def run(self):
+        """Compute all steps."""
+        for step in self._steps:
+            step()
+
+    def together(self):
+        """What is appended inside may be computed at once: steps of which none reads what another writes."""
+        return contextlib.nullcontext()
+
+    def embed(self, tokens, table, y, scale=1.0, places=None, positions=None, plus=None):
+        """y = table[tokens] scale + positions[places] + plus; NaN for a token or place that there is not.
+
+        tokens, places int64 (B,), table (V, E), positions (L, E) or None, plus (E,) or None -> y (B, E)
+        """
+
+        def step():
+            y[...] = _rows_at(table, tokens) * y.dtype.type(scale)
+            if positions is not None:
+                y[...] += _rows_at(positions, places)
+            if plus is not None:
+                y[...] += plus
+
+        self._steps.append(step)
+
+    def norm(self, x, gamma, beta, y, eps=1e-5, centred=True):
+        """y = gamma (x - mean) / sqrt(var + eps) + beta, as `layer_norm` has it.   (B, E), (E,) or None, (E,) or None -> y (B, E)"""
+
+        def step():
+            y[...] = layer_norm(x, gamma, beta, eps, centred)[0]
+
+        self._steps.append(step)
+
+    def linear(self, x, w, bias, y, norm=None, function=None, plus=None, gate=None):
+        """y = f(norm(x) w + bias) + plus, or with gate = (w_gate, bias_gate): f(norm(x) w_gate + bias_gate) (norm(x) w + bias) + plus.
+
+        x (B, K), w (K, N), bias (N,) or None, norm (gamma, beta, eps, centred) or None, plus (B, N) or None, which may be y -> y (B, N).
+        f is None, "relu", "gelu", "gelu_tanh" or "silu".
+        """
+        f = {
+            None: lambda x: x, "relu": lambda x: np.maximum(x, 0), "gelu": lambda x: gelu(x, "none")[0],
+            "gelu_tanh": lambda x: gelu(x, "tanh")[0], "silu": lambda x: silu(x)[0],
+        }[function]  # fmt: skip
+
+        def step():
+            rows = x if norm is None else layer_norm(x, *norm)[0]
+            value = linear(rows, w, bias)
+            value = f(value) if gate is None else f(linear(rows, *gate)) * value
+            y[...] = value if plus is None else value + plus
+
+        self._steps.append(step)
+
+
+def _rows_at(table, places):
+    """The rows of a table at these places, NaN where there is none.   (V, E), int64 (B,) -> (B, E)"""
+    there = (0 <= places) & (places < len(table))
+    return np.where(there[:, None], table[np.where(there, places, 0)], table.dtype.type(np.nan))
 
 
 # ---- optimiser

@@ -1,0 +1,199 @@
+"""The steps of decoding against their meaning in NumPy, in float64."""
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+if numba.config.DISABLE_JIT:
+    pytest.skip("Numba compiles nothing here", allow_module_level=True)
+
+from minigrad import kernels, settings  # noqa: E402
+from minigrad.errors import DtypeError, ShapeError  # noqa: E402
+from minigrad.kernels import decode, reference  # noqa: E402
+
+TOLERANCE = {np.float32: 2e-6, np.float64: 2e-14}
+each_float = pytest.mark.parametrize("dtype", TOLERANCE)
+each_batch = pytest.mark.parametrize("B", [1, 3])
+each_layout = pytest.mark.parametrize("order", ["C", "F"])
+
+
+@pytest.fixture(autouse=True)
+def compiled_kernels():
+    with settings.use_kernels("numba"):
+        yield
+
+
+def double(argument):
+    """The same arguments in float64."""
+    if isinstance(argument, tuple):
+        return tuple([double(part) for part in argument])
+    return argument.astype(np.float64) if isinstance(argument, np.ndarray) and argument.dtype.kind == "f" else argument
+
+
+def check(name, results, *arguments, dtype, tolerance=None, **named):
+    """A step that writes to its arguments at the places ``results``: equal to the reference, with equal bits for 1, 2 and 5 threads."""
+    program, right = kernels.decode_program(), reference.DecodeProgram()
+    assert type(program) is decode.DecodeProgram
+    wanted = double(arguments)
+    getattr(right, name)(*wanted, **{key: double(value) for key, value in named.items()})
+    getattr(program, name)(*arguments, **named)
+    before = [arguments[i].copy() for i in results]
+    right.run()
+    bits = []
+    program._work = 1 << 20  # so that threads share it
+    for threads in (1, 2, 5):
+        for i, old in zip(results, before):
+            arguments[i][...] = old
+        with settings.use_threads(threads):
+            program.run()
+        bits.append([arguments[i].tobytes() for i in results])
+        for i in results:
+            scale = np.abs(wanted[i][np.isfinite(wanted[i])]).max(initial=1e-30)
+            np.testing.assert_array_equal(np.isnan(arguments[i]), np.isnan(wanted[i]))
+            np.testing.assert_allclose(arguments[i], wanted[i], rtol=0, atol=(tolerance or TOLERANCE[dtype]) * scale)
+    assert bits[0] == bits[1] == bits[2]
+
+
+class Draw:
+    def __init__(self, rng, dtype):
+        self.rng, self.dtype = rng, dtype
+
+    def __call__(self, *shape, order="C"):
+        return self.rng.standard_normal(shape).astype(self.dtype, order=order)
+
+
+@pytest.fixture
+def draw(rng, dtype):
+    return Draw(rng, dtype)
+
+
+# ---- products
+
+
+SIZES = [(5, 7), (1, 1), (130, 65), (70, 1), (1, 70), (300, 5000), (1100, 33)]
+
+
+@each_float
+@each_batch
+@each_layout
+@pytest.mark.parametrize(("K", "N"), SIZES)
+def test_products(draw, dtype, B, order, K, N):
+    check("linear", [3], draw(B, K), draw(K, N, order=order), draw(N), draw(B, N), dtype=dtype)
+
+
+@each_float
+@each_batch
+@each_layout
+@pytest.mark.parametrize("function", decode.FUNCTIONS)
+@pytest.mark.parametrize("gated", [False, True])
+def test_functions_gates_and_what_is_added(draw, dtype, B, order, function, gated):
+    K, N = 130, 67
+    gate = (draw(K, N, order=order), draw(N)) if gated else None
+    arguments = draw(B, K), draw(K, N, order=order), draw(N), draw(B, N)
+    check("linear", [3], *arguments, dtype=dtype, function=function, gate=gate, plus=draw(B, N))
+    gate = (gate[0], None) if gated else None
+    check("linear", [3], *arguments[:2], None, arguments[3], dtype=dtype, function=function, gate=gate)
+
+
+@each_float
+@each_layout
+def test_what_is_added_may_be_the_result_itself(draw, dtype, order):
+    B, K, N = 2, 300, 40
+    x, w, bias, y = draw(B, K), draw(K, N, order=order), draw(N), draw(B, N)
+    check("linear", [3], x, w, bias, y.copy(), dtype=dtype, plus=y)
+    program, want = kernels.decode_program(), x.astype(float) @ w + bias + y
+    program.linear(x, w, bias, y, plus=y)
+    program.run()
+    np.testing.assert_allclose(y, want, rtol=0, atol=TOLERANCE[dtype] * np.abs(want).max())
+
+
+@each_float
+@each_batch
+@pytest.mark.parametrize("centred", [True, False])
+def test_norms_as_a_step_and_before_a_product(draw, dtype, B, centred):
+    K, N = 37, 23
+    x, gamma, beta = 30 + draw(B, K), draw(K), draw(K)
+    tolerance = 50 * TOLERANCE[dtype]  # the digits that are lost where the rows are far from 0
+    check("norm", [3], x, gamma, beta, draw(B, K), 1e-5, centred, dtype=dtype, tolerance=tolerance)
+    check("norm", [3], x, None, None, draw(B, K), 0.1, centred, dtype=dtype, tolerance=tolerance)
+    norm = (gamma, None, 1e-6, centred)
+    check("linear", [3], x, draw(K, N), draw(N), draw(B, N), norm, "silu", dtype=dtype, tolerance=tolerance)
+
+
+@each_layout
+def test_products_of_infinities_and_nan(order):
+    w = np.asarray(np.eye(3, dtype=np.float32), order=order)
+    x, y, program = np.zeros((2, 3), np.float32), np.empty((2, 3), np.float32), kernels.decode_program()
+    program.linear(x, w, None, y, function="relu")
+    x[:] = [[1, -2, 3], [-1, np.nan, 0]]
+    program.run()
+    np.testing.assert_array_equal(y, [[1, 0, 3], [np.nan] * 3])
+
+
+# ---- embedding
+
+
+@each_float
+@each_batch
+def test_embedding(draw, dtype, B, rng):
+    V, L, E = 11, 6, 7
+    tokens, places = rng.integers(0, V, B), rng.integers(0, L, B)
+    table, positions, plus = draw(V, E), draw(L, E), draw(E)
+    check("embed", [2], tokens, table, draw(B, E), 3.5, places, positions, plus, dtype=dtype)
+    check("embed", [2], tokens, table, draw(B, E), dtype=dtype)
+
+
+@each_float
+def test_what_lies_outside_of_a_table_is_nan(draw, dtype):
+    V, L, E = 4, 3, 5
+    tokens, places = np.array([0, -1, 4, 2**62, 3, 1]), np.array([0, 0, 0, 0, 3, -1])
+    check("embed", [2], tokens, draw(V, E), draw(6, E), 1.0, places, draw(L, E), dtype=dtype)
+
+
+# ---- what is asked for
+
+
+def test_a_program_reads_its_arrays_at_every_run():
+    x, w, y, z = np.ones((1, 3)), np.ones((3, 2)), np.zeros((1, 2)), np.zeros((1, 2))
+    program = kernels.decode_program()
+    program.linear(x, w, None, y)
+    program.linear(y, np.eye(2), None, z)
+    program.run()
+    assert z.tolist() == [[3, 3]]
+    x[:] = 2
+    w[:, 1] = -1
+    program.run()
+    assert z.tolist() == [[6, -6]]
+
+
+def test_without_numba_a_program_is_the_reference():
+    with settings.use_kernels("reference"):
+        assert type(kernels.decode_program()) is reference.DecodeProgram
+
+
+X, W, Y = np.ones((2, 3)), np.ones((3, 4)), np.ones((2, 4))
+
+
+@pytest.mark.parametrize(("call", "error", "match"), [
+    (lambda p: p.linear(X, W.T, None, Y), ShapeError, r"linear: .*w \(4, 3\)"),
+    (lambda p: p.linear(X, W, np.ones(3), Y), ShapeError, r"linear: .*bias \(3,\)"),
+    (lambda p: p.linear(X, W, None, Y, plus=X), ShapeError, r"linear: .*plus \(2, 3\)"),
+    (lambda p: p.linear(X, W, None, Y, gate=(W.T.copy().T, None)), ShapeError, "linear: .*gate"),
+    (lambda p: p.linear(X, W, None, Y, function="tanh"), ValueError, "linear: function.*relu.*tanh"),
+    (lambda p: p.linear(X, W.astype("f"), None, Y), DtypeError, "linear: .*float64.*w .*float32"),
+    (lambda p: p.linear(np.ones((2, 6))[:, ::2], W, None, Y), ShapeError, "linear: x must be contiguous"),
+    (lambda p: p.linear(X, np.ones((3, 8))[:, ::2], None, Y), ShapeError, "linear: w must be contiguous"),
+    (lambda p: p.norm(X, np.ones(2), None, X), ShapeError, r"norm: .*gamma \(2,\)"),
+    (lambda p: p.embed(np.array([1, 2]), W, X), ShapeError, r"embed: .*table \(3, 4\)"),
+    (lambda p: p.embed(np.array([1, 2], np.int32), W, Y), DtypeError, "embed: tokens.*int64"),
+    (lambda p: p.embed(np.array([1, 2]), W, Y, positions=W), ShapeError, "embed: .*places None"),
+])  # fmt: skip
+def test_errors(call, error, match):
+    with pytest.raises(error, match=match):
+        call(kernels.decode_program())
+
+
+def test_what_is_together_has_no_norm_of_its_own():
+    program = kernels.decode_program()
+    with program.together(), pytest.raises(ValueError, match="linear: .*append the norm"):
+        program.linear(X, W, None, Y, norm=(None, None, 1e-5, True))
