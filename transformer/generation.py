@@ -19,7 +19,7 @@ from transformer.decoding import Decoding
 from transformer.errors import UserError
 from transformer.models import LanguageModel
 from transformer.runs import Run
-from transformer.sampling import Sampling, Seed, checked, draw, generators, penalized
+from transformer.sampling import Sampling, Seed, checked, draw, generators, largest, penalized
 from transformer.tokenizers import load_tokenizer
 
 INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character
@@ -204,9 +204,9 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def _likeliest(numbers: np.ndarray, count: int) -> np.ndarray:
     """Where the ``count`` largest stand, largest first; those that are -infinity count for nothing.   (N,) -> (C,)"""
-    places = np.argpartition(numbers, -count)[-count:] if count < len(numbers) else np.arange(len(numbers))
-    places = np.sort(places[numbers[places] > -math.inf])
-    return places[np.argsort(-numbers[places], kind="stable")]
+    least = largest(numbers, min(count, len(numbers)))
+    places = np.flatnonzero((numbers >= least) & (numbers > -math.inf))
+    return places[np.argsort(-numbers[places], kind="stable")][:count]
 
 
 class _Task:

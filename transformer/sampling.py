@@ -193,11 +193,11 @@ def generators(generator: Seed | Sequence[Seed], batch: int) -> list[np.random.G
 
 def checked(operation: str, logits: np.ndarray) -> np.ndarray:
     """Logits (B, V) of which a token can be drawn."""
-    largest = logits.max(axis=-1)  # (B, V) -> (B,)
-    if not np.isfinite(largest).all():
-        (row, *_) = np.flatnonzero(~np.isfinite(largest))
-        why = "every token is forbidden, with a logit of -infinity" if largest[row] == -math.inf else "a logit is NaN or +infinity"
-        raise ValueError(f"{operation}: {why}; nothing adds up to 1. Received: row {row} with the largest logit {largest[row]}.")
+    tops = logits.max(axis=-1)  # (B, V) -> (B,)
+    if not np.isfinite(tops).all():
+        row = np.flatnonzero(~np.isfinite(tops))[0]
+        why = "every token is forbidden, with a logit of -infinity" if tops[row] == -math.inf else "a logit is NaN or +infinity"
+        raise ValueError(f"{operation}: {why}; nothing adds up to 1. Received: row {row} with the largest logit {tops[row]}.")
     return logits
 
 
@@ -234,8 +234,7 @@ def _candidates(logits: np.ndarray, how: Sampling) -> tuple[np.ndarray, np.ndarr
     """The ids (C,) that may be drawn from logits (V,), rising, and their probabilities (C,)."""
     ids = np.arange(len(logits))
     if how.top_k is not None and how.top_k < len(logits):
-        last = np.partition(logits, -how.top_k)[-how.top_k]  # the smallest of the k largest
-        ids = np.flatnonzero(logits >= last)
+        ids = np.flatnonzero(logits >= largest(logits, how.top_k))
         logits = logits[ids]  # (V,) -> (C,)
     chances = temperature_probabilities(logits, how.temperature)
     for stays, share in ((_reaching, how.top_p), (_near_the_top, how.min_p)):
@@ -244,6 +243,15 @@ def _candidates(logits: np.ndarray, how: Sampling) -> tuple[np.ndarray, np.ndarr
             ids, chances = ids[stay], chances[stay]
             chances = chances / chances.sum()
     return ids, chances
+
+
+def largest(numbers: np.ndarray, count: int) -> float:
+    """The ``count``-th largest of numbers (N,): among the few that reach the ``count``-th largest of the maxima of blocks."""
+    blocks = numbers[: len(numbers) // 128 * 128].reshape(-1, 128)  # (N,) -> (N / 128, 128)
+    if len(blocks) > count:
+        tops = blocks.max(axis=-1)
+        numbers = numbers[numbers >= np.partition(tops, -count)[-count]]
+    return np.partition(numbers, -count)[-count]
 
 
 def _reaching(chances: np.ndarray, top_p: float) -> np.ndarray:

@@ -23,6 +23,7 @@ from transformer import (
 )
 from transformer.errors import UserError
 from transformer.generation import answer
+from transformer.tokenizers import PretrainedTokenizer
 
 HOW = [{}, {"temperature": 0.8}, {"temperature": 1.3, "top_k": 4}, {"temperature": 1.0, "top_p": 0.8, "repetition_penalty": 1.4},
        {"repetition_penalty": 2.0}]  # fmt: skip
@@ -310,6 +311,21 @@ def test_a_character_comes_when_it_is_whole(text):
     pieces = list(text_stream(Bytes(), text.encode()))
     assert "".join(pieces) == text and [*text.replace("\ufffd", "")] == [*"".join(pieces).replace("\ufffd", "")]
     assert len(pieces) == len(text) - text[:-1].count("\ufffd")  # a sign for no character waits for what follows it
+
+
+def test_pieces_of_byte_pairs_are_whole_characters(rng):
+    tokenizers = pytest.importorskip("tokenizers")
+    library = tokenizers.Tokenizer(tokenizers.models.BPE())
+    library.pre_tokenizer, library.decoder = tokenizers.pre_tokenizers.ByteLevel(), tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    library.train_from_iterator(["na\u00efve caf\u00e9s"] * 9, trainer)
+    bytewise = PretrainedTokenizer(library)
+    text = " caf\u00e9 \u2192 \U0001f600\u65e5\u672c!"
+    pieces = list(text_stream(bytewise, bytewise.encode(text)))
+    assert "".join(pieces) == text and "\U0001f600" in pieces and not any("\ufffd" in piece for piece in pieces)
+    for _ in range(50):  # any ids, most of which are no characters
+        ids = rng.integers(0, bytewise.vocab_size, size=30).tolist()
+        assert "".join(text_stream(bytewise, ids)) == bytewise.decode(ids)
 
 
 def test_a_piece_comes_before_the_next_id_is_asked_for():

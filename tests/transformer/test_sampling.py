@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 import minigrad as mg
 from minigrad.errors import ShapeError
 from transformer import Sampling, probabilities, sample
-from transformer.sampling import temperature_probabilities
+from transformer.sampling import largest, temperature_probabilities
 
 LOGITS = np.array([1.0, 3.0, 2.0, -1.0, 3.0])
 SHARES = np.array([0.1, 0.3, 0.05, 0.4, 0.15])
@@ -103,6 +103,15 @@ def test_seen_words_are_less_likely_whatever_their_sign():
     assert logits.tolist() == [2.0, -2.0, 0.0, 1.0]
     assert sample(logits, temperature=0, repetition_penalty=3.0, seen=[0]) == 3
     np.testing.assert_allclose(probabilities(logits, repetition_penalty=1.0), temperature_probabilities(logits, 1.0))
+
+
+@pytest.mark.parametrize("size", [1, 2, 127, 128, 129, 1000, 1280])
+@pytest.mark.parametrize("spread", [0.01, 2.0, 1e6])
+def test_the_last_of_the_largest_is_found_whatever_their_number(size, spread):
+    numbers = (np.random.default_rng(size).normal(size=size) * spread).round().astype(np.float32)  # with ties
+    numbers[::3] = -np.inf
+    for count in {1, 2, 7, 8, 9, size // 2, size} & {*range(1, size + 1)}:
+        assert largest(numbers, count) == np.sort(numbers)[-count]
 
 
 def test_rows_are_by_themselves():
