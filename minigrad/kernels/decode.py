@@ -10,15 +10,17 @@ import numpy as np
 
 from minigrad.errors import DtypeError, ShapeError, received
 from minigrad.kernels.activation import with_derivative
-from minigrad.kernels.compile import EXACT, floats, helper, integers, kernel
+from minigrad.kernels.compile import EXACT, booleans, floats, helper, integers, kernel
 from minigrad.kernels.norm import normalize_rows
 from minigrad.kernels.pool import add
 from minigrad.kernels.program import Counters, Program, Work
 from minigrad.kernels.simd import at, constant, maximum, number, row, share
+from minigrad.kernels.vecmath import decay
 
 COLUMNS = 1 << 16  # bytes of w for a share of columns
 ROWS, MOST = 1 << 14, 8  # n parts of rows share n^2 times so many bytes, because all n are added up; but no more parts than these
 PIECE = 1 << 14  # bytes of a row of w at most, for which there are as many sums
+SPAN, UNITS = 256, 8  # keys of a head are divided into parts of no fewer than these, where there are fewer heads than those
 FUNCTIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
 
 
@@ -84,6 +86,42 @@ class DecodeProgram(Program):
         work = Work((1 if gate is None else 2) * B * width * chunks * parts * item)
         arrays = x, w, bias, gate, gate_bias, plus, y
         self.append(_linear, chunks * parts, B * K * N // 4, *arrays, work, plan, Counters(chunks))
+
+    def attend(
+        self, q, keys, values, y, scale, k=None, v=None, length=None, start=None, turns=None, places=None, bias=None, mask=None
+    ):  # fmt: skip
+        """y = softmax(scale q keys' + bias) values for every head, after k and v have been put at ``length`` and q and k turned."""
+        (B, r, L, dq), dv = keys.shape, values.shape[3]
+        h = q.shape[1] // dq
+        _check("attend", q.shape == (B, h * dq) and h % r == 0, q=q, keys=keys)
+        _check("attend", values.shape == (B, r, L, dv) and y.shape == (B, h * dv), keys=keys, values=values, y=y)
+        appends = k is not None
+        if appends != (v is not None) or appends != (length is not None):
+            raise ValueError("attend: k, v and length belong together. " + received(k=k, v=v, length=length))
+        if not appends and (turns is not None or bias is not None):
+            raise ValueError("attend: turns and bias are for keys that are appended to. " + received(k=k))
+        cos, sin = turns or (None, None)
+        if appends:
+            _check("attend", k.shape == (B, r * dq) and v.shape == (B, r * dv) and length.shape == (1,), k=k, v=v, length=length, keys=keys)
+            _check("attend", bias is None or bias.shape == (h, L), bias=bias, keys=keys)
+        if turns is not None:
+            _check("attend", dq % 2 == 0 and cos.shape[1:] == (dq // 2,) and sin.shape == cos.shape, cos=cos, sin=sin, keys=keys)
+            _check("attend", places is not None and places.shape == (B,), places=places)
+        _check("attend", start is None or start.shape == (B,), start=start, keys=keys)
+        _check("attend", mask is None or mask.shape == (B, L), mask=mask, keys=keys)
+        arrays = {"q": q, "keys": keys, "values": values, "y": y, "k": k, "v": v, "cos": cos, "sin": sin, "bias": bias}
+        _check_arrays("attend", q.dtype, **arrays)
+        _check_arrays("attend", np.dtype(bool), mask=mask)
+        _check_integers("attend", length=length, start=start, places=places)
+        parts = max(1, min(L // SPAN, UNITS // max(1, B * r)))
+        span, m = -(-L // parts), h // r
+        plan = np.array([h, r, L, dq, dv, parts, span, appends, start is not None, 0 if turns is None else len(cos), bias is not None,
+                         mask is not None])  # fmt: skip
+        work = Work(B * r * parts * m * (dv + 2 + dq + span) * q.itemsize)
+        self.append(
+            _attend, B * r * parts, B * h * L * (dq + dv) // 4, q, k, v, keys, values, length, start, places, cos, sin, bias, mask, y,
+            work, plan, Counters(B * r), scale,
+        )  # fmt: skip
 
 
 def _check(name, fits, **arrays):
@@ -220,3 +258,139 @@ def _linear(
             _added(value, row(plus, i * N + first, n))
         for j in range(n):
             out[j] = value[j]
+
+
+# ---- attention
+
+_H, _R, _L, _DQ, _DV, _SHARED, _SPAN, _APPENDS, _STARTS, _TURNS, _BIAS, _MASKED = range(12)
+
+
+@helper
+def _turned(x, cos, sin, turns, place, y, d, factor):
+    """y = factor x, a row whose halves are turned by the angles of its place, where there are turns."""
+    old, new = row(x, 0, d), row(y, 0, d)
+    if turns == 0:
+        for j in range(d):
+            new[j] = old[j] * factor
+        return
+    half = d // 2
+    c, s = row(cos, place * half, half), row(sin, place * half, half)
+    x1, x2, y1, y2 = row(x, 0, half), row(x, half, half), row(y, 0, half), row(y, half, half)
+    for j in range(half):
+        y1[j] = (x1[j] * c[j] - x2[j] * s[j]) * factor
+        y2[j] = (x2[j] * c[j] + x1[j] * s[j]) * factor
+
+
+@helper
+def _scores(q, keys, scores, n, d):
+    """scores (n) = keys (n, d) q: four at a time, whose sums do not wait for each other."""
+    one = row(q, 0, d)
+    for s in range(0, n - 3, 4):
+        k0, k1, k2, k3 = row(keys, s * d, d), row(keys, (s + 1) * d, d), row(keys, (s + 2) * d, d), row(keys, (s + 3) * d, d)
+        t0, t1, t2, t3 = constant(0, q), constant(0, q), constant(0, q), constant(0, q)
+        for j in range(d):
+            t0 += one[j] * k0[j]
+            t1 += one[j] * k1[j]
+            t2 += one[j] * k2[j]
+            t3 += one[j] * k3[j]
+        scores[s], scores[s + 1], scores[s + 2], scores[s + 3] = t0, t1, t2, t3
+    for s in range(n // 4 * 4, n):
+        ks, total = row(keys, s * d, d), constant(0, q)
+        for j in range(d):
+            total += one[j] * ks[j]
+        scores[s] = total
+
+
+@helper
+def _weighted(weights, values, y, n, d):
+    """y (d) = weights (n) values (n, d), leaving out what weighs nothing."""
+    out, zero = row(y, 0, d), constant(0, y)
+    for j in range(d):
+        out[j] = zero
+    s = 0
+    while s < n:
+        a0 = weights[s]
+        if n - s >= 4 and a0 > zero and weights[s + 1] > zero and weights[s + 2] > zero and weights[s + 3] > zero:
+            a1, a2, a3 = weights[s + 1], weights[s + 2], weights[s + 3]
+            v0, v1, v2, v3 = row(values, s * d, d), row(values, (s + 1) * d, d), row(values, (s + 2) * d, d), row(values, (s + 3) * d, d)
+            for j in range(d):
+                out[j] += (a0 * v0[j] + a1 * v1[j]) + (a2 * v2[j] + a3 * v3[j])
+            s += 4
+        else:
+            if a0 != zero:  # NaN too
+                vs = row(values, s * d, d)
+                for j in range(d):
+                    out[j] += a0 * vs[j]
+            s += 1
+
+
+@kernel
+def _attend(
+    t: int, nt: int, q: floats, k: floats, v: floats, keys: floats, values: floats, length: integers, start: integers, places: integers,
+    cos: floats, sin: floats, bias: floats, mask: booleans, y: floats, work: floats, plan: integers, counters: int, scale: float,
+):  # fmt: skip
+    """A share is one of several parts of the keys of one text, for all heads that share a head of keys."""
+    h, r, L, dq, dv, parts, span = plan[_H], plan[_R], plan[_L], plan[_DQ], plan[_DV], plan[_SHARED], plan[_SPAN]
+    appends, turns, zero, nothing = plan[_APPENDS], plan[_TURNS], constant(0, q), constant(-np.inf, q)
+    m, b, g, part = h // r, t // parts // r, t // parts % r, t % parts
+    heads, one = b * h + g * m, b * r + g  # the first head of q, and the head of keys
+    n = length[0] if appends else L - 1
+    place = places[b] if turns > 0 else 0
+    if n < 0 or n >= L or place < 0 or (turns > 0 and place >= turns):  # nowhere: nothing may be read or written there
+        for j in range(m * dv):
+            y[heads * dv + j] = constant(np.nan, y)
+        return
+    begin = min(max(start[b], 0), n + 1) if plan[_STARTS] else 0
+    first, last = share(part, parts, n + 1 - begin)
+    first, last = begin + first, begin + last
+    if appends and part == parts - 1:  # the new key is in this part
+        _turned(at(k, one * dq), cos, sin, turns, place, at(keys, (one * L + n) * dq), dq, constant(1, q))
+        old, new = row(v, one * dv, dv), row(values, (one * L + n) * dv, dv)
+        for j in range(dv):
+            new[j] = old[j]
+    size = m * (dv + 2 + dq + span)  # of each part: sums of values, largest scores, sums of weights, questions, weights
+    sums = at(work, t * size)
+    tops, totals, question, weights = at(sums, m * dv), at(sums, m * dv + m), at(sums, m * (dv + 2)), at(sums, m * (dv + 2 + dq))
+    for i in range(m):
+        _turned(at(q, (heads + i) * dq), cos, sin, turns, place, question, dq, number(scale, q))
+        scores = row(weights, i * span, last - first)
+        _scores(question, at(keys, (one * L + first) * dq), scores, last - first, dq)
+        if plan[_BIAS]:
+            more = row(bias, (g * m + i) * L, L)
+            for s in range(last - first):
+                scores[s] += more[n - first - s]
+        if plan[_MASKED]:
+            seen = row(mask, b * L + first, last - first)
+            for s in range(last - first):
+                if not seen[s]:
+                    scores[s] = nothing
+        top = nothing
+        for s in range(last - first):
+            top = maximum(top, scores[s])
+        base, total = zero if top == nothing else top, zero
+        for s in range(last - first):
+            weight = decay(scores[s] - base)
+            scores[s] = weight
+            total += weight
+        tops[i], totals[i] = top, total
+        _weighted(scores, at(values, (one * L + first) * dv), at(sums, i * dv), last - first, dv)
+    if parts > 1 and add(counters + 8 * one, 1) < parts - 1:
+        return
+    begin = (t - part) * size
+    for i in range(m):
+        top, total, out = nothing, zero, row(y, (heads + i) * dv, dv)
+        for p in range(parts):
+            top = maximum(top, work[begin + p * size + m * dv + i])
+        base = zero if top == nothing else top
+        for j in range(dv):
+            out[j] = zero
+        for p in range(parts):
+            here = begin + p * size
+            factor, some = decay(work[here + m * dv + i] - base), row(work, here + i * dv, dv)
+            if factor != zero:
+                total += work[here + m * dv + m + i] * factor
+                for j in range(dv):
+                    out[j] += some[j] * factor
+        total = zero if total == zero else constant(1, q) / total
+        for j in range(dv):
+            out[j] *= total

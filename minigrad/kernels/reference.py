@@ -649,6 +649,45 @@ class DecodeProgram:
 
         self._steps.append(step)
 
+    def attend(
+        self, q, keys, values, y, scale, k=None, v=None, length=None, start=None, turns=None, places=None, bias=None, mask=None
+    ):  # fmt: skip
+        """y = softmax(scale q keys' + bias) values, for every head of every text.
+
+        q (B, h dq), keys (B, r, L, dq), values (B, r, L, dv) -> y (B, h dv); heads of q share those of the keys in groups of h / r
+
+        With k (B, r dq) and v (B, r dv) these are put at the place n = length[0] of the keys and values first, and q sees the places
+        from start[b], or 0, to n; n is outside of 0 .. L - 1: NaN. turns = (cos, sin), (positions, dq/2) each, turn q and k as `rotary`
+        does, by the angles of places (B,). bias (h, L) is added by distance, bias[:, n - s] for the key at s. Without k q sees all
+        keys, or those where mask (B, L) is True. Who sees nothing gets zeros. length, start and places are int64.
+        """
+        (B, r, L, dq), dv = keys.shape, values.shape[3]
+        h = q.shape[1] // dq
+
+        def step():
+            n, question, seen = L - 1 if k is None else int(length[0]), q.reshape(B, h, 1, dq), np.ones((B, L), bool)
+            if not 0 <= n < L:
+                y[...] = np.nan
+                return
+            angles = None if turns is None else [_rows_at(a, places)[:, None, None] for a in turns]  # (B, 1, 1, dq/2)
+            question = question if angles is None else rotary(question, *angles)
+            if k is not None:
+                key = k.reshape(B, r, 1, dq)
+                there = slice(None) if angles is None else (0 <= places) & (places < len(turns[0]))
+                keys[there, :, n] = (key if angles is None else rotary(key, *angles))[there, :, 0]
+                values[there, :, n] = v.reshape(B, r, dv)[there]
+                seen = np.arange(L) <= n if start is None else (np.arange(L) <= n) & (np.arange(L) >= start[:, None])
+            if mask is not None:
+                seen = mask
+            seen = np.broadcast_to(seen, (B, L))[:, None, None]  # (B, 1, 1, L)
+            more = None if bias is None else bias[:, np.clip(n - np.arange(L), 0, None)][None, :, None]  # (1, h, 1, L)
+            out, _ = attention(question, keys, values, False, scale, seen, more)
+            y[...] = out.reshape(B, h * dv)  # (B, h, 1, dv) -> (B, h dv)
+            if angles is not None:
+                y[~there] = np.nan
+
+        self._steps.append(step)
+
 
 def _rows_at(table, places):
     """The rows of a table at these places, NaN where there is none.   (V, E), int64 (B,) -> (B, E)"""

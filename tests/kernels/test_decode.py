@@ -197,3 +197,148 @@ def test_what_is_together_has_no_norm_of_its_own():
     program = kernels.decode_program()
     with program.together(), pytest.raises(ValueError, match="linear: .*append the norm"):
         program.linear(X, W, None, Y, norm=(None, None, 1e-5, True))
+
+
+# ---- attention
+
+
+def cache(draw, B, h, r, L, dq=6, dv=5):
+    """q, keys, values, y, and k and v of the next token."""
+    return draw(B, h * dq), draw(B, r, L, dq), draw(B, r, L, dv), draw(B, h * dv), draw(B, r * dq), draw(B, r * dv)
+
+
+@each_float
+@each_batch
+@pytest.mark.parametrize(("h", "r"), [(4, 4), (6, 2), (3, 1)])
+@pytest.mark.parametrize(("n", "L"), [(0, 7), (1, 7), (6, 7), (300, 700), (699, 700), (1500, 3000)])
+def test_attention_to_what_was_read(draw, dtype, B, h, r, n, L):
+    *arguments, k, v = cache(draw, B, h, r, L)
+    arguments[1][:, :, n:] = np.nan  # what has not been read is not looked at
+    arguments[2][:, :, n:] = np.inf
+    check("attend", [1, 2, 3], *arguments, 0.3, k, v, np.array([n]), dtype=dtype)
+
+
+@each_float
+@each_batch
+@pytest.mark.parametrize("n", [0, 5, 599])
+def test_attention_with_turned_heads_padding_and_distances(draw, dtype, B, n, rng):
+    L, dq = 600, 8
+    *arguments, k, v = cache(draw, B, 4, 2, L, dq)
+    start = np.minimum(rng.integers(0, 4, B), n)
+    angles = np.arange(L)[:, None] * rng.uniform(0, 1, dq // 2)
+    turns = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+    named = {"start": start, "turns": turns, "places": n - start, "bias": draw(4, L)}
+    for left_out in [(), ("start",), ("turns", "places"), ("bias",)]:
+        check("attend", [1, 2, 3], *arguments, 0.3, k, v, np.array([n]), dtype=dtype,
+              **{name: value for name, value in named.items() if name not in left_out})  # fmt: skip
+
+
+@each_float
+@each_batch
+@pytest.mark.parametrize("S", [1, 9, 1000])
+def test_attention_to_a_memory(draw, dtype, B, S, rng):
+    arguments = cache(draw, B, 4, 2, S)[:4]
+    check("attend", [3], *arguments, 0.3, dtype=dtype)
+    mask = rng.random((B, S)) < 0.6
+    mask[0] = S > 1 and B > 1
+    arguments[1][~mask[:, None].repeat(2, 1)] = np.nan
+    arguments[2][~mask[:, None].repeat(2, 1)] = np.inf
+    check("attend", [3], *arguments, 0.3, mask=mask, dtype=dtype)
+    if B == 1:
+        assert not arguments[3].any()  # who sees nothing gets zeros
+
+
+@each_float
+def test_large_scores_do_not_overflow(draw, dtype):
+    *arguments, k, v = cache(draw, 2, 4, 2, 900)
+    arguments[0][0] *= 1e4
+    arguments[0][1] *= -1e4
+    check("attend", [1, 2, 3], *arguments, 1.0, k, v, np.array([800]), dtype=dtype, tolerance=5e-2 if dtype is np.float32 else 1e-10)
+    assert np.isfinite(arguments[3]).all()
+
+
+@each_float
+def test_outside_of_the_cache_is_nan(draw, dtype):
+    *arguments, k, v = cache(draw, 2, 2, 1, 5)
+    turns = draw(3, 3), draw(3, 3)
+    for n in (-1, 5, 2**62):
+        check("attend", [1, 2, 3], *arguments, 1.0, k, v, np.array([n]), dtype=dtype)
+        assert np.isnan(arguments[3]).all()
+    check("attend", [1, 2, 3], *arguments, 1.0, k, v, np.array([2]), dtype=dtype, turns=turns, places=np.array([2, 3]))
+    assert np.isnan(arguments[3][1]).all() and np.isfinite(arguments[3][0]).all()
+
+
+# ---- all together
+
+
+class GPT:
+    """A small model of text: rotary positions, groups of heads, RMS norms, gates, a head that is the embedding."""
+
+    V, L, E, h, r, d, wide, blocks = 23, 12, 20, 4, 2, 6, 28, 3
+
+    def __init__(self, draw):
+        V, L, E, h, r, d, wide = self.V, self.L, self.E, self.h, self.r, self.d, self.wide
+        self.table, self.last = draw(V, E), draw(E)
+        angles = np.arange(L)[:, None] * np.linspace(0.1, 1, d // 2)
+        self.turns = np.cos(angles).astype(draw.dtype), np.sin(angles).astype(draw.dtype)
+        self.weights = [
+            [draw(E), draw(E, h * d, order="F"), draw(h * d), draw(E, r * d), draw(E, r * d), draw(h * d, E),
+             draw(E), draw(E, wide), draw(E, wide), draw(wide, E, order="F")]
+            for _ in range(self.blocks)
+        ]  # fmt: skip
+
+    def program(self, program, B, dtype):
+        """Steps from tokens to logits, and the arrays through which they are used."""
+        tokens, places, length = np.zeros(B, np.int64), np.zeros(B, np.int64), np.zeros(1, np.int64)
+        x, normal, q, k, v, heads, wide, logits = (
+            np.zeros((B, n), dtype)
+            for n in (self.E, self.E, self.h * self.d, self.r * self.d, self.r * self.d, self.h * self.d, self.wide, self.V)
+        )
+        program.embed(tokens, self.table, x)
+        for g1, wq, bq, wk, wv, wo, g2, value, gate, down in self.weights:
+            keys, values = np.zeros((2, B, self.r, self.L, self.d), dtype)
+            program.norm(x, g1, None, normal, 1e-6, False)
+            with program.together():
+                program.linear(normal, wq, bq, q)
+                program.linear(normal, wk, None, k)
+                program.linear(normal, wv, None, v)
+            program.attend(q, keys, values, heads, self.d**-0.5, k, v, length, turns=self.turns, places=places)
+            program.linear(heads, wo, None, x, plus=x)
+            program.linear(x, value, None, wide, (g2, None, 1e-6, False), "silu", gate=(gate, None))
+            program.linear(wide, down, None, x, plus=x)
+        program.linear(x, self.table.T, None, logits, (self.last, None, 1e-6, False))
+        return tokens, places, length, logits
+
+    def logits(self, ids):
+        """Of all tokens at once, written out in float64.   (B, T) -> (B, T, V)"""
+        norm = lambda x, g: x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) * g  # noqa: E731
+        split = lambda x, n: x.reshape(*x.shape[:2], n, self.d).swapaxes(1, 2)  # noqa: E731  (B, T, n d) -> (B, n, T, d)
+        turn = lambda x: reference.rotary(x, *(a[: ids.shape[1]] for a in double(self.turns)))  # noqa: E731
+        x = double(self.table)[ids]
+        for block in self.weights:
+            g1, wq, bq, wk, wv, wo, g2, value, gate, down = double(tuple(block))
+            normal = norm(x, g1)
+            q, k, v = turn(split(normal @ wq + bq, self.h)), turn(split(normal @ wk, self.r)), split(normal @ wv, self.r)
+            scores = q @ np.repeat(k, self.h // self.r, 1).swapaxes(2, 3) * self.d**-0.5
+            weights = reference.softmax(np.where(np.tri(ids.shape[1], dtype=bool), scores, -np.inf))
+            heads = weights @ np.repeat(v, self.h // self.r, 1)
+            x = x + heads.swapaxes(1, 2).reshape(*ids.shape, -1) @ wo
+            normal = norm(x, g2)
+            opened = normal @ gate
+            x = x + (normal @ value * opened / (1 + np.exp(-opened))) @ down
+        return norm(x, double(self.last)) @ double(self.table).T
+
+
+@each_float
+@each_batch
+@pytest.mark.parametrize("make", [kernels.decode_program, reference.DecodeProgram])
+def test_a_whole_model_token_by_token(draw, dtype, B, make, rng):
+    gpt, ids = GPT(draw), rng.integers(0, GPT.V, (B, GPT.L))
+    program, want = make(), gpt.logits(ids)
+    tokens, places, length, logits = gpt.program(program, B, dtype)
+    program._work = 1 << 20
+    with settings.use_threads(2):
+        for n in range(GPT.L):
+            tokens[:], places[:], length[:] = ids[:, n], n, n
+            program.run()
+            np.testing.assert_allclose(logits, want[:, n], rtol=0, atol=20 * TOLERANCE[dtype] * np.abs(want).max())
