@@ -40,7 +40,6 @@ MINIGRAD = """
 TRANSFORMER = """
     errors
     config cache
-    fetch
     layers
     blocks
     models
@@ -48,6 +47,8 @@ TRANSFORMER = """
     tokenizers gguf data history runs console
     baselines plots
     generation pretrained
+    fetch
+    sentences meaning chat
     training
     tasks
     ablation

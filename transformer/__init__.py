@@ -44,5 +44,6 @@ from .models import (
 )
 from .pretrained import from_pretrained, save_pretrained
 from .sampling import Sampling, probabilities, sample
+from .sentences import embed_sentences
 from .tokenizers import PretrainedTokenizer, Subwords, Vocabulary, load_tokenizer
 from .training import BestCheckpoint, EarlyStopping, fit

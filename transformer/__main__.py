@@ -1,4 +1,4 @@
-"""The command line: `transformer train | sample | summary | ablate`; `python -m transformer` is the same."""
+"""The command line, `transformer train`, `sample` and the others of `COMMANDS`; `python -m transformer` is the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 
-from transformer.config import AblateConfig, FetchConfig, SampleConfig, SummaryConfig, nearest, parse
+from transformer.config import (
+    AblateConfig,
+    EmbedConfig,
+    FetchConfig,
+    GenerateConfig,
+    MeaningConfig,
+    SampleConfig,
+    SummaryConfig,
+    nearest,
+    parse,
+)
 from transformer.errors import UserError
 
 
@@ -62,8 +72,38 @@ def fetch(words: Sequence[str]) -> None:
     fetch(config.model, partial(print, flush=True))  # pip writes to the same place
 
 
+def embed(words: Sequence[str]) -> None:
+    """show how alike sentences are"""
+    config, _ = parse(EmbedConfig, "embed", words)
+    from transformer.console import Report
+    from transformer.sentences import embed
+
+    embed(config, Report())
+
+
+def meaning(words: Sequence[str]) -> None:
+    """show how the vector of a word moves apart from sentence to sentence, block by block"""
+    config, _ = parse(MeaningConfig, "meaning", words)
+    from transformer.console import Report
+    from transformer.meaning import meaning
+
+    meaning(config, Report())
+
+
+def generate(words: Sequence[str]) -> None:
+    """have a language model that others trained answer"""
+    config, _ = parse(GenerateConfig, "generate", words)
+    from transformer.chat import reply
+    from transformer.console import Report
+
+    for text in reply(config, Report()):
+        print(text, end="", flush=True)
+    print()
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "train": train, "sample": sample, "summary": summary, "ablate": ablate, "fetch": fetch,
+    "train": train, "sample": sample, "summary": summary, "ablate": ablate, "fetch": fetch, "embed": embed,
+    "meaning": meaning, "generate": generate,
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def option(default: Any, help: str, **facts: Any) -> Any:
     `choices`: the words it accepts. `group`: the heading in the help, of this field and those after it. `metavar`:
     what stands for its value in the help. `place`: given by place instead of by name. `saved=False`: not part of
     `training.json`. `resumable`: may change when a run goes on. `only_with`: the option
-    without which it changes nothing.
+    without which it changes nothing. `several`: one value or more, a tuple.
     """
     return field(default=default, metadata={"help": help, **facts})
 
@@ -207,21 +207,18 @@ class AblateConfig:
 
 
 @dataclass(frozen=True)
-class SampleConfig:
-    """Write text with the model of a run, as it is drawn, or have it answer where it goes from one sequence to another."""
+class WritingConfig:
+    """What commands that write text can be told: from where on, how the next token is drawn, and how many."""
 
-    run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
     prompt: str = option("", "text to go on from, or to be answered")
-    temperature: float = option(
-        0.8, "0 always takes the likeliest character, more is wilder; an answer is always the likeliest", at_least=0
-    )
+    temperature: float = option(0.8, "0 always takes the likeliest, more is wilder", at_least=0)
     top_k: int | None = option(None, "draw from the so many likeliest only", at_least=1)
     top_p: float | None = option(None, "draw from the fewest likeliest whose probabilities add up to this", at_least=0, at_most=1)
     min_p: float | None = option(
         None, "draw from those that are at least this share as likely as the likeliest", at_least=0, at_most=1
     )
     repetition_penalty: float | None = option(None, "above 1 makes what stands there already less likely", above=0)
-    tokens: int = option(400, "characters, or words of an answer, to write at most", at_least=1)
+    tokens: int = option(400, "how many to write at most", at_least=1)
     seed: int = option(1, "what all random numbers start from", at_least=0)
 
     def __post_init__(self) -> None:
@@ -233,6 +230,53 @@ class SampleConfig:
     def sampling(self) -> dict[str, Any]:
         """How the next token is drawn, in the words of `transformer.Sampling`."""
         return {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")}
+
+
+@dataclass(frozen=True)
+class SampleConfig(WritingConfig):
+    """Write text with the model of a run, as it is drawn, or have it answer where it goes from one sequence to another."""
+
+    run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
+    temperature: float = option(
+        0.8, "0 always takes the likeliest character, more is wilder; an answer is always the likeliest", at_least=0
+    )
+    tokens: int = option(400, "characters, or words of an answer, to write at most", at_least=1)
+
+
+@dataclass(frozen=True)
+class GenerateConfig(WritingConfig):
+    """Have a language model that others trained answer, or go on with a text; it is written as it comes."""
+
+    model: str = option("", "smollm2, a GGUF file, or a folder as Hugging Face lays one out", place=True, metavar="MODEL")
+    prompt: str = option("", "what to answer, or to go on from")
+    system: str = option("", "what the model is told before, instead of what it is usually told")
+    raw: bool = option(False, "go on with the prompt as it is, also where the model was taught to answer")
+    temperature: float = option(0.2, "0 always takes the likeliest token, more is wilder", at_least=0)
+    tokens: int = option(200, "tokens to write at most", at_least=1)
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Show how alike sentences are: the cosine between the vectors that a model makes of each two of them."""
+
+    sentences: tuple[str, ...] = option((), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True)
+    model: str = option("minilm", "minilm, or a folder with an encoder that makes one vector of a text")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class MeaningConfig:
+    """Show how the vectors of one word in several sentences move apart from block to block of a model."""
+
+    word: str = option("", "a word that is in all sentences", place=True, metavar="WORD")
+    sentences: tuple[str, ...] = option((), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True)
+    model: str = option("minilm", "minilm, smollm2, a GGUF file, or a folder with a model")
+    out: str | None = option(None, "draw it too, as this file", metavar="FILE.png")
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -268,13 +312,14 @@ def preset(config: Any, name: str) -> dict[str, Any]:
 def check(config: Any) -> None:
     """Raise `UserError` for the first value that its field does not accept."""
     for f, kind in _fields(type(config)):
-        value = getattr(config, f.name)
-        if value is f.default is None:
+        given = getattr(config, f.name)
+        if given is f.default is None:
             continue
         try:
-            if not isinstance(value, (int, float) if kind is float else kind):
-                raise ValueError(f"{value!r} is not {NAMES[kind]}.")
-            _accept(value, f.metadata)
+            for value in given if f.metadata.get("several") else (given,):
+                if not isinstance(value, (int, float) if kind is float else kind):
+                    raise ValueError(f"{value!r} is not {NAMES[kind]}.")
+                _accept(value, f.metadata)
         except ValueError as error:
             raise UserError(f"{flag(f.name)}: {error}", code=2) from error
 
@@ -326,7 +371,7 @@ def _only_given(parser: _Parser, words: Sequence[str]) -> dict[str, Any]:
             hint = nearest(key, parser.flags) or f"; {parser.prog} --help lists all options."
             parser.error(f"There is no option {key}{hint}")
         parser.error(f"{word!r} stands where no value is expected; {parser.prog} --help shows how to call it.")
-    return vars(namespace)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in vars(namespace).items()}
 
 
 def _dashed(word: str) -> str:
@@ -340,7 +385,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, config: type) -> None:
         fields = _fields(config)
-        places = [f.metadata["metavar"] for f, _ in fields if f.metadata.get("place")]
+        places = [f.metadata["metavar"] + " ..." * f.metadata.get("several", False) for f, _ in fields if f.metadata.get("place")]
         super().__init__(
             prog,
             usage=" ".join([prog, *places, "[--option value ...]"]),
@@ -356,8 +401,11 @@ class _Parser(argparse.ArgumentParser):
             facts: dict[str, Any] = {"help": _help(f, getattr(config, "variants", ())), "type": _reader(kind, f.metadata)}
             facts["metavar"] = f.metadata.get("metavar") or _metavar(kind, f.metadata)
             if f.metadata.get("place"):
+                facts |= {"nargs": "+"} if f.metadata.get("several") else {}
                 self.add_argument(f.name, **facts)
                 continue
+            if kind is bool:  # its name alone says yes
+                facts |= {"nargs": "?", "const": True}
             self.flags.append(flag(f.name))
             group.add_argument(flag(f.name), **facts)
         self.add_argument("-h", "--help", action="help", help="show this and leave")

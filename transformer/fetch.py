@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformer.config import nearest
 from transformer.errors import UserError
+from transformer.pretrained import from_pretrained
+from transformer.tokenizers import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,20 @@ def locate(model: str | Path) -> Path:
         hint = nearest(str(model), MODELS) or f"; there are {' and '.join(MODELS)}, and any folder or GGUF file with a model."
         raise UserError(f"There is no model {model}{hint}")
     return path
+
+
+def load(name: str | Path) -> tuple[Any, Any]:
+    """The model that `locate` finds, and its tokenizer.
+
+    Raises `UserError` where one of them is missing or damaged, or they do not belong together.
+    """
+    path = locate(name)
+    model: Any = from_pretrained(path)
+    tokenizer = load_tokenizer(path)
+    known = max((value for key, value in vars(model.config).items() if "vocab" in key), default=0)
+    if tokenizer.vocab_size > known:  # a model may have more rows than there are words, to fill a block
+        raise UserError(f"The tokenizer of {path} has {tokenizer.vocab_size} ids, and its model knows {known}.")
+    return model, tokenizer
 
 
 def _known(name: str) -> Packaged:

@@ -87,6 +87,32 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title:
     return _png(figure)
 
 
+def over_blocks(series: Mapping[str, np.ndarray], names: Sequence[str], title: str, what: str, notes: Sequence[str]) -> bytes:
+    """A PNG of numbers from block to block, one line with its name at the end for each: name -> a value for each of ``names``.
+
+    ``notes`` are lines of text under the title.
+    """
+    high = 4.6 + 0.22 * len(notes)
+    figure = _figure(9, high)
+    figure.text(0.075, 1 - 0.38 / high, title, fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    for number, note in enumerate(notes):
+        figure.text(0.075, 1 - (0.68 + 0.22 * number) / high, note, fontsize=10, color=INK, parse_math=False)
+    axes = figure.add_axes((0.075, 0.5 / high, 0.8, 3.3 / high))
+    for number, values in enumerate(series.values()):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(range(len(names)), values, color=colour, linewidth=1.8, marker="o", markersize=4, clip_on=False)
+    low, top = axes.get_ylim()
+    heights = _spread([float(values[-1]) for values in series.values()], 0.055 * (top - low))
+    for number, ((name, values), height) in enumerate(zip(series.items(), heights)):
+        end = {"xytext": (len(names) - 0.75, height), "textcoords": "data", "annotation_clip": False, "verticalalignment": "center"}
+        axes.annotate(name, (len(names) - 1, values[-1]), color=COLOURS[number % len(COLOURS)], fontsize=10, parse_math=False, **end)
+    _dress(axes, what)
+    axes.set_xlabel("")
+    every = 1 + len(names) // 10
+    axes.set_xticks(range(0, len(names), every), names[::every])
+    return _png(figure)
+
+
 @dataclass(frozen=True)
 class Panel:
     """A table of numbers to be drawn as shades: values (R, C) with the names of its rows and columns."""

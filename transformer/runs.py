@@ -179,7 +179,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise UserError(f"{path} cannot be written: {error.strerror or str(error).rstrip('.')}.") from error
 
 
 def write(path: Path, content: bytes) -> None:

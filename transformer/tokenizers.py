@@ -287,7 +287,7 @@ class PretrainedTokenizer:
         """The text of ids, without signs, with them if ``special``."""
         return str(self._tokenizer.decode(_checked(ids, self.vocab_size).tolist(), skip_special_tokens=not special))
 
-    def pieces(self, text: str) -> list[tuple[int, int]]:
+    def spans(self, text: str) -> list[tuple[int, int]]:
         """From where to where in the text each id of `encode` stands; (0, 0) for a sign that was put around it."""
         found = self._tokenizer.encode(text)
         return [(int(first), int(last)) for first, last in found.offsets]

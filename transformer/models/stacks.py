@@ -130,15 +130,22 @@ class Stack(mg.Layer):
         shown = self.config.pad_id is None or "mask" in self.config.ablate
         return None if shown else padding_mask(ids, self.config.pad_id)
 
-    def climb(self, x, return_attention_scores=False, cache=None, **options):
-        """Through all blocks.   (B, T, E) -> (B, T, E), and what each block's last attention looked at, where that is asked for"""
+    def climb(self, x, return_attention_scores=False, cache=None, passed=None, **options):
+        """Through all blocks.   (B, T, E) -> (B, T, E), and what each block's last attention looked at, where that is asked for
+
+        A list ``passed`` gets what went into the first block and what came out of each.
+        """
         weights, known = [], [None] * len(self.blocks) if cache is None else cache.blocks
         bias = None if self.relative is None else self._bias(x.shape[1], 0 if cache is None else cache.length)
         for block, part in zip(self.blocks, known):
+            if passed is not None:
+                passed.append(x)
             x = block(x, return_attention_scores=return_attention_scores, bias=bias, cache=part, **options)
             if return_attention_scores:
                 x, *scores = x
                 weights.append(scores[-1])
+        if passed is not None:
+            passed.append(x)
         if cache is not None:
             cache.length += x.shape[1]
         return x, weights
@@ -187,6 +194,12 @@ class LanguageModel(Stack):
         x, weights = self.climb(x, return_attention_scores, cache, use_causal_mask=causal, training=training)
         return (self.logits(x), weights) if return_attention_scores else self.logits(x)
 
+    def hidden(self, ids):
+        """The vectors of tokens behind the embedding and behind each of the N blocks.   ids (B, T) -> N + 1 tensors (B, T, E)"""
+        passed = []
+        self.climb(self.embed(self.checked(ids), training=False), passed=passed, use_causal_mask="mask" not in self.config.ablate)
+        return passed
+
 
 class Encoder(Stack):
     """Encoder-only transformer: every token sees every other.   ids (B, T) -> (B, T, E), (B, E) or (B, C)
@@ -228,6 +241,12 @@ class Encoder(Stack):
         x = self._pooled(x, mask)
         x = x if self.head is None else self.head(x)  # (B, E) -> (B, C)
         return (x, weights) if return_attention_scores else x
+
+    def hidden(self, ids, segments=None):
+        """The vectors of tokens behind the embedding and behind each of the N blocks.   ids (B, T) -> N + 1 tensors (B, T, E)"""
+        ids, passed = self.checked(ids), []
+        self.climb(self.embed(ids, training=False, segments=self._kinds(ids, segments)), passed=passed, mask=self.padding(ids))
+        return passed
 
     def _may_pack(self, mask):
         """Whether to leave padding out pays, and is possible: where blocks do not look at places."""

@@ -1,0 +1,65 @@
+"""Sentences as vectors: near each other where they mean alike, whatever their words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import minigrad
+from transformer import fetch
+from transformer.config import EmbedConfig
+from transformer.console import Report
+from transformer.errors import UserError
+
+
+def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int = 32) -> np.ndarray:
+    """A vector of length 1 for each text, in their order, so that the products of two are their cosine.   N texts -> (N, E)
+
+    ``model`` is an encoder with a ``pooling``. Of a text that is longer than it reads only the beginning counts. Texts of about one length
+    go through it together, ``batch`` at a time, so that little padding is computed.
+
+    Raises `UserError` for a model that gives a vector for each token, and where its padding is not the tokenizer's.
+
+    >>> from transformer import Encoder, EncoderConfig, Vocabulary
+    >>> model = Encoder(EncoderConfig(vocab_size=7, block_size=8, width=8, heads=2, layers=1, pooling="mean"))
+    >>> embed_sentences(model, Vocabulary("abc"), ["ab", "ba", "c"]).shape
+    (3, 8)
+    """
+    config = model.config
+    if getattr(config, "pooling", None) is None or config.pad_id != tokenizer.pad:
+        raise UserError(
+            "embed_sentences: takes an encoder with one vector per text (EncoderConfig(pooling='mean')), which pads as its tokenizer does. "
+            f"Received: {type(model).__name__}, pooling {getattr(config, 'pooling', None)}, pad_id {getattr(config, 'pad_id', None)}, "
+            f"padding of the tokenizer {tokenizer.pad}."
+        )
+    if not len(texts):
+        return np.zeros((0, config.width), np.float32)
+    rows = [tokenizer.batch([text], longest=config.block_size)[0] for text in texts]
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+    found = []
+    for first in range(0, len(rows), batch):
+        chosen = [rows[place] for place in order[first : first + batch]]
+        ids = np.full((len(chosen), max(1, len(chosen[-1]))), tokenizer.pad, np.int64)  # (B, T): the last one is the longest
+        for padded, row in zip(ids, chosen):
+            padded[: len(row)] = row
+        with minigrad.no_grad():
+            found.append(model(ids).numpy())  # (B, E)
+    vectors = np.empty((len(rows), found[0].shape[-1]), found[0].dtype)
+    vectors[order] = np.concatenate(found)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def embed(config: EmbedConfig, report: Report) -> None:
+    """How alike sentences are: the command `transformer embed`."""
+    if len(config.sentences) < 2:
+        raise UserError("One sentence is like itself: give two or more, each in quotation marks.", code=2)
+    with report.busy("Reading the model"):
+        model, tokenizer = fetch.load(config.model)
+    vectors = embed_sentences(model, tokenizer, config.sentences)
+    alike = vectors @ vectors.T  # (N, E)(E, N) -> (N, N)
+    named = [f"{number}  {text}" for number, text in enumerate(config.sentences, 1)]
+    rows = [[name, *(f"{cosine:.2f}" for cosine in row)] for name, row in zip(named, alike)]
+    report.say("The cosine of the angle between the vectors of two sentences: 1 is the same direction, near 0 nothing in common.")
+    report.table(["", *map(str, range(1, len(rows) + 1))], rows, bold="")
