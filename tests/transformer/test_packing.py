@@ -14,7 +14,9 @@ LENGTHS = (3, 9, 1, 0, 5, 2)  # one text is empty
 MORE = {
     "GPT-2": {},
     "BERT": {"norm": "post", "embedding_norm": True, "activation": "gelu", "segments": 3, "pooling": "mean", "normalize": True},
-    "waves, shared keys": {"positions": "sinusoidal", "key_value_heads": 1, "normalization": "rms", "activation": "swiglu", "pooling": "first"},
+    "waves, shared keys": {
+        "positions": "sinusoidal", "key_value_heads": 1, "normalization": "rms", "activation": "swiglu", "pooling": "first",
+    },
     "no positions": {"ablate": ("positions",)},
 }  # fmt: skip
 every = pytest.mark.parametrize("kind", MORE)
