@@ -1,7 +1,8 @@
 """One token after the other: the one place that decides how the logits of the next token are computed.
 
 What generates text stands on `Decoding` only, and never sees a cache, a window or an encoder. The ways to compute are equal, which
-tests show: with a cache, without one, and in rows of a batch whose texts begin in different places.
+tests show: as a program of kernels, through the layers with a cache, without one, and in rows of a batch whose texts begin in different
+places.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import values
 from minigrad.errors import ShapeError, received
+
+from . import step
 
 
 class Decoding:
@@ -35,6 +38,7 @@ class Decoding:
         self.window = _window(model, memory)
         makes = getattr(model, "new_cache", None) if cached else None
         self.cache = None if makes is None or not _remembers(model) else makes(batch, min(length, self.window), self.padding)
+        self.step, self.steps = None, True  # the program of one more token; whether one can be made
 
     def read(self, ids) -> np.ndarray:
         """The logits behind the last of these tokens, which come after those that were read before.   (B, T) -> (B, V)"""
@@ -44,7 +48,8 @@ class Decoding:
         self.ids = np.concatenate([self.ids, ids], axis=1)  # (B, T), (B, t) -> (B, T + t)
         with mg.no_grad():
             if self.cache is not None and self.ids.shape[1] <= self.cache.capacity:
-                return self._last(self._logits(ids, self.cache))
+                found = self._stepped(ids) if ids.shape[1] == 1 and self.cache.length else None
+                return self._last(self._logits(ids, self.cache)) if found is None else found
             self.cache = None  # positions of a text that slides through its window change with each token
             return self._last(self._uncached())
 
@@ -54,6 +59,13 @@ class Decoding:
         self.ids, self.padding = self.ids[rows], self.padding[rows]
         if self.cache is not None:
             self.cache.reorder(rows)
+
+    def _stepped(self, ids):
+        """The logits behind one more token, by a program; None where there is none.   (B, 1) -> (B, V)"""
+        if self.steps and (self.step is None or self.step.stale):
+            self.step = step.made(self.model, self.cache, self.memory)
+            self.steps = self.step is not None
+        return self.step.read(ids[:, 0]) if self.steps else None
 
     def _logits(self, ids, cache=None):
         """(B, T) -> (B, T, V)"""
