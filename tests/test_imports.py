@@ -43,7 +43,8 @@ TRANSFORMER = """
     layers
     blocks
     models
-    sampling decoding
+    sampling step
+    decoding
     tokenizers gguf data history runs console
     baselines plots
     generation pretrained

@@ -13,7 +13,7 @@ from minigrad import kernels, ops, settings
 from minigrad.core import values
 from minigrad.dense import Dense, linear
 
-from .blocks import GATES, AddNorm, DecoderBlock, EncoderBlock, FeedForward, GatedFeedForward
+from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward, GatedFeedForward
 from .layers import (
     Embedding,
     GroupQueryAttention,
@@ -24,7 +24,7 @@ from .layers import (
     RotaryPositions,
     SinusoidalPositions,
 )
-from .layers.embedding import distances, rotary_turns, waves
+from .layers.embedding import rotary_turns, wave_patterns
 from .models import EncoderDecoder, LanguageModel
 
 MOST = 8  # texts at once: with more of them, products of matrices are better
@@ -52,8 +52,8 @@ class Step:
         self.cache, self.memory, self.watched = cache, memory, []
         self.table = self.array(_is(stack.embedding, Embedding).embeddings)  # (V, E)
         self.dtype, B = self.table.dtype, cache.batch
-        self.tokens, self.place, self.begins = np.zeros(B, np.int64), np.zeros(1, np.int64), np.zeros(B, np.int64)
-        self.program = kernels.decode_program(self.dtype)
+        self.tokens, self.length, self.begins, self.places = (np.zeros(n, np.int64) for n in (B, 1, B, B))
+        self.program = kernels.decode_program()
         x = self.embedded(stack)  # (B, E)
         bias = self.biases(stack)  # (h, L)
         for block, known in zip(stack.blocks, cache.blocks):
@@ -63,7 +63,7 @@ class Step:
 
     def read(self, tokens):
         """Compute; the cache holds these tokens too afterwards.   (B,) -> (B, V)"""
-        self.tokens[:], self.place[0] = tokens, self.cache.length
+        self.tokens[:], self.length[0], self.places[:] = tokens, self.cache.length, self.cache.positions(1).T  # (1) or (B, 1) -> (B)
         if self.cache.padding is not None:
             self.begins[:] = self.cache.padding
         self.program.run()
@@ -93,24 +93,27 @@ class Step:
 
     def embedded(self, stack):
         """What the tokens mean, and where they stand.   -> (B, E)"""
-        places, positions = None, stack.positions
+        (_, E), positions = self.table.shape, stack.positions
+        x, added = self.new(self.cache.batch, E), None
         if positions is not None and _known(positions, PositionalEmbedding, SinusoidalPositions) is PositionalEmbedding:
-            places = self.array(positions.position_embeddings)  # (L, E)
+            added = self.array(positions.position_embeddings)  # (L, E)
         elif positions is not None:
-            places = waves(self.cache.capacity, self.table.shape[1], positions.max_wavelength, positions.halves, str(self.dtype))
-        x = self.new(self.cache.batch, self.table.shape[1])
-        self.program.embed(self.tokens, self.table, stack.embedding_scale, places, self.place, self.begins, x)
-        if stack.embedding_normalization is not None:
-            self.program.norm(x, self.norm(stack.embedding_normalization), x)
-        return x
+            added = wave_patterns(self.cache.capacity, E, positions.max_wavelength, positions.halves, str(self.dtype))
+        self.program.embed(self.tokens, self.table, x, stack.embedding_scale, None if added is None else self.places, added)
+        return self.normal(stack.embedding_normalization, x)
 
-    def norm(self, layer):
-        """The numbers of a normalization; None for none."""
+    def normal(self, layer, x):
+        """x itself where there is no normalization.   (B, E) -> (B, E)"""
         if layer is None:
-            return None
+            return x
+        y = self.new(*x.shape)
+        if layer.axis != -1:
+            raise Unknown
         if _known(layer, LayerNormalization, RMSNormalization) is RMSNormalization:
-            return self.array(layer.scale), None, layer.epsilon, False
-        return self.array(layer.gamma), self.array(layer.beta), layer.epsilon, True
+            self.program.norm(x, self.array(layer.scale), None, y, layer.epsilon, centred=False)
+        else:
+            self.program.norm(x, self.array(layer.gamma), self.array(layer.beta), y, layer.epsilon)
+        return y
 
     def biases(self, stack):
         """What is added to a head's scores for each distance between a question and a key before it.   -> (h, L) or None"""
@@ -130,62 +133,50 @@ class Step:
         return self.around(block.after_feed_forward, x, functools.partial(self.feed_forward, block.feed_forward))
 
     def around(self, part, x, f):
-        """x + f(Norm(x)), or Norm(x + f(x)): f gets x, a normalization to begin with, and what to add.   (B, E) -> (B, E)"""
-        norm = self.norm(_is(part, AddNorm).normalization)
+        """x + f(Norm(x)), or Norm(x + f(x)): f gets its input, and what to add.   (B, E) -> (B, E)"""
+        norm = _is(part, AddNorm).normalization
         if not part.skip or norm is None:
             raise Unknown
-        if part.norm == "pre":
-            return f(x, norm, x)
-        y = f(x, None, x)
-        self.program.norm(y, norm, y)
-        return y
+        return f(self.normal(norm, x), x) if part.norm == "pre" else self.normal(norm, f(x, x))
 
-    def look_back(self, attention, known, bias, x, norm, plus):
+    def look_back(self, attention, known, bias, x, plus):
         """Attention to the tokens so far and to itself.   (B, E) -> (B, E)"""
-        with self.program.together():
-            q, k, v = (self.heads(attention, name, x, norm) for name in ("query", "key", "value"))
         turns = None
         if attention.rotary is not None:
-            d, base = attention.key_dim, _is(attention.rotary, RotaryPositions).max_wavelength
-            turns = rotary_turns(self.cache.capacity, d, base, str(self.dtype))
-        out = self.new(*q.shape[:2], attention.value_dim)  # (B, h, dv)
-        self.program.attend(q, out, *known.arrays, self.scale_of(attention), new=(k, v), place=self.place, begins=self.begins,
-                            turns=turns, bias=bias)  # fmt: skip
-        return self.combined(attention, out, plus)
+            base = _is(attention.rotary, RotaryPositions).max_wavelength
+            turns = rotary_turns(self.cache.capacity, attention.key_dim, base, str(self.dtype))
+        with self.program.together():
+            q, k, v = [self.heads(attention, name, x) for name in ("query", "key", "value")]
+        given = {"k": k, "v": v, "length": self.length, "start": self.begins, "turns": turns, "places": self.places, "bias": bias}
+        return self.attended(attention, known, q, plus, **given)
 
-    def look_across(self, attention, known, x, norm, plus):
+    def look_across(self, attention, known, x, plus):
         """Attention to what the encoder made.   (B, E) -> (B, E)"""
-        q = self.heads(attention, "query", x, norm)
-        out = self.new(*q.shape[:2], attention.value_dim)  # (B, h, dv)
         mask = self.memory[1]
-        self.program.attend(q, out, *known.arrays, self.scale_of(attention), mask=mask)
-        return self.combined(attention, out, plus)
+        mask = None if mask is None else np.ascontiguousarray(mask)
+        return self.attended(attention, known, self.heads(attention, "query", x), plus, mask=mask)
 
-    def heads(self, attention, name, x, norm):
-        """Questions, keys or values.   (B, E) -> (B, h, width)"""
-        _known(attention, MultiHeadAttention, GroupQueryAttention)
-        kernel = getattr(attention, f"{name}_kernel")
-        E, h, width = kernel.shape
-        y = self.new(len(x), h * width)
-        bias = self.array(getattr(attention, f"{name}_bias"), h * width)
-        self.program.linear(x, self.array(kernel, E, h * width), bias, y, norm=norm)
-        return y.reshape(-1, h, width)
-
-    def scale_of(self, attention):
-        return attention.key_dim**-0.5 if attention.scale is None else attention.scale
-
-    def combined(self, attention, heads, plus):
-        """(B, h, dv) -> (B, E)"""
-        kernel = attention.output_kernel
+    def attended(self, attention, known, q, plus, **given):
+        """What questions take of the values, all heads joined by one more product, and plus.   (B, h dq), (B, E) -> (B, E)"""
+        kernel, scale = attention.output_kernel, attention.scale
         if kernel.ndim != 3:
             raise Unknown
         h, dv, E = kernel.shape
-        y = self.new(len(heads), E)
-        bias = self.array(attention.output_bias)
-        self.program.linear(heads.reshape(-1, h * dv), self.array(kernel, h * dv, E), bias, y, plus=plus)
+        heads, y = self.new(len(q), h * dv), self.new(len(q), E)
+        self.program.attend(q, *known.arrays, heads, attention.key_dim**-0.5 if scale is None else scale, **given)
+        self.program.linear(heads, self.array(kernel, h * dv, E), self.array(attention.output_bias), y, plus=plus)
         return y
 
-    def feed_forward(self, layer, x, norm, plus):
+    def heads(self, attention, name, x):
+        """Questions, keys or values of all heads.   (B, E) -> (B, h width)"""
+        _known(attention, MultiHeadAttention, GroupQueryAttention)
+        kernel = getattr(attention, f"{name}_kernel")
+        E, h, width = kernel.shape
+        y, bias = self.new(len(x), h * width), getattr(attention, f"{name}_bias")
+        self.program.linear(x, self.array(kernel, E, h * width), self.array(bias, h * width), y)
+        return y
+
+    def feed_forward(self, layer, x, plus):
         """(B, E) -> (B, F) -> (B, E)"""
         gate, y = None, self.new(*plus.shape)
         if _known(layer, FeedForward, GatedFeedForward) is FeedForward:
@@ -198,7 +189,7 @@ class Step:
         if _is(down, Dense).activation is not linear:
             raise Unknown
         wide = self.new(len(x), up.units)
-        self.program.linear(x, self.array(up.kernel), self.array(up.bias), wide, norm=norm, function=_word(function), gate=gate)
+        self.program.linear(x, self.array(up.kernel), self.array(up.bias), wide, function=_word(function), gate=gate)
         self.program.linear(wide, self.array(down.kernel), self.array(down.bias), y, plus=plus)
         return y
 
@@ -213,7 +204,7 @@ class Step:
         else:
             raise Unknown
         logits = self.new(len(x), kernel.shape[1])
-        self.program.linear(x, kernel, bias, logits, norm=self.norm(stack.normalization))
+        self.program.linear(self.normal(stack.normalization, x), kernel, bias, logits)
         return logits
 
 

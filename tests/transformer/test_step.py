@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from tests.helpers import assert_close
-from tests.transformer.test_cache import IDS, KINDS, L, SOURCE, V, both, every, made
+from tests.transformer.test_cache import IDS, SOURCE, L, V, both, every, made
 from transformer import step
 from transformer.decoding import Decoding
 from transformer.models import LanguageModel, LanguageModelConfig
@@ -131,6 +131,3 @@ def test_other_kernels_other_products_and_many_texts_go_through_the_layers():
     many = np.repeat(IDS, step.MOST, axis=0)
     assert not read(model, model.encode(np.repeat(SOURCE, step.MOST, axis=0)), many)[1]
 
-
-def test_kinds_are_those_of_the_cache():
-    assert {"GPT-2", "LLaMA", "T5", "Marian"} <= set(KINDS)

@@ -112,7 +112,7 @@ class SinusoidalPositions(mg.Layer):
         if x.ndim < 2:
             raise ShapeError("SinusoidalPositions: x needs the axes (B, T, E). " + received(x=x))
         T, E = x.shape[-2:]
-        waves = waves(_room(T, cache), E, self.max_wavelength, self.halves, str(x.dtype))
+        waves = wave_patterns(_room(T, cache), E, self.max_wavelength, self.halves, str(x.dtype))
         return mg.add(x, waves[:T] if cache is None else waves[cache.positions(T)])  # (B, T, E) + (T, E) or (B, T, E) -> (B, T, E)
 
 
@@ -130,7 +130,7 @@ def _room(T, cache):
 
 
 @functools.lru_cache(maxsize=16)
-def waves(L, E, max_wavelength, halves, dtype):
+def wave_patterns(L, E, max_wavelength, halves, dtype):
     """The pattern of every position.   -> (L, E)"""
     place = np.arange(E)
     angle = np.arange(L)[:, None] / max_wavelength ** (place // 2 * 2 / E)  # (L, 1) / (E) -> (L, E)
