@@ -54,11 +54,22 @@ class Cache:
         """Row i becomes what row ``rows[i]`` was."""
         if self.padding is not None:
             self.padding = self.padding[rows]
+        for part in self._parts():
+            for array in part.arrays:
+                known = array[:, :, : self.length] if isinstance(part, SoFar) else array  # (B, r, S, d)
+                known[:] = known[rows]
+
+    def repeat(self, copies):
+        """Every row becomes so many, one behind the other."""
+        self.batch *= copies
+        if self.padding is not None:
+            self.padding = np.repeat(self.padding, copies)
+        for part in self._parts():
+            part.arrays = tuple(np.repeat(array, copies, axis=0) for array in part.arrays)
+
+    def _parts(self):
         for block in self.blocks:
-            for part in block if isinstance(block, tuple) else (block,):
-                for array in part.arrays:
-                    known = array[:, :, : self.length] if isinstance(part, SoFar) else array  # (B, r, S, d)
-                    known[:] = known[rows]
+            yield from block if isinstance(block, tuple) else (block,)
 
 
 class SoFar:

@@ -60,6 +60,13 @@ class Decoding:
         if self.cache is not None:
             self.cache.reorder(rows)
 
+    def repeat(self, copies: int) -> None:
+        """Every row becomes so many, one behind the other: the prompt of several beams is read once."""
+        self.ids, self.padding = np.repeat(self.ids, copies, axis=0), np.repeat(self.padding, copies)
+        self.memory, self.step = repeated(self.memory, copies), None
+        if self.cache is not None:
+            self.cache.repeat(copies)
+
     def _stepped(self, ids):
         """The logits behind one more token, by a program; None where there is none.   (B, 1) -> (B, V)"""
         if self.steps and (self.step is None or self.step.stale):
@@ -89,6 +96,15 @@ class Decoding:
     @staticmethod
     def _last(logits):
         return np.asarray(values(logits))[:, -1]  # (B, T, V) -> (B, V)
+
+
+def repeated(memory, copies):
+    """What an encoder made of B sources, as if each had been there ``copies`` times: arrays and lists of arrays (B, ...)."""
+    if memory is None or copies == 1:
+        return memory
+    if isinstance(memory, (tuple, list)):
+        return type(memory)(repeated(part, copies) for part in memory)
+    return np.repeat(values(memory), copies, axis=0)
 
 
 def _window(model, memory):

@@ -139,17 +139,20 @@ def beam_search(
         raise ValueError(f"beam_search: early_stopping is True, False or 'never'. Received: early_stopping {early_stopping!r}.")
     if not math.isfinite(length_penalty):
         raise ValueError(f"beam_search: length_penalty is a number. Received: length_penalty {length_penalty}.")
-    decoding, read = task.begin(beams)
+    decoding, read = task.begin()
     searches = [_Search(beams, max_new_tokens, task.ends, length_penalty, early_stopping) for _ in task.rows]
+    logits = np.repeat(decoding.read(read), beams, axis=0)  # (B, V) -> (B beams, V)
+    decoding.repeat(beams)
     while True:
-        logits = checked("beam_search", decoding.read(read))  # (B beams, V)
+        logits = checked("beam_search", logits)
         log_probabilities = checked("beam_search", task.allowed(_log_softmax(logits.astype(np.float64))))
         steps = [search.advance(rows) for search, rows in zip(searches, np.split(log_probabilities, len(searches)))]
         if all(search.done for search in searches):
             found = [search.found[:num_return] for search in searches]
             return found[0] if task.single else found
         decoding.reorder(np.concatenate([rows + beams * place for place, (rows, _) in enumerate(steps)]))
-        read = np.concatenate([tokens for _, tokens in steps])[:, None]  # (B beams) -> (B beams, 1)
+        tokens = np.concatenate([tokens for _, tokens in steps])  # (B beams,)
+        logits = decoding.read(tokens[:, None])  # (B beams, 1) -> (B beams, V)
 
 
 class _Search:
@@ -238,18 +241,17 @@ class _Task:
                 f"{operation}: this model writes at most {longest - len(self.start) + 1} tokens. Received: max_new_tokens {max_new_tokens}."
             )
 
-    def begin(self, copies: int = 1) -> tuple[Decoding, np.ndarray]:
-        """What decodes every prompt ``copies`` times, and what it reads first (B copies, T)."""
-        batch = len(self.rows) * copies
+    def begin(self) -> tuple[Decoding, np.ndarray]:
+        """What decodes the prompts, and what it reads first (B, T)."""
+        batch = len(self.rows)
         if self.answers:
             with minigrad.no_grad():
-                memory = _repeated(self.model.encode(self._sources()), copies)
-            read = np.tile(np.array(self.start, np.int64), (batch, 1))  # (T) -> (B copies, T)
+                memory = self.model.encode(self._sources())
+            read = np.tile(np.array(self.start, np.int64), (batch, 1))  # (T) -> (B, T)
             return Decoding(self.model, batch, read.shape[1] + self.max_new_tokens, memory=memory), read
         longest = max(map(len, self.rows))
         padding = np.array([longest - len(row) for row in self.rows])
         read = np.stack([np.pad(row, (missing, 0)) for row, missing in zip(self.rows, padding)])  # (B, T)
-        read, padding = np.repeat(read, copies, axis=0), np.repeat(padding, copies)
         return Decoding(self.model, batch, longest + self.max_new_tokens, padding=padding if padding.any() else None), read
 
     def steps(self, generator: Seed | Sequence[Seed], sampling: dict[str, Any]) -> Iterator[list[int | None]]:
@@ -327,15 +329,6 @@ def _prompts(operation: str, ids: Any) -> tuple[list[np.ndarray], bool]:
             which = "" if single else f" as prompt {place}"
             raise ValueError(f"{operation}: there must be at least one token to go on from. Received: ids (0,){which}.")
     return rows, single
-
-
-def _repeated(memory: Any, copies: int) -> Any:
-    """What an encoder made of B sources, as if each had been there ``copies`` times: arrays and lists of arrays (B, ...)."""
-    if memory is None or copies == 1:
-        return memory
-    if isinstance(memory, (tuple, list)):
-        return type(memory)(_repeated(part, copies) for part in memory)
-    return np.repeat(values(memory), copies, axis=0)
 
 
 def text_stream(tokenizer: Any, ids: Iterable[int], after: Iterable[int] = ()) -> Iterator[str]:

@@ -117,6 +117,19 @@ def test_rows_change_places(family, kind):
     assert_close(after, whole(model, memory, texts)[:, 3:], 1e-12)
 
 
+@both
+@every
+@pytest.mark.parametrize("cached", [True, False])
+def test_rows_become_several(family, kind, cached):
+    model, memory = made(family, kind)
+    decoding, alone = (Decoding(model, B, T, memory, [2, 0], cached) for _ in range(2))
+    for part in np.split(IDS, [3], axis=1)[0], IDS[:, 3:4]:
+        decoding.read(part), alone.read(part)
+    decoding.repeat(3)
+    found = decoding.read(np.repeat(IDS[:, 4:], 3, axis=0))
+    assert_close(found, np.repeat(alone.read(IDS[:, 4:]), 3, axis=0), 1e-12)
+
+
 def test_rows_with_padding_change_places():
     model, _ = made("LanguageModel", "LLaMA")
     cache = model.new_cache(B, T, [2, 0])
