@@ -120,9 +120,10 @@ class Tensor:
         """
         return wrap(self._data)
 
-    def assign(self, value):
+    def assign(self, value, copy=True):
         """Give a leaf new values of the same shape; the one way to change one. Its dtype stays.
 
+        With ``copy=False`` it takes the array itself where the dtype is right, as it lies in memory; nobody may change that afterwards.
         Raises GradientError on the result of an op, ShapeError on another shape.
 
         >>> p = Tensor([1.0, 2.0], requires_grad=True)
@@ -135,7 +136,7 @@ class Tensor:
         if value.shape != self._data.shape:
             raise ShapeError("assign: the new value must have the tensor's shape. " + received(tensor=self, value=value))
         journal.note(self)
-        self._data = np.array(value, self._data.dtype, order="C")
+        self._data = np.array(value, self._data.dtype, order="C") if copy else value.astype(self._data.dtype, copy=False)
         self._changed = next(_clock)
         return self
 

@@ -69,7 +69,7 @@ class Buffer(Tensor):
                 "Parameter. " + received(buffer=self)
             )
 
-    def assign(self, value):
+    def assign(self, value, copy=True):
         """New values, as a plain array: a recorded tensor would keep its graph alive."""
         if isinstance(value, Tensor):
             if value._node is not None:
@@ -77,7 +77,7 @@ class Buffer(Tensor):
                     f"assign: a Buffer takes plain values, not the result of {value._node.op.name}; statistics never hold a graph. "
                     "Use .detach()."
                 )
-        return super().assign(value)
+        return super().assign(value, copy)
 
 
 # What Keras's constructors take and these do not, with what to do instead.

@@ -66,9 +66,10 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same values as a constant: no gradient flows through it."""
 
-    def assign(self, value: Any) -> Tensor:
+    def assign(self, value: Any, copy: builtins.bool = True) -> Tensor:
         """Give a leaf new values of the same shape; the one way to change one. Its dtype stays.
 
+        With ``copy=False`` it takes the array itself where the dtype is right, as it lies in memory; nobody may change that afterwards.
         Raises GradientError on the result of an op, ShapeError on another shape.
         """
 

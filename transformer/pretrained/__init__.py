@@ -1,0 +1,187 @@
+"""Models in folders, in the layout of Hugging Face: `config.json`, `model.safetensors`, `tokenizer.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad.layer import Layer
+from transformer import runs
+from transformer.errors import UserError
+from transformer.models import MODELS
+from transformer.pretrained import files, translation
+from transformer.pretrained.families import FAMILIES
+
+MODULES, POOLING = "modules.json", "1_Pooling"  # how sentence-transformers says what one vector per text is made of
+
+
+def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None, family: str | None = None) -> None:
+    """Write a model into a folder: its weights, its config where it has one, and the tokenizer it was trained with.
+
+    A model of this package can be built again from that, by `from_pretrained`. Of one of your own only the weights are kept: build it
+    as before, and `minigrad.load(folder + "/model.safetensors", into=model)`. An encoder-decoder has one tokenizer for both sides;
+    its ``pad`` is the model's ``pad_id``, and the ``ignore_index`` of the loss that it learns by.
+
+    With a ``family`` ("gpt2", "bert", "t5", "bart", "marian", "llama" or "mistral") config and weights are written as that family has
+    them, and Hugging Face's transformers reads the folder too. Raises `UserError` where the family has no words for something in the model.
+    """
+    folder = Path(folder)
+    if family is not None and family not in FAMILIES:
+        raise UserError(f"save_pretrained: family is one of {', '.join(FAMILIES)}. Received: {family!r}.")
+    with runs.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if tokenizer is not None:
+        runs.write(folder / runs.TOKENIZER, tokenizer.to_json().encode())
+    if family is not None:
+        translation.save(FAMILIES[family], model, folder)
+        _save_pooling(model, folder)
+        return
+    if type(model) in {model_class for model_class, _ in MODELS.values()}:
+        save_config(model, folder)
+    runs.save(folder / runs.MODEL, model.state_dict())
+
+
+def save_config(model: Any, folder: Path) -> None:
+    """Write what a model can be built from again; `UserError` where that is a function."""
+    config = dataclasses.asdict(model.config)
+    for name, value in config.items():
+        if callable(value):
+            raise UserError(f"{folder / runs.CONFIG} holds no functions, and this model has one for {name}: give its name, as a word.")
+    runs.write_json(folder / runs.CONFIG, {"architectures": [type(model).__name__], "model_type": "minigrad", **config})
+
+
+def from_pretrained(folder: str | Path) -> Layer:
+    """The model of a folder that `save_pretrained` wrote, or of a run, or that others trained; or of a GGUF file of the LLaMA type.
+
+    Models of others are those that lie as Hugging Face lays them out: GPT-2, BERT, T5, BART, Marian, LLaMA and Mistral, each an
+    `Encoder`, a `LanguageModel` or an `EncoderDecoder` with a config that says the same. Of a BERT the encoder is read: its pooler is left
+    out silently, other heads with a warning; where ``modules.json`` says what one vector per text is made of, that is its pooling.
+
+    Raises `UserError`, one sentence with the file, where one is missing, damaged, of an unknown architecture, or where the weights
+    are those of another config, or where the config asks for something that models here cannot do. No pickle is ever read.
+
+    >>> import tempfile
+    >>> from transformer import Encoder, EncoderConfig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_pretrained(Encoder(EncoderConfig(vocab_size=9, width=8, heads=2, layers=1)), folder)
+    ...     from_pretrained(folder).config.vocab_size
+    9
+    """
+    folder = Path(folder)
+    if folder.suffix.lower() == ".gguf":
+        from transformer import gguf
+
+        file = gguf.read(folder)
+        return _read(file.config, file.tensors, folder, folder)
+    check_config(folder)
+    words = runs.read_json(folder / runs.CONFIG)
+    if is_others(words):
+        return _read(words, files.find(folder), folder / runs.CONFIG, folder / runs.MODEL, **_pooling(folder))
+    model = build(folder / runs.CONFIG)
+    load_weights(model, folder / runs.MODEL)
+    return model
+
+
+def is_others(words: dict[str, Any]) -> bool:
+    """Whether a `config.json` is that of a model of others, by its ``model_type``."""
+    return "model_type" in words and words["model_type"] != "minigrad"
+
+
+def _read(words: dict[str, Any], weights: files.Weights, config_path: Path, weights_path: Path, **beside: Any) -> Any:
+    """The model of a family from its config and weights."""
+    family = FAMILIES.get(words["model_type"]) if isinstance(words["model_type"], str) else None
+    if family is None:
+        raise UserError(
+            f"{config_path} describes a model of the type {words['model_type']!r:.60} (architectures {words.get('architectures')!r:.80}); "
+            f"there are {', '.join(FAMILIES)}."
+        )
+    return translation.read(family, words, weights, config_path, weights_path, **{k: v for k, v in beside.items() if k in family.beside})
+
+
+MODES = {"mean_tokens": "mean", "cls_token": "first"}  # of sentence-transformers, and what they are called here
+
+
+def _pooling(folder: Path) -> dict[str, Any]:
+    """What one vector per text is made of, where sentence-transformers wrote that down."""
+    if not (folder / MODULES).is_file():
+        return {}
+    with runs.reading(folder / MODULES):
+        modules = {str(module["type"]).split(".")[-1]: str(module["path"]) for module in json.loads((folder / MODULES).read_bytes())}
+    others = [name for name in modules if name not in ("Transformer", "Pooling", "Normalize")]
+    place = Path(modules.get("Pooling", ""))
+    if others or modules.get("Transformer") != "" or "Pooling" not in modules or len(place.parts) != 1 or ".." in place.parts:
+        raise UserError(
+            f"{folder / MODULES} describes more than models here do, which is the mean of the tokens or the first one: "
+            f"{modules!r:.200}. Remove it to read one vector for each token."
+        )
+    words = runs.read_json(folder / place / runs.CONFIG)
+    modes = [name.removeprefix("pooling_mode_") for name, value in words.items() if name.startswith("pooling_mode_") and value is True]
+    if len(modes) != 1 or modes[0] not in MODES:
+        raise UserError(f"{folder / place / runs.CONFIG} asks for {modes}; pooling here is one of {', '.join(MODES)}.")
+    return {"pooling": MODES[modes[0]], "normalize": "Normalize" in modules}
+
+
+def _save_pooling(model: Any, folder: Path) -> None:
+    """Write down what one vector per text is made of, as sentence-transformers reads it."""
+    config = model.config
+    if getattr(config, "pooling", None) is None:
+        return
+    kinds = {"Transformer": "", "Pooling": POOLING, **({"Normalize": "2_Normalize"} if config.normalize else {})}
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (kind, path) in enumerate(kinds.items())
+    ]
+    modes = {f"pooling_mode_{name}": ours == config.pooling for name, ours in MODES.items()}
+    with runs.writing(folder):
+        (folder / POOLING).mkdir(exist_ok=True)
+    runs.write_json(folder / MODULES, modules)
+    runs.write_json(folder / POOLING / runs.CONFIG, {"word_embedding_dimension": config.width, **modes})
+
+
+def check_config(folder: Path) -> None:
+    """Say what to do where weights lie without the config of their model."""
+    weights = folder / runs.MODEL
+    if (folder / runs.CONFIG).is_file() or not weights.is_file():
+        return
+    if (folder.parent / runs.CONFIG).is_file():
+        raise UserError(f"{folder} is a checkpoint of {folder.parent}: name that folder.")
+    raise UserError(
+        f"{folder / runs.CONFIG} is missing. Of a model of your own only the weights are kept: build it as before, then "
+        f'minigrad.load("{weights}", into=model).'
+    )
+
+
+def build(path: Path) -> Any:
+    """The model that a `config.json` describes, with new weights."""
+    config = runs.read_json(path)
+    names = config.get("architectures")
+    name = names[0] if isinstance(names, list) and names else names
+    if not isinstance(name, str) or name not in MODELS:
+        raise UserError(f"{path} describes a model of the architecture {name!r}; there are {', '.join(MODELS)}.")
+    model_class, config_class = MODELS[name]
+    fields = {key: value for key, value in config.items() if key not in ("architectures", "model_type")}
+    try:
+        return model_class(config_class(**fields))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged, or of another version: {error}") from error
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Take a new model's weights from a file; `UserError` where they are none of this model, or no finite floating point numbers.
+
+    What is not finite in the new model either, as a mean that is not known yet, may stay so.
+    """
+    arrays, new = runs.load(path), model.state_dict()
+    for name, array in arrays.items():
+        finite = array.dtype.kind == "f" and (np.isfinite(array).all() or np.array_equal(array, new.get(name, ()), equal_nan=True))
+        if not finite:
+            what = f"numbers that are not finite in {name}" if array.dtype.kind == "f" else f"{array.dtype} in {name}"
+            raise UserError(f"{path} holds no weights, which are finite floating point numbers, but {what}.")
+    try:
+        model.load_state_dict(arrays)
+    except (KeyError, TypeError, ValueError) as error:  # names and shapes that do not fit
+        raise UserError(f"{path} does not belong to the {runs.CONFIG} beside it: {error}") from error
