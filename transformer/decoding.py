@@ -75,8 +75,8 @@ class Decoding:
         return self.step.read(ids[:, 0]) if self.steps else None
 
     def _logits(self, ids, cache=None):
-        """(B, T) -> (B, T, V)"""
-        options = {} if cache is None else {"cache": cache}
+        """(B, T) -> (B, T, V), with a cache (B, 1, V)"""
+        options = {} if cache is None else {"cache": cache, "last": True}
         return self.model(ids, **options) if self.memory is None else self.model.decode(ids, self.memory, **options)
 
     def _uncached(self):

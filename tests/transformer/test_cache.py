@@ -75,6 +75,16 @@ def test_parts_give_what_the_whole_gives(family, kind, parts, kernels):
 
 @both
 @every
+def test_the_last_logits_alone(family, kind):
+    model, memory = made(family, kind)
+    with mg.no_grad():
+        last = (model(IDS, last=True) if memory is None else model.decode(IDS, memory, last=True)).numpy()
+    assert last.shape == (B, 1, V)
+    assert_close(last, whole(model, memory, IDS)[:, -1:], 1e-12)
+
+
+@both
+@every
 def test_in_float32_too(family, kind):
     model, memory = made(family, kind, "float32")
     assert_close(in_parts(model, memory, IDS, (2, 1, 1, 1)), whole(model, memory, IDS), 2e-5)

@@ -41,18 +41,20 @@ class EncoderDecoder(mg.Layer):
         source = self.encoder.checked(source)
         return self.encoder(source, training=training), self.encoder.padding(source)
 
-    def decode(self, target, memory, return_attention_scores=False, training=False, cache=None):
+    def decode(self, target, memory, return_attention_scores=False, training=False, cache=None, last=False):
         """The logits behind every token of the target so far.   (B, T), what `encode` gave -> (B, T, V)
 
         With a ``cache``, which `new_cache` makes, the target goes on from what was read before, and the memory is the same in each call.
+        With ``last`` there are the logits behind the last token alone, (B, 1, V).
         """
         encoded, mask = memory
         target = self.decoder.checked(target, cache)
         if len(target) != len(encoded):
             raise ShapeError("EncoderDecoder: source and target must agree in the batch B. " + received(source=encoded, target=target))
         return self.decoder(
-            target, memory=encoded, memory_mask=mask, return_attention_scores=return_attention_scores, training=training, cache=cache
-        )
+            target, memory=encoded, memory_mask=mask, return_attention_scores=return_attention_scores, training=training, cache=cache,
+            last=last,
+        )  # fmt: skip
 
     def new_cache(self, batch, length, padding=None):
         """An empty `transformer.cache.Cache` for ``length`` tokens of ``batch`` targets."""

@@ -175,7 +175,7 @@ class LanguageModel(Stack):
     itself if tied (Radford et al. 2019). Causality belongs to the model: it is no argument one can forget.
     Learnable: V E + L E + N (4 E^2 + 2 E F + 9 E + F) + 2 E, and V E more if untied. Non-learnable: 0.
     ``return_attention_scores`` gives the weights of every block too, a list of (B, h, T, T). With a ``cache``, which `new_cache` makes,
-    ids come after what was read before.
+    ids come after what was read before. With ``last`` there are the logits behind the last token alone, (B, 1, V).
 
     >>> model = LanguageModel(LanguageModelConfig(vocab_size=65, block_size=16, layers=2, width=8, heads=2))
     >>> model(np.array([[1, 2, 3]])).shape
@@ -188,10 +188,11 @@ class LanguageModel(Stack):
         """Self-attention and feed-forward."""
         return EncoderBlock(**options)
 
-    def call(self, ids, return_attention_scores=False, training=False, cache=None):
+    def call(self, ids, return_attention_scores=False, training=False, cache=None, last=False):
         x = self.embed(self.checked(ids, cache), training, cache)
         causal = "mask" not in self.config.ablate
         x, weights = self.climb(x, return_attention_scores, cache, use_causal_mask=causal, training=training)
+        x = x[:, -1:] if last else x
         return (self.logits(x), weights) if return_attention_scores else self.logits(x)
 
     def hidden(self, ids):
@@ -298,7 +299,8 @@ class Decoder(Stack):
     decoder, key and value from the ``memory``, of which ``memory_mask`` (B, S) says what is no padding.
     Learnable: V E + L E + N (8 E^2 + 2 E F + 15 E + F) + 2 E, and V E more if untied. Non-learnable: 0.
     ``return_attention_scores`` gives the weights that every block gives the memory too, a list of (B, h, T, S). With a ``cache``, which
-    `new_cache` makes, ids come after what was read before, and the memory is the same in each call.
+    `new_cache` makes, ids come after what was read before, and the memory is the same in each call. With ``last`` there are the logits
+    behind the last token alone, (B, 1, V).
 
     >>> model = Decoder(DecoderConfig(vocab_size=65, block_size=16, layers=2, width=8, heads=2))
     >>> model(np.array([[1, 2, 3]]), memory=np.zeros((1, 5, 8), np.float32)).shape
@@ -311,10 +313,11 @@ class Decoder(Stack):
         """Causal self-attention, attention to the memory, and feed-forward."""
         return DecoderBlock(**options, causal="mask" not in self.config.ablate)
 
-    def call(self, ids, memory, memory_mask=None, return_attention_scores=False, training=False, cache=None):
+    def call(self, ids, memory, memory_mask=None, return_attention_scores=False, training=False, cache=None, last=False):
         x = self.embed(self.checked(ids, cache), training, cache)
         # Padding needs no mask here: it stands behind the text, where causality hides it.
         x, weights = self.climb(x, return_attention_scores, cache, memory=memory, memory_mask=memory_mask, training=training)
+        x = x[:, -1:] if last else x
         return (self.logits(x), weights) if return_attention_scores else self.logits(x)
 
     def example(self):
