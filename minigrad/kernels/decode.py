@@ -7,20 +7,25 @@ adds them up, always in the same order.
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from minigrad.errors import DtypeError, ShapeError, received
 from minigrad.kernels.activation import with_derivative
 from minigrad.kernels.compile import EXACT, booleans, floats, helper, integers, kernel
+from minigrad.kernels.gemm import lanes, lanes_of
 from minigrad.kernels.norm import normalize_rows
 from minigrad.kernels.pool import add
 from minigrad.kernels.program import Counters, Program, Work
-from minigrad.kernels.simd import at, constant, maximum, number, row, share
-from minigrad.kernels.vecmath import decay
+from minigrad.kernels.simd import at, constant, fetch, maximum, number, row, share
+from minigrad.kernels.vecmath import Value, decay
 
 COLUMNS = 1 << 16  # bytes of w for a share of columns
 ROWS, MOST = 1 << 14, 8  # n parts of rows share n^2 times so many bytes, because all n are added up; but no more parts than these
 PIECE = 1 << 14  # bytes of a row of w at most, for which there are as many sums
 SPAN, UNITS = 256, 8  # keys of a head are divided into parts of no fewer than these, where there are fewer heads than those
+TOGETHER, TILE = 4, 4  # rows of w, and vectors of each, for which sums stay in registers
 FUNCTIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
 
 
@@ -77,7 +82,7 @@ class DecodeProgram(Program):
             width, parts = max(1, min(N, COLUMNS // max(1, K * item))), 1
         else:
             width = max(1, min(N, PIECE // item))
-            parts = max(1, min(MOST, K, round((K * width * item / ROWS) ** 0.5)))
+            parts = max(1, min(MOST, K // TOGETHER, round((K * width * item / ROWS) ** 0.5)))
         chunks = -(-N // width)
         plan = np.array([
             B, K, N, K if across else N, across, width, parts, FUNCTIONS.index(function), gate is not None, bias is not None,
@@ -178,15 +183,72 @@ _B, _K, _N, _APART, _ACROSS, _WIDTH, _PARTS, _FUNCTION, _GATED, _BIASED, _GATE_B
 
 
 @helper(fastmath=EXACT)
-def _applied(function, x):
-    """The function of this number among FUNCTIONS."""
+def _apply(function, x):
+    """x = the function of this number among FUNCTIONS of x; a loop for each, or none would go along vectors."""
     if function == 1:
-        return maximum(x, constant(0, x))
-    if function == 2:
-        return with_derivative(0, x)[0]
-    if function == 3:
-        return with_derivative(1, x)[0]
-    return with_derivative(2, x)[0]
+        for j in range(x.size):
+            x[j] = maximum(x[j], constant(0, x))
+    elif function == 2:
+        for j in range(x.size):
+            x[j] = with_derivative(0, x[j])[0]
+    elif function == 3:
+        for j in range(x.size):
+            x[j] = with_derivative(1, x[j])[0]
+    elif function == 4:
+        for j in range(x.size):
+            x[j] = with_derivative(2, x[j])[0]
+
+
+@intrinsic
+def _add_rows(typing_context, x, w, apart, n, sums, lying):
+    """sums (n) += x (TOGETHER) w (TOGETHER, n), for whole tiles, and ask for what comes behind.
+
+    Where rows lie one behind the other, so do the places that are asked for: memory sees one stream, whatever the order of reading.
+    """
+    kind = x.dtype
+
+    def generate(context, builder, signature, values):
+        x, w, apart, n, sums, lying = values
+        i64, size, width = ir.IntType(64), kind.bitwidth // 8, lanes_of(kind)
+        vector = ir.VectorType(context.get_data_type(kind), width)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+
+        def vector_at(base, place):
+            return builder.bitcast(builder.gep(base, [place]), vector.as_pointer())
+
+        numbers = []
+        for r in range(TOGETHER):
+            one = builder.load(builder.gep(x, [i64(r)]), align=size)
+            one = builder.insert_element(ir.Constant(vector, ir.Undefined), one, ir.IntType(32)(0))
+            numbers.append(Value(builder, builder.shuffle_vector(one, one, everywhere)))
+        rows = [builder.gep(w, [builder.mul(apart, i64(r))]) for r in range(TOGETHER)]
+        behind = builder.gep(w, [builder.mul(apart, i64(2 * TOGETHER))])
+        steps = builder.select(lying, i64(TOGETHER), i64(1)), builder.select(lying, i64(TILE * width), apart)
+        before = builder.block
+        head, body, after = (builder.append_basic_block(f"rows.{part}") for part in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        j = builder.phi(i64)
+        j.add_incoming(i64(0), before)
+        builder.cbranch(builder.icmp_signed("<", j, n), body, after)
+
+        builder.position_at_end(body)
+        places = [builder.add(j, i64(v * width)) for v in range(TILE)]
+        for r in range(TOGETHER):
+            start = builder.add(builder.mul(j, steps[0]), builder.mul(i64(r), steps[1]))
+            for v in range(TILE):
+                fetch(builder, vector_at(behind, builder.add(start, i64(v * width))), writes=False)
+        totals = [Value(builder, builder.load(vector_at(sums, place), align=size)) for place in places]
+        for one, wr in zip(numbers, rows, strict=True):
+            totals = [one * Value(builder, builder.load(vector_at(wr, place), align=size)) + total for place, total in zip(places, totals)]
+        for place, total in zip(places, totals):
+            builder.store(total.code, vector_at(sums, place), align=size)
+        j.add_incoming(builder.add(j, i64(TILE * width)), builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return types.void(x, x, types.int64, types.int64, x, types.boolean), generate
 
 
 @helper
@@ -203,12 +265,17 @@ def _product(x, w, sums, B, K, apart, across, k0, k1, n):
         return
     for j in range(B * n):
         sums[j] = constant(0, x)
-    for k in range(k0, k1):
-        wk = row(w, k * apart, n)
+    tiled, whole = n - n % (TILE * lanes(x)), k1 - (k1 - k0) % TOGETHER
+    for k in range(k0, whole, TOGETHER):
         for i in range(B):
-            xk, out = x[i * K + k], row(sums, i * n, n)
-            for j in range(n):
-                out[j] += xk * wk[j]
+            _add_rows(at(x, i * K + k), at(w, k * apart), apart, tiled, at(sums, i * n), n == apart)
+    for k in range(k0, k1):  # what is left over: the last columns, and the last rows
+        j = tiled if k < whole else 0
+        wk = row(w, k * apart + j, n - j)
+        for i in range(B):
+            xk, out = x[i * K + k], row(sums, i * n + j, n - j)
+            for jj in range(out.size):
+                out[jj] += xk * wk[jj]
 
 
 @helper
@@ -229,7 +296,8 @@ def _linear(
     chunk, part = t // parts, t % parts
     first = chunk * width
     n = min(width, N - first)
-    k0, k1 = share(part, parts, K)
+    k0, k1 = share(part, parts, K // TOGETHER)
+    k0, k1 = k0 * TOGETHER, k1 * TOGETHER if part < parts - 1 else K
     size = (1 + gated) * B * width
     begin = first * apart if across else first
     sums = at(work, t * size)
@@ -247,10 +315,7 @@ def _linear(
             _added(value, row(bias, first, n))
         if plan[_GATE_BIASED]:
             _added(opened, row(gate_bias, first, n))
-        if function > 0:
-            inside = opened if gated else value
-            for j in range(n):
-                inside[j] = _applied(function, inside[j])
+        _apply(function, opened if gated else value)
         if gated:
             for j in range(n):
                 value[j] *= opened[j]
