@@ -22,10 +22,10 @@ from minigrad.kernels.simd import at, constant, fetch, maximum, number, row, sha
 from minigrad.kernels.vecmath import Value, decay
 
 COLUMNS = 1 << 16  # bytes of w for a share of columns
-ROWS, MOST = 1 << 14, 8  # n parts of rows share n^2 times so many bytes, because all n are added up; but no more parts than these
+ROWS, MOST = 1 << 14, 4  # n parts of rows share n^2 times so many bytes, because all n are added up; but no more parts than these
 PIECE = 1 << 14  # bytes of a row of w at most, for which there are as many sums
 SPAN, UNITS = 256, 8  # keys of a head are divided into parts of no fewer than these, where there are fewer heads than those
-TOGETHER, TILE = 4, 4  # rows of w, and vectors of each, for which sums stay in registers
+TOGETHER, TILE = 4, 2  # rows of w, and vectors of each, for which sums stay in registers
 FUNCTIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
 
 
