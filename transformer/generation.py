@@ -262,20 +262,21 @@ class _Task:
     def _steps(self, how: Sampling, generator: list[np.random.Generator]) -> Iterator[list[int | None]]:
         decoding, read = self.begin()
         seen = [[*row] for row in read.tolist()] if self.answers else [row.tolist() for row in self.rows]
-        on = np.ones(len(self.rows), dtype=bool)
+        on = [True] * len(self.rows)
         for _ in range(self.max_new_tokens):
             logits = self.allowed(decoding.read(read))  # (B, V)
             if how.remembers:
                 logits = penalized(logits, seen, how.repetition_penalty or 1)
-            tokens = draw(checked(self.operation, logits), how, generator)
+            drawn = draw(checked(self.operation, logits), how, generator)
+            tokens = drawn.tolist()
             if how.remembers:
-                for ids, token in zip(seen, tokens.tolist()):
+                for ids, token in zip(seen, tokens):
                     ids.append(token)
-            yield [token if going else None for token, going in zip(tokens.tolist(), on.tolist())]
-            on &= ~np.isin(tokens, self.ends)
-            if not on.any():
+            yield [token if going else None for token, going in zip(tokens, on)]
+            on = [going and token not in self.ends for token, going in zip(tokens, on)]
+            if not any(on):
                 return
-            read = tokens[:, None]  # (B) -> (B, 1)
+            read = drawn[:, None]  # (B) -> (B, 1)
 
     def allowed(self, logits: np.ndarray) -> np.ndarray:
         """Logits (B, V) with those that are never written at -infinity."""

@@ -6,6 +6,7 @@ it does not know, a layer of somebody's own perhaps, it refuses, and the layers 
 """
 
 import functools
+import operator
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from .models import EncoderDecoder, LanguageModel
 
 MOST = 8  # texts at once: with more of them, products of matrices are better
 FUNCTIONS = {linear: None, ops.relu: "relu", ops.silu: "silu", ops.gelu: "gelu", ops.swiglu: "silu", ops.geglu: "gelu"}
+_DATA = operator.attrgetter("_data")
 
 
 class Unknown(Exception):
@@ -49,7 +51,7 @@ class Step:
 
     def __init__(self, model, cache, memory):
         stack = model if _known(model, LanguageModel, EncoderDecoder) is LanguageModel else model.decoder
-        self.cache, self.memory, self.watched = cache, memory, []
+        self.cache, self.memory, self.watched = cache, memory, ([], [])
         self.table = self.array(_is(stack.embedding, Embedding).embeddings)  # (V, E)
         self.dtype, B = self.table.dtype, cache.batch
         self.tokens, self.length, self.begins, self.places = (np.zeros(n, np.int64) for n in (B, 1, B, B))
@@ -73,7 +75,8 @@ class Step:
     @property
     def stale(self):
         """Whether an array that it was written down for has been replaced, as training does."""
-        return not all([parameter._data is array for parameter, array in self.watched])
+        parameters, arrays = self.watched
+        return not all(map(operator.is_, map(_DATA, parameters), arrays))
 
     # ---- what it is made of
 
@@ -82,7 +85,8 @@ class Step:
         if parameter is None:
             return None
         array = values(parameter)
-        self.watched.append((parameter, array))
+        for watched, found in zip(self.watched, (parameter, array)):
+            watched.append(found)
         seen = array.reshape(shape) if shape else array
         if not np.shares_memory(seen, array) or array.dtype != self.__dict__.get("dtype", array.dtype):
             raise Unknown
