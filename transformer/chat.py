@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,14 +60,17 @@ def reply(config: GenerateConfig, report: Report) -> Iterator[str]:
     if not isinstance(model, LanguageModel):
         raise UserError(f"{config.model} is a model of the kind {type(model).__name__}, which does not go on with a text.")
     question = None if config.raw else asked(getattr(tokenizer, "chat_template", None), config.prompt, config.system or None)
-    if question is None:
-        if config.system:
-            raise UserError("--system changes nothing where the prompt is gone on with as it is.", code=2)
-        yield config.prompt
+    if question is None and config.system:
+        raise UserError("--system changes nothing where the prompt is gone on with as it is.", code=2)
     ids = tokenizer.encode(question or config.prompt)
     left = model.config.block_size - len(ids)
     if left < 1:
         raise UserError(f"This model reads at most {model.config.block_size} tokens. Received: a prompt of {len(ids)}.")
+    if question is None:
+        if not config.raw:
+            note = f"{config.model} has no chat template that is known here (ChatML), so the prompt is gone on with as it is."
+            print(f"transformer: {note}", file=sys.stderr)
+        yield config.prompt
     tokens = stream(model, ids, min(config.tokens, left), end_ids=ends(model, tokenizer), generator=config.seed, **config.sampling())
     yield from text_stream(tokenizer, tokens, after=ids)
 

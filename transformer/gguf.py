@@ -24,6 +24,7 @@ from transformer.tokenizers import PretrainedTokenizer
 ARCHITECTURE = "llama"
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # kinds of values: struct's letters
 TEXT, LIST = 8, 9  # the other two kinds
+LENGTH = struct.Struct("<Q")  # of a word
 TOGETHER = 2**17  # numbers that are unpacked at a time: what they need in between stays in the cache
 
 FIELDS = {  # Hugging Face's words for what a header says
@@ -191,25 +192,37 @@ class _Cursor:
             raise ValueError(f"it should hold {number:,} things where it has {len(self.content) - self.place:,} bytes")
         return int(number)
 
+    def texts(self, count: int) -> list[str]:
+        """So many words, each behind its length."""
+        content, place, found = self.content, self.place, []
+        for _ in range(count):
+            (length,) = LENGTH.unpack_from(content, place)
+            place += LENGTH.size + length
+            if place > len(content):
+                raise ValueError(f"a word of {length:,} bytes would end behind its {len(content):,}")
+            found.append(content[place - length : place].decode())
+        self.place = place
+        return found
+
     def text(self) -> str:
         """A word."""
-        length = self.count(1)
-        self.place += length
-        return self.content[self.place - length : self.place].decode()
+        return self.texts(1)[0]
 
     def value(self, kind: int) -> Any:
         """A number, a word, or a list of these."""
-        if kind == TEXT:
-            return self.text()
-        if kind != LIST:
-            return self.take(NUMBERS[kind])[0]
-        (kind,) = self.take("I")
-        if kind in NUMBERS:
-            count = self.count(struct.calcsize(f"<{NUMBERS[kind]}"))
-            return list(self.take(NUMBERS[kind], count))
-        if kind != TEXT:
-            raise ValueError("a list of lists")
-        return [self.text() for _ in range(self.count(8))]
+        if kind == LIST:
+            (kind,) = self.take("I")
+            if kind == TEXT:
+                return self.texts(self.count(LENGTH.size))
+            letter = self.letter(kind)
+            return list(self.take(letter, self.count(struct.calcsize(f"<{letter}"))))
+        return self.text() if kind == TEXT else self.take(self.letter(kind))[0]
+
+    def letter(self, kind: int) -> str:
+        """How struct calls a kind of numbers."""
+        if kind not in NUMBERS:
+            raise ValueError(f"its header has a value of the kind {kind}, or a list of such")
+        return NUMBERS[kind]
 
 
 def _header(content: mmap.mmap) -> tuple[dict[str, Any], dict[str, _Packed]]:

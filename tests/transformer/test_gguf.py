@@ -184,10 +184,10 @@ def test_bytes_that_were_changed_are_read_or_told(tmp_path, rng):
         (b"GGUF" + struct.pack(">I", 3) + bytes(60), "its bytes are big-endian"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0) + bytes(60), "should hold 1,152,921,504,606,846,976 things where it has"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**60) + bytes(60), "should hold 1,152,921,504,606,846,976 things where it has"),
-        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**62) + bytes(60), "should hold 4,611,686,018,427,387,904 things where it has"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**62) + bytes(60), "a word of 4,611,686,018,427,387,904 bytes would end behind its 92"),
         (b"GGUF" + struct.pack("<IQQQ4sIIQ", 3, 0, 1, 4, b"list", 9, 4, 2**62) + bytes(60), "should hold 4,611,686,018,427,387,904 things"),
-        (b"GGUF" + struct.pack("<IQQQ4sIIQ", 3, 0, 1, 4, b"list", 9, 9, 1) + bytes(60), "a list of lists"),
-        (b"GGUF" + struct.pack("<IQQQ4sI", 3, 0, 1, 4, b"what", 77) + bytes(60), "it has no 77"),
+        (b"GGUF" + struct.pack("<IQQQ4sIIQ", 3, 0, 1, 4, b"list", 9, 9, 1) + bytes(60), "a value of the kind 9, or a list of such"),
+        (b"GGUF" + struct.pack("<IQQQ4sI", 3, 0, 1, 4, b"what", 77) + bytes(60), "a value of the kind 77"),
     ],
 )
 def test_headers_that_are_none(content, message, tmp_path):

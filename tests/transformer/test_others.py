@@ -194,7 +194,9 @@ def test_a_question_is_answered_and_a_text_gone_on_with(talker, capsys):
     assert not answer.startswith("the bank") and answer != generate(talker, capsys, *words, "--system", "Be brief.")
     assert generate(talker, capsys, *words, "--raw") == generate(talker, capsys, *words, "--raw", "true") == raw
     with_template(talker, "{{ something else }}")
-    assert generate(talker, capsys, *words) == raw
+    assert main(["generate", str(talker), *words]) == 0
+    said = capsys.readouterr()
+    assert said.out == raw and "has no chat template that is known here (ChatML), so the prompt is gone on with" in said.err
 
 
 def test_an_answer_ends_with_the_sign_of_the_end(talker, capsys):
