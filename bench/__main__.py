@@ -7,6 +7,7 @@ BENCHMARKS = {
     "gemm": "matrix products, beside NumPy and PyTorch",
     "ops": "single operations, forward and backward, beside PyTorch, torch.compile and JAX",
     "train": "one training step of a small GPT, beside PyTorch, torch.compile and JAX",
+    "decode": "writing text, reading it and embedding it, beside PyTorch, JAX and transformers",
     "memory": "the most memory that a training step holds; what attention to a longer text costs",
     "start": "import time, first step ever with an empty kernel cache, first step of a later process",
     "engine": "what recording and the walk cost; small and large graphs beside PyTorch, autograd, JAX and micrograd",

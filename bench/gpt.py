@@ -66,3 +66,16 @@ def flops(size):
     tokens = size["batch"] * size["block"]
     matrices = sum(shape[0] * shape[1] for name, shape in shapes(size).items() if len(shape) == 2 and not name.startswith("positions"))
     return 6 * tokens * matrices + 6 * tokens * (size["block"] + 1) * size["width"] * size["layers"]
+
+
+def greedy(read, count):
+    """Write ``count`` tokens behind token 1, each the likeliest: ``read`` takes one token and gives the logits (V,) of the next.
+
+    -> first logits, ids, last logits, by which libraries are compared: ids that part are followed by other ones, and say nothing more.
+    """
+    ids, first = [1], None
+    for _ in range(count):
+        logits = read(ids[-1])
+        first = logits if first is None else first
+        ids.append(int(logits.argmax()))
+    return [first, ids, logits]

@@ -78,3 +78,44 @@ def training_step(size, variant):
         return jax.block_until_ready((value, state))[0].item()
 
     return step
+
+
+def generation(size, tokens):
+    """A function that writes so many tokens, one after the other in one compiled loop."""
+    p = {name: jnp.asarray(gpt.weights(name, shape)) for name, shape in gpt.shapes(size).items()}
+    h, d = size["heads"], size["width"] // size["heads"]
+
+    def read(p, known, word, place):
+        """One more token.   known (layers,2,L,h,d), word () -> known, logits (V)"""
+        dense = lambda x, name: x @ p[f"{name}.kernel"] + p[f"{name}.bias"]
+        norm = lambda x, name: layer_norm(x, p[f"{name}.gamma"], p[f"{name}.beta"])
+        x = p["tokens.weight"][word] + p["positions.weight"][place]  # (E)
+        for layer in range(size["layers"]):
+            y = norm(x, f"blocks.{layer}.norm1")
+            q, k, v = (dense(y, f"blocks.{layer}.attention.{part}").reshape(h, d) for part in ("query", "key", "value"))
+            known = known.at[layer, 0, place].set(k).at[layer, 1, place].set(v)
+            scores = jnp.einsum("hd,shd->hs", q, known[layer, 0]) / np.sqrt(np.float32(d))
+            taken = jax.nn.softmax(jnp.where(jnp.arange(tokens) <= place, scores, -np.inf))  # (h,L)
+            y = jnp.einsum("hs,shd->hd", taken, known[layer, 1]).reshape(-1)  # (h,d) -> (E)
+            x = x + dense(y, f"blocks.{layer}.attention.output")
+            y = jax.nn.gelu(dense(norm(x, f"blocks.{layer}.norm2"), f"blocks.{layer}.widen"), approximate=True)
+            x = x + dense(y, f"blocks.{layer}.narrow")
+        return known, p["tokens.weight"] @ norm(x, "norm")
+
+    def loop(p):
+        def one(state, place):
+            known, word, first, _ = state
+            known, logits = read(p, known, word, place)
+            return (known, jnp.argmax(logits), jnp.where(place == 0, logits, first), logits), jnp.argmax(logits)
+
+        none = jnp.zeros(size["vocabulary"])
+        state, ids = jax.lax.scan(one, (jnp.zeros((size["layers"], 2, tokens, h, d)), 1, none, none), jnp.arange(tokens))
+        return state[2], ids, state[3]
+
+    compiled = jax.jit(loop)
+
+    def step():
+        first, ids, last = jax.block_until_ready(compiled(p))
+        return [first, [1, *ids.tolist()], last]
+
+    return step

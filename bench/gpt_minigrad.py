@@ -1,7 +1,10 @@
 """The GPT of ``bench.gpt`` in minigrad, as ``transformer.models`` has it."""
 
+import numpy as np
+
 import minigrad as mg
 from bench import gpt
+from transformer.decoding import Decoding
 from transformer.models import LanguageModel, LanguageModelConfig
 
 NAMES = (  # what a weight is called here, and in bench.gpt
@@ -50,3 +53,14 @@ def training_step(size, variant):
         return loss.item()
 
     return mg.matmul_precision("bfloat16")(step) if variant == "bf16" else step
+
+
+def generation(size, tokens):
+    """A function that writes so many tokens."""
+    model, _ = build(size)
+
+    def step():
+        decoding = Decoding(model, batch=1, length=tokens)
+        return gpt.greedy(lambda word: decoding.read(np.array([[word]]))[0], tokens)
+
+    return step

@@ -115,3 +115,44 @@ def training_step(size, variant):
         return loss.item()
 
     return step
+
+
+class Cached:
+    """Decoding with a model: room for the keys and values of ``length`` tokens, and a step that reads one more."""
+
+    def __init__(self, model, length):
+        self.model, self.done = model, 0
+        attention, width = model.blocks[0].attention, model.norm.normalized_shape[0]
+        # (2,h,L,d) for each block: keys and values
+        self.known = [torch.empty(2, attention.heads, length, width // attention.heads) for _ in model.blocks]
+
+    def attend(self, attention, known, x):
+        """x (1,E) -> (1,E), with all that was read before it."""
+        query, key, value = (z.view(attention.heads, 1, -1) for z in attention.project(x))  # (1,E) -> (h,1,d)
+        known[0, :, self.done:self.done + 1], known[1, :, self.done:self.done + 1] = key, value
+        keys, values = known[:, :, :self.done + 1]  # (h,S,d)
+        return attention.output(F.scaled_dot_product_attention(query, keys, values).view(1, -1))  # (h,1,d) -> (1,E)
+
+    def read(self, word):
+        """The logits of the next token.   -> (V)"""
+        model = self.model
+        x = model.tokens.weight[word:word + 1] + model.positions.weight[self.done:self.done + 1]  # (1,E)
+        for block, known in zip(model.blocks, self.known):
+            x = x + self.attend(block.attention, known, block.norm1(x))
+            x = x + block.narrow(F.gelu(block.widen(block.norm2(x)), approximate="tanh"))
+        self.done += 1
+        return F.linear(model.norm(x), model.tokens.weight)[0]
+
+
+def generation(size, tokens):
+    """A function that writes so many tokens."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    model = build(size).eval()
+    for block in model.blocks:
+        block.attention.join()
+
+    @torch.inference_mode()
+    def step():
+        return gpt.greedy(Cached(model, tokens).read, tokens)
+
+    return step

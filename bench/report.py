@@ -45,7 +45,7 @@ def memory_gb():
 def versions():
     """Versions of Python, of this tree and of what is compared; None where it is not installed."""
     found = {"python": platform.python_version(), "commit": commit()}
-    for name in ("numpy", "numba", "llvmlite", "torch", "autograd", "jax", "micrograd"):
+    for name in ("numpy", "numba", "llvmlite", "torch", "autograd", "jax", "transformers", "micrograd"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
