@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from bench import __main__ as bench
-from bench import gpt, harness, ops, report, train
+from bench import decode, gpt, harness, ops, report, train
+from transformer import Encoder, EncoderConfig, LanguageModel, LanguageModelConfig, save_pretrained
 
 QUICK = ["--rounds", "1", "--block", "0.001", "--settle", "0", "--patience", "0"]
 TINY = {  # every benchmark at a size at which it takes no time
     "gemm": ["--shapes", "2,2,2 NN; 2 x 2,2,2 NT; 1,2,2 TN", "--threads", "1", "--cold"],
     "ops": ["--modes", "both", "--threads", "2"],
     "train": ["--sizes", "XS", "--threads", "1"],
+    "decode": ["--sizes", "XS", "--models", "", "--threads", "1"],
     "memory": ["--sizes", "XS", "--lengths", "2,4", "--words", "4", "--threads", "1"],
     "engine": ["--elements", "2", "--points", "2", "--scalar-points", "2"],
 }
@@ -70,6 +72,19 @@ def test_training_step(tmp_path, capfd):
     assert 0 < row["p10"] <= row["seconds"] <= row["p90"]
     assert 2.0 < row["values"][0] < 2.8  # log(11) = 2.398: an untrained model knows nothing of eleven letters
     assert "losses" not in capfd.readouterr().out  # nothing stands beside it
+
+
+def test_generation(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIGRAD_KERNELS", "reference")
+    (found,) = ran("decode", tmp_path, "--peers", "")
+    _, ids, _ = found["libraries"]["minigrad"]["values"][0]
+    assert found["row"] == "XS, 8 tokens" and len(ids) == 9 and max(ids) < 11
+    assert found["share"] > 0 and found["parted"] == {}
+
+
+def test_tokens_that_part_are_found():
+    assert decode.parted([0.0, [1, 2, 3], 0.0], [0.0, [1, 2, 4], 0.0]) == 2
+    assert decode.parted([0.0, [1, 2, 3], 0.0], [1.0, [1, 2, 3], 0.0]) is None
 
 
 def test_memory(tmp_path, monkeypatch):
@@ -135,6 +150,31 @@ def test_libraries_agree(tmp_path):
     (found,) = ran("train", tmp_path)
     assert {"minigrad", "torch", "torch-autocast"} <= set(found["libraries"]) and not found["differ"]
     assert all(value < 1e-5 for library, value in found["differences"].items() if library not in train.REDUCED)
+
+
+@pytest.mark.oracle
+def test_generation_agrees(tmp_path):
+    peers = [name for name in ("torch", "jax", "transformers") if report.installed(name)]
+    (found,) = ran("decode", tmp_path, "--peers", ",".join(peers))
+    assert set(found["ratios"]) == set(peers) and not found["differ"]
+    assert found["parted"] == dict.fromkeys(peers) and all(value < 1e-5 for value in found["differences"].values())
+
+
+@pytest.mark.oracle
+def test_models_of_others_agree(tmp_path):
+    pytest.importorskip("transformers")
+    common = {"vocab_size": 64, "width": 16, "layers": 2, "heads": 2}
+    llama = LanguageModelConfig(block_size=520, positions="rotary", normalization="rms", activation="swiglu", use_bias=False,
+                                key_value_heads=1, end_ids=(2,), **common)
+    bert = EncoderConfig(block_size=64, norm="post", activation="gelu", embedding_norm=True, segments=2, pooling="mean", normalize=True,
+                         epsilon=1e-12, **common)
+    save_pretrained(LanguageModel(llama), tmp_path / "llama", family="llama")
+    save_pretrained(Encoder(bert), tmp_path / "bert", family="bert")
+    *rows, loading = ran("decode", tmp_path, "--sizes", "", "--tokens", "4", "--peers", "transformers",
+                         "--models", f"smollm2={tmp_path / 'llama'},minilm={tmp_path / 'bert'}")
+    assert [found["row"] for found in rows] == ["smollm2, decode 4", "smollm2, prefill 512", "minilm, embed 1", "minilm, embed 32"]
+    assert all(found["ratios"]["transformers"]["median"] > 0 and not found["differ"] for found in rows)
+    assert all(row["mb"] >= row["loaded_mb"] > 1 for row in loading["libraries"].values())
 
 
 def test_fingerprints_tell_results_apart():
