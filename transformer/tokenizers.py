@@ -261,10 +261,7 @@ class PretrainedTokenizer:
 
         Raises `UserError`, naming character and position, for half a character: a surrogate, which stands for a byte that is no text.
         """
-        try:
-            found = self._tokenizer.encode(text, add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
-            raise _half(text) from None
+        found = self._tokenizer.encode(_whole(text), add_special_tokens=False)
         signs = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         if longest is not None:
             if longest < signs:
@@ -289,7 +286,7 @@ class PretrainedTokenizer:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """From where to where in the text each id of `encode` stands; (0, 0) for a sign that was put around it."""
-        found = self._tokenizer.encode(text)
+        found = self._tokenizer.encode(_whole(text))
         return [(int(first), int(last)) for first, last in found.offsets]
 
     def to_json(self) -> str:
@@ -376,12 +373,16 @@ def _library(text: str) -> Any:
         raise ValueError from error
 
 
-def _half(text: Any) -> Exception:
-    """What is wrong with a text that is none."""
+def _whole(text: str) -> str:
+    """A text of whole characters."""
     if not isinstance(text, str):
-        return TypeError(f"encode: a text is a str. Received: {text!r:.60}.")
-    place = next(place for place, character in enumerate(text) if "\ud800" <= character <= "\udfff")
-    return UserError(f"The character {_named(text[place])} at position {place} is half a character, which no text can hold.")
+        raise TypeError(f"encode: a text is a str. Received: {text!r:.60}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        place = error.start
+        raise UserError(f"The character {_named(text[place])} at position {place} is half a character, which no text can hold.") from error
+    return text
 
 
 def _checked(ids: Iterable[int] | np.ndarray, vocab_size: int, end: int | None = None) -> np.ndarray:

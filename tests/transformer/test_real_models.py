@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transformer import embed_sentences, fetch
+from transformer import embed_sentences, fetch, generate
 from transformer.__main__ import main
+from transformer.chat import chatml
 from transformer.errors import UserError
+from transformer.gguf import _translated, read
 from transformer.tokenizers import load_tokenizer
 
 pytestmark = [pytest.mark.oracle, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -61,8 +63,6 @@ def test_both_tokenizers_give_transformers_ids(models):
 
 def test_every_number_of_the_gguf_file_is_that_of_the_library(models):
     gguf = pytest.importorskip("gguf")
-    from transformer.gguf import _translated, read
-
     ours, theirs = read(models["smollm2"]), gguf.GGUFReader(models["smollm2"])
     assert len(ours.tensors) == len(theirs.tensors) == 2 + 9 * 30
     for tensor in theirs.tensors:
@@ -105,6 +105,22 @@ def test_the_language_model_answers(models, capsys):
     assert "Paris" in said and "<|im_end|>" not in said
     assert main(["generate", "smollm2", "--prompt", "The capital of France is", "--raw", "--temperature", "0", "--tokens", "3"]) == 0
     assert capsys.readouterr().out.startswith("The capital of France is Paris")
+
+
+def test_the_language_model_writes_what_transformers_writes(models):
+    library, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    file = read(models["smollm2"])
+    theirs = library.LlamaForCausalLM(library.LlamaConfig(**file.config)).eval()
+    theirs.load_state_dict({name: torch.from_numpy(array) for name, array in file.tensors.items()}, strict=False)
+    theirs.tie_weights()
+    model, tokenizer = fetch.load("smollm2")
+    ids = tokenizer.encode(chatml("Name three rivers, and a sea: 1, 2, 3!", "You are a helpful assistant."))
+    with torch.inference_mode():
+        expected = theirs(torch.tensor([ids])).logits[0].numpy()
+        written = theirs.generate(torch.tensor([ids]), max_new_tokens=40, do_sample=False, pad_token_id=2)[0, len(ids) :].tolist()
+    found = model(np.array([ids])).numpy()[0]
+    np.testing.assert_allclose(found, expected, atol=2e-4)  # of logits up to 25; 9e-5 was seen
+    assert generate(model, ids, 40, temperature=0).tolist() == written
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux tells the peak of a process alone")
