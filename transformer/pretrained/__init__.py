@@ -110,7 +110,10 @@ def _pooling(folder: Path) -> dict[str, Any]:
     if not (folder / MODULES).is_file():
         return {}
     with runs.reading(folder / MODULES):
-        modules = {str(module["type"]).split(".")[-1]: str(module["path"]) for module in json.loads((folder / MODULES).read_bytes())}
+        found = json.loads((folder / MODULES).read_bytes())
+        if not isinstance(found, list) or not all(isinstance(module, dict) for module in found):
+            raise ValueError
+        modules = {str(module["type"]).split(".")[-1]: str(module["path"]) for module in found}
     others = [name for name in modules if name not in ("Transformer", "Pooling", "Normalize")]
     place = Path(modules.get("Pooling", ""))
     if others or modules.get("Transformer") != "" or "Pooling" not in modules or len(place.parts) != 1 or ".." in place.parts:

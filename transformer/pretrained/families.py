@@ -44,8 +44,18 @@ T5_PARTS = {  # its feed_forward_proj; "gated-gelu" was always computed with tan
     "gated-gelu": "geglu_tanh", "gated-gelu_new": "geglu_tanh", "gated-silu": "swiglu",
 }  # fmt: skip
 
+
+
+def _ids(ids: Any, _: Words) -> tuple[int, ...]:
+    """Ids that a file writes as one number, a list or null."""
+    found = () if ids is None else tuple(ids) if isinstance(ids, list) else (ids,)
+    if not all(type(number) is int for number in found):
+        raise ValueError(f"{ids!r:.60} is no id and no list of ids")
+    return found
+
+
 SEVERAL = Both(  # one id, several or none
-    lambda ids, _: () if ids is None else tuple(ids) if isinstance(ids, list) else (ids,),
+    _ids,
     lambda ids, _: list(ids) if len(ids) > 1 else next(iter(ids), None),
 )
 AS_MANY_HEADS = Both(
@@ -343,10 +353,9 @@ def _marian_words(words: Words, _: Weights) -> Words:
     return words
 
 
-def _waves(config: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The vectors of places as its files have them."""
-    waves: np.ndarray = SinusoidalPositions(halves=True)(np.zeros((1, *shape), np.float32)).numpy()[0]  # (1, L, E) -> (L, E)
-    return waves
+def _waves(config: Any) -> np.ndarray:
+    """The vectors of places as its files have them.   -> (L, E)"""
+    return np.asarray(SinusoidalPositions(halves=True)(np.zeros((config.source_length, config.width))))
 
 
 MARIAN = Family(

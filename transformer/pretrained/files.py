@@ -129,9 +129,10 @@ def _header(path: Path) -> dict[str, _Stored]:
         end = file.seek(0, 2)
         file.seek(0)
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
-        if length > min(end - 8, LONGEST_HEADER):
-            raise UserError(f"{path} is cut short or damaged: its header should have {length:,} bytes, and the file has {end:,}.")
-        text = file.read(length)
+        whole = length <= min(end - 8, LONGEST_HEADER)
+        text = file.read(length) if whole else b""
+    if not whole:
+        raise UserError(f"{path} is cut short or damaged: its header should have {length:,} bytes, and the file has {end:,}.")
     try:
         entries = json.loads(text)
         entries.pop("__metadata__", None)

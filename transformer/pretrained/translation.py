@@ -161,7 +161,7 @@ class Family:
     optional: tuple[str, ...] = ()  # tensors that a file may leave out, which are then 0
     known: str = r"(?!)"  # names of tensors that hold nothing to learn, or that a class without them has room for
     heads: str = r"(?!)"  # names of tensors for which our models have no place: a warning
-    constant: Mapping[str, Callable[[Any, Shape], np.ndarray]] = dataclasses.field(default_factory=dict)  # by name: what they must hold
+    constant: Mapping[str, Callable[[Any], np.ndarray]] = dataclasses.field(default_factory=dict)  # by name: what they must hold
     beside: tuple[str, ...] = ()  # fields of ours that other files hold
 
     def short(self, name: str) -> str:
@@ -350,7 +350,8 @@ def _given(family: Family, model: Any, places: Mapping[str, Place], weights: Wei
         if short in places:
             yield short, name
         elif make is not None:
-            if not np.allclose(weights[name], make(model.config, weights.shape(name)), atol=2e-3):  # it may have been float16
+            made = make(model.config)
+            if weights.shape(name) != made.shape or not np.allclose(weights[name], made, atol=2e-3):  # it may have been float16
                 raise UserError(f"{_file(path, weights, name)} holds other numbers in {name} than the family {family.name} has there.")
         elif re.fullmatch(family.heads, short):
             heads.append(name)
@@ -381,7 +382,7 @@ def save(family: Family, model: Any, folder: Path) -> None:
     """Write config and weights as the family has them; `UserError` where it has no words for this model."""
     kind = type(model)
     if kind is not MODELS[family.model][0]:
-        raise UserError(f"{folder}: a {family.name} is a {family.model} here. Received: {kind.__name__}.")
+        raise UserError(f"{folder}: the model of the family {family.name} is {family.model}. Received: {kind.__name__}.")
     words = family.words(model.config, folder / runs.CONFIG)
     arrays: dict[str, Callable[[], np.ndarray]] = {}
     done: set[int] = set()
