@@ -8,6 +8,7 @@ import pytest
 
 import minigrad as mg
 from transformer import from_pretrained, save_pretrained
+from transformer.generation import beam_search, generate
 
 pytestmark = pytest.mark.oracle
 
@@ -265,3 +266,30 @@ def test_a_folder_of_sentence_vectors(transformers, tmp_path):
         np.testing.assert_allclose(of_ours(ours), torch.nn.functional.normalize(vector, dim=-1).numpy(), atol=1e-5)
         save_pretrained(ours, tmp_path / mode, family="bert")
         assert from_pretrained(tmp_path / mode).config == ours.config
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "bert" not in case])
+def test_greedy_and_beams_write_what_theirs_write(case, transformers, tmp_path):
+    import torch
+
+    theirs = made(transformers, case)
+    theirs.save_pretrained(tmp_path)
+    ours = reading(tmp_path)
+    decoder_only = not theirs.config.is_encoder_decoder
+    prompts = np.array([[4, 9, 20, 5], [8, 20, 3, 21]]) if decoder_only else SOURCE
+    ids, real = torch.tensor(prompts), torch.tensor(prompts != PAD).long()
+    # where a model writes padding itself, or what may not be its first token, is up to whoever asks
+    options = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": PAD, "forced_eos_token_id": None, "forced_bos_token_id": None}
+    options["use_cache"] = not case.startswith("t5")  # theirs fails where a T5's decoder has more blocks than its encoder
+    first = prompts.shape[1] if decoder_only else 1
+    written = theirs.generate(ids, attention_mask=real, **options)[:, first:]
+    sources = list(prompts) if decoder_only else [row[row != PAD] for row in prompts]
+    check_rows(generate(ours, sources, 8), written)
+    written = theirs.generate(ids, attention_mask=real, num_beams=3, length_penalty=0.7, **options)[:, first:]
+    check_rows([beams[0].ids for beams in beam_search(ours, sources, 8, beams=3, length_penalty=0.7)], written)
+
+
+def check_rows(ours, theirs):
+    """The same ids, each row up to the end that it has; behind it stands padding."""
+    for one, other in zip(ours, theirs.tolist()):
+        assert one.tolist() == other[: len(one)] and all(token == PAD for token in other[len(one) :])

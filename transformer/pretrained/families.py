@@ -430,6 +430,10 @@ LLAMA_WORDS = {
     "eos_token_id": Key("end_ids", 2, SEVERAL, null=True),
 }
 LLAMA_FIXED = {"norm": "pre", "positions": "rotary", "normalization": "rms", "head_bias": False}
+LLAMA_WRITTEN = {
+    "attention_dropout": lambda _: 0.0,
+    "rope_parameters": lambda config: {"rope_type": "default", "rope_theta": config.rotary_base},  # where newer versions look
+}
 LLAMA_ACCEPTED = {
     "rope_type": ("default",), "partial_rotary_factor": (1.0,), "layer_types": (None,), "sliding_window": (None,),
 }  # fmt: skip
@@ -445,7 +449,7 @@ LLAMA = Family(
         "mlp_bias": Key("use_bias", False, TRUE_OR_NOT),
     },
     accepted=LLAMA_ACCEPTED,
-    written={"attention_dropout": lambda _: 0.0},
+    written=LLAMA_WRITTEN,
     prepared=_llama_words,
     prefix="model.",
     bare=("lm_head.",),
@@ -476,7 +480,7 @@ MISTRAL = Family(
     fixed={**LLAMA_FIXED, "use_bias": False},
     config={**LLAMA_WORDS, "num_key_value_heads": Key("key_value_heads", 8, AS_MANY_HEADS)},
     accepted=LLAMA_ACCEPTED,
-    written=LLAMA.written,
+    written={**LLAMA_WRITTEN, "sliding_window": lambda _: None},
     prepared=_mistral_words,
     prefix=LLAMA.prefix,
     bare=LLAMA.bare,

@@ -215,7 +215,6 @@ class Family:
             for name, key in self.config.items():
                 words[name] = key.way.write(getattr(config, key.ours.split()[0]), config)
             words |= {name: value(config) for name, value in self.written.items()}
-            words |= {name: values[0] for name, values in self.accepted.items() if name not in words}
             again = type(config)(**self.fields(words))
         except (ValueError, TypeError) as error:
             raise UserError(f"{path} cannot say what this model is in the words of {self.name}: {error}.") from error
