@@ -367,6 +367,8 @@ def load_model(folder: str | Path) -> Any:
         inside = sorted(path.parent.name for path in run.folder.glob(f"*/{runs.CONFIG}"))
         why = f"there are several in it, {', '.join(inside)}; name one of their folders" if inside else "its training stopped too early"
         raise UserError(f"{run.folder} itself holds no model: {why}.")
+    if pretrained.is_others(runs.read_json(run.folder / runs.CONFIG)):
+        return pretrained.from_pretrained(run.folder)
     model = pretrained.build(run.folder / runs.CONFIG)
     weights = run.folder / runs.MODEL
     if not weights.exists():

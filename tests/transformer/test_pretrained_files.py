@@ -21,6 +21,7 @@ from transformer import (
     from_pretrained,
     save_pretrained,
 )
+from transformer.__main__ import main
 from transformer.errors import UserError
 from transformer.layers import SinusoidalPositions
 
@@ -82,6 +83,15 @@ def test_what_a_family_was_written_from_comes_back(family, tmp_path):
     twin = from_pretrained(tmp_path)
     same(twin, model)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == family
+    save_pretrained(twin, tmp_path / "ours")  # in the layout of this package
+    assert from_pretrained(tmp_path / "ours").config == twin.config
+    same(from_pretrained(tmp_path / "ours"), model)
+
+
+def test_commands_read_the_models_of_others(tmp_path, capsys):
+    saved(tmp_path, "gpt2")
+    assert main(["summary", str(tmp_path)]) == 0
+    assert "LanguageModel" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------------------------- configs
@@ -129,11 +139,28 @@ def test_a_config_that_cannot_be_followed(family, words, said, tmp_path):
     ("t5", {"scale_decoder_outputs": False}, "head_scale", 1.0), ("bart", {"scale_embedding": True}, "embedding_scale", 12**0.5),
     ("marian", {"scale_embedding": False}, "embedding_scale", 1.0), ("llama", {"rope_scaling": None}, "rotary_base", 10_000.0),
     ("llama", {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}, "rotary_base", 5e5),
-    ("llama", {"rope_theta": 250.0}, "rotary_base", 250.0), ("mistral", {"sliding_window": 9}, "block_size", 9),
+    ("llama", {"rope_parameters": None, "rope_theta": 250.0}, "rotary_base", 250.0), ("mistral", {"sliding_window": 9}, "block_size", 9),
 ])  # fmt: skip
 def test_what_words_of_a_config_become(family, words, field, value, tmp_path):
     saved(tmp_path, family, words)
     assert getattr(from_pretrained(tmp_path).config, field) == value
+
+
+@pytest.mark.parametrize("family, words", [
+    ("gpt2", {"vocab_size": 10**13}), ("gpt2", {"n_positions": 10**13}), ("llama", {"num_hidden_layers": 10**9}),
+    ("t5", {"num_decoder_layers": 10**9}), ("bert", {"intermediate_size": 10**13}),
+])  # fmt: skip
+def test_a_config_of_more_than_there_is(family, words, tmp_path):
+    saved(tmp_path, family, words)
+    with pytest.raises(UserError, match="config.json asks for a model of more numbers than the"):
+        from_pretrained(tmp_path)
+
+
+def test_a_first_token_that_is_forced_is_told(tmp_path):
+    saved(tmp_path, "bart", {"forced_bos_token_id": 4})
+    with pytest.warns(UserWarning, match=r"start_id=\[2, 4\]") as caught:
+        from_pretrained(tmp_path)
+    assert caught[0].filename == __file__
 
 
 def test_a_mistral_that_does_not_say_it_has_a_window(tmp_path):

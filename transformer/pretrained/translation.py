@@ -291,10 +291,24 @@ def read(family: Family, words: Words, weights: Weights, config_path: Path, weig
         raise
     except (ValueError, TypeError, AttributeError, OverflowError, KeyError, ZeroDivisionError) as error:
         raise UserError(f"{config_path} describes a model that cannot be built here: {str(error).rstrip('.')}.") from error
+    _check_size(config, weights, config_path)
+    if words.get("forced_bos_token_id") is not None:
+        ids = [words.get("decoder_start_token_id"), words["forced_bos_token_id"]]
+        warnings.warn(f"{config_path} forces the first token that is written; here start_id={ids} says that to generate.", stacklevel=4)
     with undrawn():
         model = model_class(config)
     fill(family, model, weights, weights_path)
     return model
+
+
+def _check_size(config: Any, weights: Weights, path: Path) -> None:
+    """`UserError` where a matrix alone, or the number of blocks, is more than there are weights: before memory is taken for them."""
+    names = ["vocab_size", "source_vocab", "target_vocab", "feed_forward", "segments", "key_dim"]
+    names += ["block_size", "source_length", "target_length"] * (config.positions == "learned")
+    rows = max(getattr(config, name, 0) for name in names)
+    stored = sum(math.prod(weights.shape(name)) for name in weights)
+    if rows * config.width > stored or max(config.layers, getattr(config, "decoder_layers", 0)) > stored:
+        raise UserError(f"{path} asks for a model of more numbers than the {stored:,} that lie beside it. Do both belong together?")
 
 
 def fill(family: Family, model: Any, weights: Weights, path: Path) -> None:
