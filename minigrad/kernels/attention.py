@@ -27,6 +27,7 @@ from numba.extending import intrinsic
 
 from minigrad.kernels import gemm, reference
 from minigrad.kernels.compile import booleans, floats, helper, integers, kernel, run, scratch, shares
+from minigrad.kernels.decode import attention_of_one
 from minigrad.kernels.gemm import ROWS, VECTOR, lanes
 from minigrad.kernels.memory import empty, zeros
 from minigrad.kernels.pool import invoke
@@ -50,6 +51,10 @@ def attention(q, k, v, causal, scale, mask=None, bias=None, rate=0.0, seed=0, of
     if 0 in q.shape + v.shape:
         return reference.attention(q, k, v, causal, scale, mask, bias, rate, seed, offset)
     _check(q, k, v)
+    if q.shape[2] == 1 and not causal and bias is None and not rate:
+        seen = _of_keys(mask, (q.shape[0], k.shape[2]))
+        if mask is None or seen is not None:
+            return attention_of_one(_whole(q), _whole(k), _whole(v), scale, seen)
     out, lse = _heads_last(q, v.shape[-1]), np.empty(q.shape[:-1], q.dtype)
     drop = _dropout(rate, seed, offset, lse.size * k.shape[2])
     _run(FORWARD, q, k, v, causal, scale, mask, bias, drop, rate, (out, None, None, None, None, None), lse)
@@ -83,6 +88,14 @@ def attention_grad(
     wide = _spread(bias_grad, (B, h, T, S))
     _run(OF_BIAS, q, k, v, causal, scale, mask, bias, drop, rate, (out, g, None, None, None, wide), lse)
     return q_grad, k_grad, v_grad, bias_grad
+
+
+def _of_keys(mask, shape):
+    """A mask that is the same for all heads and questions as one of keys (B, S); None for others."""
+    if mask is None:
+        return None
+    mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)  # (B or 1, h or 1, T or 1, S or 1)
+    return np.ascontiguousarray(np.broadcast_to(mask[:, 0, 0], shape)) if mask.shape[1:3] == (1, 1) else None
 
 
 def _check(q, k, v):

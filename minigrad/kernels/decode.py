@@ -1,10 +1,14 @@
 """One step of decoding as one program: kernels for few rows, B tokens of B texts, whose weights are read once, as they lie in memory.
 
-Such a product costs what it takes to read its matrix, and memory is fastest where a thread reads one place behind the other.
+A product of few rows costs what it takes to read its matrix, and memory is fastest where a thread reads one place behind the other.
 A share of a product is therefore a block of the matrix that lies together: some of its columns, where the numbers of a column are
 neighbours, or else some of its rows, long pieces of them. Shares of rows leave sums over a part of k each, and who is done last
 adds them up, always in the same order.
+
+Attention reads keys and values where they lie too, and so does `attention.attention`, by the same kernel, where heads have one question.
 """
+
+import functools
 
 import numpy as np
 from llvmlite import ir
@@ -13,13 +17,13 @@ from numba.extending import intrinsic
 
 from minigrad.errors import DtypeError, ShapeError, received
 from minigrad.kernels.activation import with_derivative
-from minigrad.kernels.compile import EXACT, booleans, floats, helper, integers, kernel
+from minigrad.kernels.compile import EXACT, booleans, floats, helper, integers, kernel, run, scratch
 from minigrad.kernels.gemm import lanes, lanes_of
 from minigrad.kernels.norm import normalize_rows
 from minigrad.kernels.pool import add
 from minigrad.kernels.program import Counters, Program, Work
 from minigrad.kernels.simd import at, constant, fetch, maximum, number, row, share
-from minigrad.kernels.vecmath import Value, decay
+from minigrad.kernels.vecmath import Value, decay, log
 
 COLUMNS = 1 << 16  # bytes of w for a share of columns
 ROWS, MOST = 1 << 14, 4  # n parts of rows share n^2 times so many bytes, because all n are added up; but no more parts than these
@@ -118,14 +122,13 @@ class DecodeProgram(Program):
         _check_arrays("attend", q.dtype, **arrays)
         _check_arrays("attend", np.dtype(bool), mask=mask)
         _check_integers("attend", length=length, start=start, places=places)
-        parts = max(1, min(L // SPAN, UNITS // max(1, B * r)))
-        span, m = -(-L // parts), h // r
-        plan = np.array([h, r, L, dq, dv, parts, span, appends, start is not None, 0 if turns is None else len(cos), bias is not None,
-                         mask is not None])  # fmt: skip
-        work = Work(B * r * parts * m * (dv + 2 + dq + span) * q.itemsize)
+        items, plan, size = _attention_plan(
+            q.dtype, h, keys.shape, dv, keys.strides, values.strides, appends, start is not None, 0 if turns is None else len(cos),
+            bias is not None, mask is not None, False,
+        )  # fmt: skip
         self.append(
-            _attend, B * r * parts, B * h * L * (dq + dv) // 4, q, k, v, keys, values, length, start, places, cos, sin, bias, mask, y,
-            work, plan, Counters(B * r), scale,
+            _attend, items, B * h * L * (dq + dv) // 4, q, k, v, keys, values, length, start, places, cos, sin, bias, mask, y, None,
+            Work(size), plan, Counters(B * r), scale,
         )  # fmt: skip
 
 
@@ -327,7 +330,34 @@ def _linear(
 
 # ---- attention
 
-_H, _R, _L, _DQ, _DV, _SHARED, _SPAN, _APPENDS, _STARTS, _TURNS, _BIAS, _MASKED = range(12)
+(
+    _ITEMS, _H, _R, _L, _DQ, _DV, _SHARED, _SPAN, _KEY_TEXT, _KEY_HEAD, _KEY, _VALUE_TEXT, _VALUE_HEAD, _VALUE, _APPENDS, _STARTS, _TURNS,
+    _BIAS, _MASKED, _SUM_WANTED,
+) = range(20)  # fmt: skip
+
+
+@functools.lru_cache(256)
+def _attention_plan(dtype, h, shape, dv, key_strides, value_strides, *options):
+    """How keys (B, r, L, dq) are shared: how many items, what `_attend` reads, and how many bytes it needs."""
+    (B, r, L, dq), m = shape, h // shape[1]
+    parts = max(1, min(L // SPAN, UNITS // max(1, B * r)))
+    span, items = -(-L // parts), B * r * parts
+    apart = [stride // dtype.itemsize for strides in (key_strides, value_strides) for stride in strides[:3]]
+    plan = np.array([items, h, r, L, dq, dv, parts, span, *apart, *options])
+    return items, plan, items * m * (dv + 2 + dq + span) * dtype.itemsize
+
+
+def attention_of_one(q, k, v, scale, mask):
+    """`reference.attention` of one question for each head.   (B, h, 1, dq), (B, r, S, dq), (B, r, S, dv), (B, S) or None -> out, lse"""
+    (B, h, _, dq), (r, S, dv) = q.shape, v.shape[1:]
+    k, v = (x if x.strides[3] == x.itemsize else np.ascontiguousarray(x) for x in (k, v))
+    y, lse = np.empty((B, 1, h, dv), q.dtype), np.empty((B, h, 1), q.dtype)
+    items, plan, size = _attention_plan(q.dtype, h, k.shape, dv, k.strides, v.strides, False, False, 0, False, mask is not None, True)
+    run(
+        _attend, items, B * h * S * (dq + dv) // 4, np.ascontiguousarray(q), None, None, k, v, *[None] * 6, mask, y, lse, scratch(size), plan,
+        np.zeros(B * r, np.int64), scale,
+    )  # fmt: skip
+    return y.transpose(0, 2, 1, 3), lse  # (B, 1, h, dv) -> (B, h, 1, dv)
 
 
 @helper
@@ -347,11 +377,12 @@ def _turned(x, cos, sin, turns, place, y, d, factor):
 
 
 @helper
-def _scores(q, keys, scores, n, d):
-    """scores (n) = keys (n, d) q: four at a time, whose sums do not wait for each other."""
+def _scores(q, keys, apart, scores, n, d):
+    """scores (n) = keys (n, d) q, which are so far apart: four at a time, whose sums do not wait for each other."""
     one = row(q, 0, d)
     for s in range(0, n - 3, 4):
-        k0, k1, k2, k3 = row(keys, s * d, d), row(keys, (s + 1) * d, d), row(keys, (s + 2) * d, d), row(keys, (s + 3) * d, d)
+        k0, k1 = row(keys, s * apart, d), row(keys, (s + 1) * apart, d)
+        k2, k3 = row(keys, (s + 2) * apart, d), row(keys, (s + 3) * apart, d)
         t0, t1, t2, t3 = constant(0, q), constant(0, q), constant(0, q), constant(0, q)
         for j in range(d):
             t0 += one[j] * k0[j]
@@ -360,14 +391,14 @@ def _scores(q, keys, scores, n, d):
             t3 += one[j] * k3[j]
         scores[s], scores[s + 1], scores[s + 2], scores[s + 3] = t0, t1, t2, t3
     for s in range(n // 4 * 4, n):
-        ks, total = row(keys, s * d, d), constant(0, q)
+        ks, total = row(keys, s * apart, d), constant(0, q)
         for j in range(d):
             total += one[j] * ks[j]
         scores[s] = total
 
 
 @helper
-def _weighted(weights, values, y, n, d):
+def _weighted(weights, values, apart, y, n, d):
     """y (d) = weights (n) values (n, d), leaving out what weighs nothing."""
     out, zero = row(y, 0, d), constant(0, y)
     for j in range(d):
@@ -377,85 +408,98 @@ def _weighted(weights, values, y, n, d):
         a0 = weights[s]
         if n - s >= 4 and a0 > zero and weights[s + 1] > zero and weights[s + 2] > zero and weights[s + 3] > zero:
             a1, a2, a3 = weights[s + 1], weights[s + 2], weights[s + 3]
-            v0, v1, v2, v3 = row(values, s * d, d), row(values, (s + 1) * d, d), row(values, (s + 2) * d, d), row(values, (s + 3) * d, d)
+            v0, v1 = row(values, s * apart, d), row(values, (s + 1) * apart, d)
+            v2, v3 = row(values, (s + 2) * apart, d), row(values, (s + 3) * apart, d)
             for j in range(d):
                 out[j] += (a0 * v0[j] + a1 * v1[j]) + (a2 * v2[j] + a3 * v3[j])
             s += 4
         else:
             if a0 != zero:  # NaN too
-                vs = row(values, s * d, d)
+                vs = row(values, s * apart, d)
                 for j in range(d):
                     out[j] += a0 * vs[j]
             s += 1
 
 
+@helper
+def _exponentials(scores):
+    """scores = exp(scores - top), for the largest of them, top; returns that and their sum."""
+    top, total = constant(-np.inf, scores), constant(0, scores)
+    for s in range(scores.size):
+        top = maximum(top, scores[s])
+    base = total if top == constant(-np.inf, scores) else top
+    for s in range(scores.size):
+        weight = decay(scores[s] - base)
+        scores[s] = weight
+        total += weight
+    return top, total
+
+
 @kernel
 def _attend(
     t: int, nt: int, q: floats, k: floats, v: floats, keys: floats, values: floats, length: integers, start: integers, places: integers,
-    cos: floats, sin: floats, bias: floats, mask: booleans, y: floats, work: floats, plan: integers, counters: int, scale: float,
+    cos: floats, sin: floats, bias: floats, mask: booleans, y: floats, lse: floats, work: floats, plan: integers, counters: int,
+    scale: float,
 ):  # fmt: skip
-    """A share is one of several parts of the keys of one text, for all heads that share a head of keys."""
+    """An item is one of several parts of the keys of one text, for all heads that share a head of keys."""
     h, r, L, dq, dv, parts, span = plan[_H], plan[_R], plan[_L], plan[_DQ], plan[_DV], plan[_SHARED], plan[_SPAN]
     appends, turns, zero, nothing = plan[_APPENDS], plan[_TURNS], constant(0, q), constant(-np.inf, q)
-    m, b, g, part = h // r, t // parts // r, t // parts % r, t % parts
-    heads, one = b * h + g * m, b * r + g  # the first head of q, and the head of keys
-    n = length[0] if appends else L - 1
-    place = places[b] if turns > 0 else 0
-    if n < 0 or n >= L or place < 0 or (turns > 0 and place >= turns):  # nowhere: nothing may be read or written there
-        for j in range(m * dv):
-            y[heads * dv + j] = constant(np.nan, y)
-        return
-    begin = min(max(start[b], 0), n + 1) if plan[_STARTS] else 0
-    first, last = share(part, parts, n + 1 - begin)
-    first, last = begin + first, begin + last
-    if appends and part == parts - 1:  # the new key is in this part
-        _turned(at(k, one * dq), cos, sin, turns, place, at(keys, (one * L + n) * dq), dq, constant(1, q))
-        old, new = row(v, one * dv, dv), row(values, (one * L + n) * dv, dv)
-        for j in range(dv):
-            new[j] = old[j]
+    m = h // r
     size = m * (dv + 2 + dq + span)  # of each part: sums of values, largest scores, sums of weights, questions, weights
-    sums = at(work, t * size)
-    tops, totals, question, weights = at(sums, m * dv), at(sums, m * dv + m), at(sums, m * (dv + 2)), at(sums, m * (dv + 2 + dq))
-    for i in range(m):
-        _turned(at(q, (heads + i) * dq), cos, sin, turns, place, question, dq, number(scale, q))
-        scores = row(weights, i * span, last - first)
-        _scores(question, at(keys, (one * L + first) * dq), scores, last - first, dq)
-        if plan[_BIAS]:
-            more = row(bias, (g * m + i) * L, L)
-            for s in range(last - first):
-                scores[s] += more[n - first - s]
-        if plan[_MASKED]:
-            seen = row(mask, b * L + first, last - first)
-            for s in range(last - first):
-                if not seen[s]:
-                    scores[s] = nothing
-        top = nothing
-        for s in range(last - first):
-            top = maximum(top, scores[s])
-        base, total = zero if top == nothing else top, zero
-        for s in range(last - first):
-            weight = decay(scores[s] - base)
-            scores[s] = weight
-            total += weight
-        tops[i], totals[i] = top, total
-        _weighted(scores, at(values, (one * L + first) * dv), at(sums, i * dv), last - first, dv)
-    if parts > 1 and add(counters + 8 * one, 1) < parts - 1:
-        return
-    begin = (t - part) * size
-    for i in range(m):
-        top, total, out = nothing, zero, row(y, (heads + i) * dv, dv)
-        for p in range(parts):
-            top = maximum(top, work[begin + p * size + m * dv + i])
-        base = zero if top == nothing else top
-        for j in range(dv):
-            out[j] = zero
-        for p in range(parts):
-            here = begin + p * size
-            factor, some = decay(work[here + m * dv + i] - base), row(work, here + i * dv, dv)
-            if factor != zero:
-                total += work[here + m * dv + m + i] * factor
-                for j in range(dv):
-                    out[j] += some[j] * factor
-        total = zero if total == zero else constant(1, q) / total
-        for j in range(dv):
-            out[j] *= total
+    begin, end = share(t, nt, plan[_ITEMS])
+    for item in range(begin, end):
+        b, g, part = item // parts // r, item // parts % r, item % parts
+        heads = b * h + g * m  # the first that shares these keys
+        here, there = at(keys, b * plan[_KEY_TEXT] + g * plan[_KEY_HEAD]), at(values, b * plan[_VALUE_TEXT] + g * plan[_VALUE_HEAD])
+        n = length[0] if appends else L - 1
+        place = places[b] if turns > 0 else 0
+        if n < 0 or n >= L or place < 0 or (turns > 0 and place >= turns):  # nowhere: nothing may be read or written there
+            for j in range(m * dv):
+                y[heads * dv + j] = constant(np.nan, y)
+            continue
+        left = min(max(start[b], 0), n + 1) if plan[_STARTS] else 0
+        first, last = share(part, parts, n + 1 - left)
+        first, last = left + first, left + last
+        if appends and part == parts - 1:  # the new key is in this part
+            _turned(at(k, (b * r + g) * dq), cos, sin, turns, place, at(here, n * plan[_KEY]), dq, constant(1, q))
+            old, new = row(v, (b * r + g) * dv, dv), row(there, n * plan[_VALUE], dv)
+            for j in range(dv):
+                new[j] = old[j]
+        sums = at(work, item * size)
+        tops, totals, question, weights = at(sums, m * dv), at(sums, m * dv + m), at(sums, m * (dv + 2)), at(sums, m * (dv + 2 + dq))
+        for i in range(m):
+            _turned(at(q, (heads + i) * dq), cos, sin, turns, place, question, dq, number(scale, q))
+            scores = row(weights, i * span, last - first)
+            _scores(question, at(here, first * plan[_KEY]), plan[_KEY], scores, last - first, dq)
+            if plan[_BIAS]:
+                more = row(bias, (g * m + i) * L, L)
+                for s in range(last - first):
+                    scores[s] += more[n - first - s]
+            if plan[_MASKED]:
+                seen = row(mask, b * L + first, last - first)
+                for s in range(last - first):
+                    if not seen[s]:
+                        scores[s] = nothing
+            tops[i], totals[i] = _exponentials(scores)
+            _weighted(scores, at(there, first * plan[_VALUE]), plan[_VALUE], at(sums, i * dv), last - first, dv)
+        if parts > 1 and add(counters + 8 * (b * r + g), 1) < parts - 1:
+            continue
+        sums = at(work, (item - part) * size)
+        for i in range(m):
+            top, total, out = nothing, zero, row(y, (heads + i) * dv, dv)
+            for p in range(parts):
+                top = maximum(top, sums[p * size + m * dv + i])
+            base = zero if top == nothing else top
+            for j in range(dv):
+                out[j] = zero
+            for p in range(parts):
+                factor, some = decay(sums[p * size + m * dv + i] - base), row(sums, p * size + i * dv, dv)
+                if factor != zero:
+                    total += sums[p * size + m * dv + m + i] * factor
+                    for j in range(dv):
+                        out[j] += some[j] * factor
+            if plan[_SUM_WANTED]:
+                lse[heads + i] = top + log(total)
+            times = zero if total == zero else constant(1, q) / total
+            for j in range(dv):
+                out[j] *= times

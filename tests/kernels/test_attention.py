@@ -356,3 +356,37 @@ def test_the_door_opens_to_it(rng):
         assert kernels.pick("attention", q, k, v) is reference.attention
     half = [x.astype(np.float16) for x in (q, k, v)]
     assert kernels.attention(*half, True, 0.5)[0].dtype == np.float16
+
+
+# ---- one question for each head
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("group", [1, 3])
+@pytest.mark.parametrize(("S", "room"), [(1, 1), (7, 9), (2000, 2100)])
+@pytest.mark.parametrize("masked", [None, "keys", "keys of each text", "keys of each head", "nothing is seen"])
+def test_one_question_reads_keys_where_they_lie(rng, monkeypatch, masked, S, room, group, dtype):
+    B, r, dq, dv = 2, 2, 6, 5
+    q = heads(rng, B, r * group, 1, dq, dtype)
+    k, v = (rng.standard_normal((B, r, room, d)).astype(dtype)[:, :, :S] for d in (dq, dv))
+    shapes = {"keys": (S,), "keys of each text": (B, 1, 1, S), "keys of each head": (1, r * group, 1, S), "nothing is seen": (1, S)}
+    mask = None if masked is None else (rng.random(shapes[masked]) < 0.6) & (masked != "nothing is seen")
+    want = reference.attention(*(x.astype(np.float64) for x in (q, k, v)), False, 0.7, mask)
+    monkeypatch.setattr(policy, "GRAIN", 1)
+    bits = []
+    for threads in (1, 2, 3):
+        with settings.use_threads(threads):
+            out, lse = attention(q, k, v, False, 0.7, mask)
+        assert_equal((out, lse, *[None] * 4), (*want, *[None] * 4), dtype)
+        bits.append(out.tobytes() + lse.tobytes())
+    assert len(set(bits)) == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_question_does_not_see_what_is_masked(rng, bad):
+    q, k, v = rng.standard_normal((1, 2, 1, 6)), rng.standard_normal((1, 2, 9, 6)), rng.standard_normal((1, 2, 9, 5))
+    mask = np.arange(9) < 5
+    want = attention(q, k[:, :, :5], v[:, :, :5], False, 0.7)
+    k[:, :, 5:], v[:, :, 5:] = bad, bad
+    for got, right in zip(attention(q, k, v, False, 0.7, mask), want):
+        np.testing.assert_allclose(got, right, rtol=1e-13)
