@@ -354,8 +354,8 @@ def attention_of_one(q, k, v, scale, mask):
     y, lse = np.empty((B, 1, h, dv), q.dtype), np.empty((B, h, 1), q.dtype)
     items, plan, size = _attention_plan(q.dtype, h, k.shape, dv, k.strides, v.strides, False, False, 0, False, mask is not None, True)
     run(
-        _attend, items, B * h * S * (dq + dv) // 4, np.ascontiguousarray(q), None, None, k, v, *[None] * 6, mask, y, lse, scratch(size), plan,
-        np.zeros(B * r, np.int64), scale,
+        _attend, items, B * h * S * (dq + dv) // 4, np.ascontiguousarray(q), None, None, k, v, *[None] * 6, mask, y, lse, scratch(size),
+        plan, np.zeros(B * r, np.int64), scale,
     )  # fmt: skip
     return y.transpose(0, 2, 1, 3), lse  # (B, 1, h, dv) -> (B, h, 1, dv)
 
