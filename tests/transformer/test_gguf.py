@@ -1,6 +1,7 @@
 """GGUF files: numbers, order of rows, config and tokenizer as Hugging Face's library reads them, and sentences for what cannot be read."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -96,6 +97,17 @@ def test_matrices_of_many_rows_are_unpacked_in_parts_and_into_any_strides(tmp_pa
     turned = np.zeros(tensors.shape(name)[::-1], np.float32)
     tensors.unpack(name, turned.T)
     np.testing.assert_array_equal(turned, given["token_embd.weight"].T)
+
+
+def test_unpacking_needs_little_besides_the_array(tmp_path, rng):
+    tensors = read(write(tmp_path / "m.gguf", arrays(rng, vocab=16 * TOGETHER // WIDTH), F16)).tensors
+    name = "model.embed_tokens.weight"
+    out = np.empty(tensors.shape(name), np.float32)
+    tracemalloc.start()
+    tensors.unpack(name, out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 4 * TOGETHER < out.nbytes / 2
 
 
 @pytest.mark.parametrize("kind", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL"])

@@ -103,6 +103,14 @@ def test_the_vectors_behind_the_embedding_and_behind_each_block(kind, request):
     np.testing.assert_allclose(model(ids).numpy(), whole.numpy(), atol=1e-5)
 
 
+def test_padding_changes_nothing_of_what_stands_behind_the_blocks(encoder):
+    model, tokenizer = load(encoder)
+    alone, beside = model.hidden(tokenizer.batch([MONEY])), model.hidden(tokenizer.batch([MONEY, LONG]))
+    for one, two in zip(alone, beside):
+        assert two.shape[1] > one.shape[1]
+        np.testing.assert_allclose(one.numpy()[0], two.numpy()[0, : one.shape[1]], atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["encoder", "talker"])
 def test_the_vectors_of_a_word(kind, request):
     model, tokenizer = load(request.getfixturevalue(kind))
@@ -112,6 +120,10 @@ def test_the_vectors_of_a_word(kind, request):
     assert len(places) >= 1 and "".join(LONG[slice(*spans[place])] for place in places).strip() == "river"
     passed = [x.numpy()[0] for x in model.hidden(np.array([tokenizer.encode(LONG)]))]
     np.testing.assert_allclose(word_vectors(model, tokenizer, "River", LONG), [x[places].mean(axis=0) for x in passed], atol=1e-6)
+    marked = "the bank; bank"
+    (place, *_) = (place for place, (first, last) in enumerate(tokenizer.spans(marked)) if marked[first:last].strip() == "bank")
+    passed = [x.numpy()[0] for x in model.hidden(np.array([tokenizer.encode(marked)]))]  # neither the sign behind it nor the second one
+    np.testing.assert_allclose(word_vectors(model, tokenizer, "bank", marked), [x[place] for x in passed], atol=1e-6)
     for text in ("embank", "banks", "the bänk"):  # a part of a word is another word
         with pytest.raises(UserError, match=f"The word 'bank' is not in the sentence '{text}'"):
             word_vectors(model, tokenizer, "bank", text)

@@ -206,7 +206,7 @@ def wordpiece():
     signs = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=120, special_tokens=signs, show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    tokenizer.enable_truncation(128)
+    tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=128, pad_token="[PAD]")
     said = {"tokenizer_class": "BertTokenizer", "unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     return tokenizer, said, (0, 2, 3, 1)
