@@ -77,9 +77,13 @@ def transformers():
 
 
 def made(transformers, case, dtype=np.float32, seed=0):
+    """A model of theirs, of one of the cases."""
+    return drawn(transformers, *CASES[case], dtype, seed)
+
+
+def drawn(transformers, name, config, dtype=np.float32, seed=0):
     """A model of theirs whose every number is drawn, norms and biases too."""
     torch = pytest.importorskip("torch")
-    name, config = CASES[case]
     model_class = getattr(transformers, name)
     torch.manual_seed(seed)
     model = model_class(model_class.config_class(**config))
@@ -139,6 +143,51 @@ def test_theirs_is_read_by_ours(case, dtype, transformers, tmp_path):
         # in a model of float64 too, their waves, angles and means of squares are float32
         close = 1e-5 if case.split()[0] in ("marian", "llama", "mistral", "t5") else CLOSE[dtype]
         compare(of_ours(ours), of_theirs(theirs), close)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5", "bart", "marian", "llama"])
+def test_configs_that_are_drawn(family, seed, transformers, tmp_path):
+    rng = np.random.default_rng([seed, *family.encode()])
+    heads, shared, dq, layers, more = (int(n) for n in rng.integers([1, 1, 1, 1, 1], [4, 3, 5, 4, 4]))
+    sizes = {"width": 2 * heads * dq, "wide": int(rng.integers(5, 40)), "longest": int(rng.integers(5, 20))}
+    plain, some = ["gelu", "gelu_new", "relu", "silu"][rng.integers(4)], bool(rng.integers(2))
+    epsilon = float(10.0 ** -rng.integers(3, 8))
+    both = {
+        "d_model": sizes["width"], "encoder_ffn_dim": sizes["wide"], "decoder_ffn_dim": sizes["wide"], "encoder_layers": layers,
+        "decoder_layers": more, "encoder_attention_heads": heads, "decoder_attention_heads": heads, "activation_function": plain,
+        "max_position_embeddings": sizes["longest"], "scale_embedding": some,
+    }  # fmt: skip
+    config = {
+        "gpt2": {
+            "n_embd": sizes["width"], "n_inner": sizes["wide"], "n_head": heads, "n_layer": layers, "n_positions": sizes["longest"],
+            "activation_function": plain, "layer_norm_epsilon": epsilon, "tie_word_embeddings": some,
+        },
+        "bert": {
+            "hidden_size": sizes["width"], "intermediate_size": sizes["wide"], "num_attention_heads": heads, "num_hidden_layers": layers,
+            "max_position_embeddings": sizes["longest"], "hidden_act": plain, "layer_norm_eps": epsilon, "type_vocab_size": 1 + shared,
+        },
+        "t5": {
+            "d_model": sizes["width"], "d_kv": 1 + dq, "d_ff": sizes["wide"], "num_heads": heads, "num_layers": layers,
+            "num_decoder_layers": more, "feed_forward_proj": ["relu", "gated-gelu", "gated-silu"][rng.integers(3)],
+            "layer_norm_epsilon": epsilon, "relative_attention_num_buckets": 4 * int(rng.integers(1, 9)),
+            "relative_attention_max_distance": int(rng.integers(20, 40)), "tie_word_embeddings": some,
+        },
+        "bart": both,
+        "marian": both | {"share_encoder_decoder_embeddings": some, **({} if some else {"decoder_vocab_size": 20})},
+        "llama": {
+            "hidden_size": sizes["width"], "head_dim": 2 * int(rng.integers(1, 5)), "intermediate_size": sizes["wide"],
+            "num_attention_heads": heads * shared, "num_key_value_heads": heads, "num_hidden_layers": layers, "rms_norm_eps": epsilon,
+            "max_position_embeddings": sizes["longest"], "attention_bias": some, "mlp_bias": some, "tie_word_embeddings": bool(dq % 2),
+            "rope_parameters": {"rope_type": "default", "rope_theta": float(rng.integers(10, 10_000))},
+        },
+    }[family]  # fmt: skip
+    theirs = drawn(transformers, CASES[family][0], CASES[family][1] | config, seed=seed)
+    theirs.save_pretrained(tmp_path)
+    found, wanted = of_ours(from_pretrained(tmp_path)), of_theirs(theirs)
+    if family == "bert":
+        found, wanted = found[SOURCE != PAD], wanted[SOURCE != PAD]
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * max(1, abs(wanted).max()))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "bart apart"])
