@@ -619,3 +619,13 @@ def test_initializers_by_name_or_function():
         mg.Dense(2, bias_initializer=lambda shape: np.zeros(3)).ensure_built((None, 2))
     with pytest.raises(ValueError, match="Dense: kernel_initializer is a function of a shape or one of.*glorot_uniform.*'glorot'"):
         mg.Dense(2, kernel_initializer="glorot")
+
+
+@pytest.mark.parametrize("kind", [mg.Parameter, mg.Buffer])
+def test_an_array_that_is_given_away_is_kept_as_it_lies(kind):
+    tensor, array = kind(np.zeros((2, 3), np.float32)), np.arange(6, dtype=np.float32).reshape(3, 2).T
+    assert np.shares_memory(tensor.assign(array, copy=False).numpy(), array) and tensor.numpy().strides == array.strides
+    assert not np.shares_memory(tensor.assign(array).numpy(), array) and tensor.numpy().flags.c_contiguous
+    assert tensor.assign(array.astype(float), copy=False).dtype == np.float32
+    with pytest.raises(ShapeError):
+        tensor.assign(array.T, copy=False)

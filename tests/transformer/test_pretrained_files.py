@@ -280,6 +280,13 @@ def test_waves_that_are_stored_are_looked_at(tmp_path):
             from_pretrained(tmp_path)
 
 
+def test_a_matrix_that_is_missing_under_all_of_its_names_is_missing_once(tmp_path):
+    saved(tmp_path, "t5")
+    changed(tmp_path, lambda arrays: arrays.pop("shared.weight"))
+    with pytest.raises(UserError, match=r"lacks 1 tensors .*: shared\.weight\. Do"):
+        from_pretrained(tmp_path)
+
+
 def test_a_bias_of_the_logits_may_be_left_out(tmp_path):
     saved(tmp_path, "bart")
     changed(tmp_path, lambda arrays: arrays.pop("final_logits_bias"))

@@ -319,10 +319,10 @@ def fill(family: Family, model: Any, weights: Weights, path: Path) -> None:
     places = family.places(model)
     given = dict(_given(family, model, places, weights, path))
     found = {id(tensor) for short in given for tensor in places[short].tensors}
-    lost: dict[tuple[int, ...], str] = {}
+    lost: dict[frozenset[int], str] = {}
     for short, place in places.items():
         if short not in family.optional and not all(id(tensor) in found for tensor in place.tensors):
-            lost.setdefault(tuple(map(id, place.tensors)), short)
+            lost.setdefault(frozenset(map(id, place.tensors)), short)
     if lost:
         names = ", ".join(map(family.long, itertools.islice(lost.values(), 3)))
         raise UserError(
