@@ -9,6 +9,8 @@ import pytest
 import minigrad as mg
 from transformer import from_pretrained, save_pretrained
 from transformer.generation import beam_search, generate
+from transformer.pretrained.families import FAMILIES
+from transformer.pretrained.translation import NEEDED
 
 pytestmark = pytest.mark.oracle
 
@@ -342,3 +344,13 @@ def check_rows(ours, theirs):
     """The same ids, each row up to the end that it has; behind it stands padding."""
     for one, other in zip(ours, theirs.tolist()):
         assert one.tolist() == other[: len(one)] and all(token == PAD for token in other[len(one) :])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_word_that_a_file_does_not_have_means_what_it_means_to_theirs(name, transformers):
+    family = FAMILIES[name]
+    theirs = getattr(transformers, family.architectures[0]).config_class().to_dict()
+    given = {word: key.default for word, key in family.config.items() if key.default is not NEEDED and not callable(key.default)}
+    known = {word: default for word, default in given.items() if theirs.get(word) is not None}
+    assert known == {word: theirs[word] for word in known} and len(known) > 3
+    assert all(theirs[word] in values for word, values in family.accepted.items() if word in theirs and word != "sliding_window")
