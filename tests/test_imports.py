@@ -43,7 +43,7 @@ TRANSFORMER = """
     layers
     blocks
     models
-    sampling step
+    sampling programs
     decoding
     tokenizers gguf data history runs console
     baselines plots

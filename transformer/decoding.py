@@ -13,7 +13,7 @@ import minigrad as mg
 from minigrad.core import values
 from minigrad.errors import ShapeError, received
 
-from . import step
+from . import programs
 
 
 class Decoding:
@@ -70,7 +70,7 @@ class Decoding:
     def _stepped(self, ids):
         """The logits behind one more token, by a program; None where there is none.   (B, 1) -> (B, V)"""
         if self.steps and (self.step is None or self.step.stale):
-            self.step = step.made(self.model, self.cache, self.memory)
+            self.step = programs.step(self.model, self.cache, self.memory)
             self.steps = self.step is not None
         return self.step.read(ids[:, 0]) if self.steps else None
 

@@ -12,6 +12,7 @@ from transformer import fetch
 from transformer.config import EmbedConfig
 from transformer.console import Report
 from transformer.errors import UserError
+from transformer.programs import encoded
 
 
 def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int = 32) -> np.ndarray:
@@ -45,7 +46,7 @@ def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int
         for padded, row in zip(ids, chosen):
             padded[: len(row)] = row
         with minigrad.no_grad():
-            found.append(model(ids).numpy())  # (B, E)
+            found.append(encoded(model, ids))  # (B, E)
     vectors = np.empty((len(rows), found[0].shape[-1]), found[0].dtype)
     vectors[order] = np.concatenate(found)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -31,6 +31,7 @@ from minigrad.kernels.decode import attention_of_one
 from minigrad.kernels.gemm import ROWS, VECTOR, lanes
 from minigrad.kernels.memory import empty, zeros
 from minigrad.kernels.pool import invoke
+from minigrad.kernels.program import Work
 from minigrad.kernels.random import is_kept
 from minigrad.kernels.simd import at, constant, number, row, share
 from minigrad.kernels.vecmath import Value, choose, exp, log
@@ -138,6 +139,18 @@ def _run(task, q, k, v, causal, scale, mask, bias, drop, rate, results, lse):
         _attention, len(units), work, *arrays, lse, drop, units, plan, memory,
         len(units), scale, factor, reference.dropout_scale(rate) if rate else 1.0,
     )  # fmt: skip
+
+
+def append_to(program, q, k, v, scale, out):
+    """Attention as a step of a program, without causality and masks.   (B, h, T, dq), (B, r, S, dq), (B, r, S, dv) -> out (B, h, T, dv)"""
+    lse, arrays = np.empty(q.shape[:-1], q.dtype), (q, k, v, None, None, out, None, None, None, None, None)
+    strides = tuple([None if x is None else x.strides for x in arrays])
+    units, plan, work, bytes_each = _plan(FORWARD, q.dtype, q.shape, v.shape, False, False, strides)
+    count = min(len(units), 8)  # memory is for shares, not for threads, because a thread takes them as they come
+    memory = Work(count * bytes_each)
+    program.append(
+        _attention, count, work, *arrays, lse, _NO_DROPOUT, units, plan, memory, len(units), scale, scale, 1.0
+    )
 
 
 @functools.lru_cache(256)

@@ -16,13 +16,16 @@ from numba import types
 from numba.extending import intrinsic
 
 from minigrad.errors import DtypeError, ShapeError, received
-from minigrad.kernels.activation import with_derivative
+from minigrad.kernels.activation import form_of_gelu, with_derivative
 from minigrad.kernels.compile import EXACT, booleans, floats, helper, integers, kernel, run, scratch
-from minigrad.kernels.gemm import lanes, lanes_of
+from minigrad.kernels.epilogue import function_block
+from minigrad.kernels.gemm import THIN, lanes, lanes_of, plan_of_product
+from minigrad.kernels.making import module
 from minigrad.kernels.norm import normalize_rows
 from minigrad.kernels.pool import add
 from minigrad.kernels.program import Counters, Program, Work
 from minigrad.kernels.simd import at, constant, fetch, maximum, number, row, share
+from minigrad.kernels.thin import SUMS, few_dots
 from minigrad.kernels.vecmath import Value, decay, log
 
 COLUMNS = 1 << 16  # bytes of w for a share of columns
@@ -30,7 +33,9 @@ ROWS, MOST = 1 << 14, 4  # n parts of rows share n^2 times so many bytes, becaus
 PIECE = 1 << 14  # bytes of a row of w at most, for which there are as many sums
 SPAN, UNITS = 256, 8  # keys of a head are divided into parts of no fewer than these, where there are fewer heads than those
 TOGETHER, TILE = 4, 2  # rows of w, and vectors of each, for which sums stay in registers
+PARTS = 8  # shares of a product of several rows, at most
 FUNCTIONS = (None, "relu", "gelu", "gelu_tanh", "silu")
+FORMS = {"gelu": "none", "gelu_tanh": "tanh"}
 
 
 class DecodeProgram(Program):
@@ -82,6 +87,8 @@ class DecodeProgram(Program):
             normal = np.empty_like(x)
             self.norm(x, *norm[:2], normal, *norm[2:])
             x = normal
+        if across and gate is None and self._by_dots(x, w, bias, y, function, plus):
+            return
         if across:
             width, parts = max(1, min(N, COLUMNS // max(1, K * item))), 1
         else:
@@ -95,6 +102,34 @@ class DecodeProgram(Program):
         work = Work((1 if gate is None else 2) * B * width * chunks * parts * item)
         arrays = x, w, bias, gate, gate_bias, plus, y
         self.append(_linear, chunks * parts, B * K * N // 4, *arrays, work, plan, Counters(chunks))
+
+    def _by_dots(self, x, w, bias, y, function, plus):
+        """Append the product as that of several rows with columns that lie together; False where that is not possible, or slower."""
+        (B, K), finish, other = x.shape, 0, None
+        if function in FORMS and plus is None:
+            finish, other = function_block(form_of_gelu(FORMS[function])[0]).address(x.dtype), np.empty_like(y)
+        elif function is not None:
+            return False
+        if not THIN[0] <= B <= THIN[1] or K < 2:
+            return False
+        _, plan, chunks, work, _ = plan_of_product(x.dtype, x.shape, x.strides, w.shape, w.strides, None)
+        parts = min(chunks, PARTS)
+        self.append(
+            few_dots, parts, work, x, w, y, bias, plus, other, plan, Work(parts * SUMS * x.itemsize), bias is not None, plus is not None,
+            finish,
+        )  # fmt: skip
+        return True
+
+    def among(self, q, k, v, y, heads, key_heads, scale):
+        """y = softmax(scale q k') v for every head, where the rows are the tokens of one text."""
+        (T, width), dtype = q.shape, q.dtype
+        dq, dv = width // heads, y.shape[1] // heads
+        fits = q.shape == (T, heads * dq) and k.shape == (T, key_heads * dq) and v.shape == (T, key_heads * dv) and heads % key_heads == 0
+        _check("among", fits and y.shape == (T, heads * dv), q=q, k=k, v=v, y=y)
+        _check_arrays("among", dtype, q=q, k=k, v=v, y=y)
+        # each (T, h d) -> (1, T, h, d) -> (1, h, T, d)
+        q, k, v, y = [x.reshape(1, T, n, -1).transpose(0, 2, 1, 3) for x, n in ((q, heads), (k, key_heads), (v, key_heads), (y, heads))]
+        module("attention").append_to(self, q, k, v, scale, y)  # which is built on this file
 
     def attend(
         self, q, keys, values, y, scale, k=None, v=None, length=None, start=None, turns=None, places=None, bias=None, mask=None

@@ -531,7 +531,7 @@ def product_job(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
     """
     if precision == "bfloat16":
         a, b, precision = module("bfloat16").operands(a, b)  # which is built on this file
-    code, plan, items, work, size = _plan(a.dtype, a.shape, a.strides, b.shape, b.strides, precision)
+    code, plan, items, work, size = plan_of_product(a.dtype, a.shape, a.strides, b.shape, b.strides, precision)
     if bias is not None:
         if bias.shape != b.shape[-1:]:
             raise ValueError(f"linear: the bias needs one number a column, {b.shape[-1:]}. Received: {bias.shape}.")
@@ -543,7 +543,7 @@ def product_job(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
 
 
 def _even(a, b):
-    """a and b where there is nothing to add up, or of records, whose numbers are not whole numbers apart, as `_plan` takes them."""
+    """a and b where there is nothing to add up, or of records, whose numbers are not whole numbers apart, as a plan takes them."""
     if a.shape[-1]:
         return np.ascontiguousarray(a), np.ascontiguousarray(b)
     # a sum over nothing is one over a zero
@@ -551,7 +551,7 @@ def _even(a, b):
 
 
 @functools.lru_cache(maxsize=4096)
-def _plan(dtype, a_shape, a_strides, b_shape, b_strides, precision):
+def plan_of_product(dtype, a_shape, a_strides, b_shape, b_strides, precision):
     """How to multiply such arrays: the machine code, its plan, into how many items of how much work, bytes a thread.
 
     Products of the same shapes come again and again, and finding this out takes longer than a small one of them.

@@ -649,6 +649,20 @@ class DecodeProgram:
 
         self._steps.append(step)
 
+    def among(self, q, k, v, y, heads, key_heads, scale):
+        """y = softmax(scale q k') v for every head, where the rows are the tokens of one text.
+
+        q (T, h dq), k (T, r dq), v (T, r dv) -> y (T, h dv)
+        """
+        T = len(q)
+
+        def step():
+            split = [x.reshape(1, T, n, -1).transpose(0, 2, 1, 3) for x, n in ((q, heads), (k, key_heads), (v, key_heads))]
+            out, _ = attention(*split, False, scale)
+            y[...] = out[0].transpose(1, 0, 2).reshape(T, -1)  # (1, h, T, dv) -> (h, T, dv) -> (T, h, dv) -> (T, h dv)
+
+        self._steps.append(step)
+
     def attend(
         self, q, keys, values, y, scale, k=None, v=None, length=None, start=None, turns=None, places=None, bias=None, mask=None
     ):  # fmt: skip

@@ -13,7 +13,7 @@ from minigrad.kernels import decode, reference  # noqa: E402
 
 TOLERANCE = {np.float32: 2e-6, np.float64: 2e-14}
 each_float = pytest.mark.parametrize("dtype", TOLERANCE)
-each_batch = pytest.mark.parametrize("B", [1, 3])
+each_batch = pytest.mark.parametrize("B", [1, 3, 13])
 each_layout = pytest.mark.parametrize("order", ["C", "F"])
 
 
@@ -128,6 +128,13 @@ def test_products_of_infinities_and_nan(order):
     x[:] = [[1, -2, 3], [-1, np.nan, 0]]
     program.run()
     np.testing.assert_array_equal(y, [[1, 0, 3], [np.nan] * 3])
+
+
+@each_float
+@pytest.mark.parametrize(("T", "heads", "key_heads", "dq", "dv"), [(1, 1, 1, 3, 2), (5, 4, 2, 7, 6), (13, 3, 3, 32, 32), (70, 2, 1, 9, 17)])
+def test_attention_among_the_rows(draw, dtype, T, heads, key_heads, dq, dv):
+    arrays = draw(T, heads * dq), draw(T, key_heads * dq), draw(T, key_heads * dv), draw(T, heads * dv)
+    check("among", [3], *arrays, heads, key_heads, 0.4, dtype=dtype, tolerance=10 * TOLERANCE[dtype])
 
 
 # ---- embedding

@@ -238,10 +238,14 @@ class Encoder(Stack):
             x, weights = self.climb(x, return_attention_scores, mask=mask, training=training)
         else:
             x = self._climb_packed(x, mask)
+        x = self.concluded(x, mask)
+        return (x, weights) if return_attention_scores else x
+
+    def concluded(self, x, mask):
+        """What comes of the last block's result.   (B, T, E), (B, T) or None -> (B, T, E), (B, E) or (B, C)"""
         x = x if self.normalization is None else self.normalization(x)
         x = self._pooled(x, mask)
-        x = x if self.head is None else self.head(x)  # (B, E) -> (B, C)
-        return (x, weights) if return_attention_scores else x
+        return x if self.head is None else self.head(x)  # (B, E) -> (B, C)
 
     def hidden(self, ids, segments=None):
         """The vectors of tokens behind the embedding and behind each of the N blocks.   ids (B, T) -> N + 1 tensors (B, T, E)"""
