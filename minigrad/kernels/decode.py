@@ -237,56 +237,72 @@ def _apply(function, x):
             x[j] = with_derivative(2, x[j])[0]
 
 
-@intrinsic
-def _add_rows(typing_context, x, w, apart, n, sums, lying):
-    """sums (n) += x (TOGETHER) w (TOGETHER, n), for whole tiles, and ask for what comes behind.
+def _row_adder(count, fetches):
+    """sums (count, n) += x (count, TOGETHER) w (TOGETHER, n), for whole tiles; ``fetches`` asks for what comes behind.
 
     Where rows lie one behind the other, so do the places that are asked for: memory sees one stream, whatever the order of reading.
     """
-    kind = x.dtype
 
-    def generate(context, builder, signature, values):
-        x, w, apart, n, sums, lying = values
-        i64, size, width = ir.IntType(64), kind.bitwidth // 8, lanes_of(kind)
-        vector = ir.VectorType(context.get_data_type(kind), width)
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+    @intrinsic
+    def add_rows(typing_context, x, x_row, w, apart, sums, n, lying):
+        kind = x.dtype
 
-        def vector_at(base, place):
-            return builder.bitcast(builder.gep(base, [place]), vector.as_pointer())
+        def generate(context, builder, signature, values):
+            x, x_row, w, apart, sums, n, lying = values
+            i64, size, width = ir.IntType(64), kind.bitwidth // 8, lanes_of(kind)
+            vector = ir.VectorType(context.get_data_type(kind), width)
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
 
-        numbers = []
-        for r in range(TOGETHER):
-            one = builder.load(builder.gep(x, [i64(r)]), align=size)
-            one = builder.insert_element(ir.Constant(vector, ir.Undefined), one, ir.IntType(32)(0))
-            numbers.append(Value(builder, builder.shuffle_vector(one, one, everywhere)))
-        rows = [builder.gep(w, [builder.mul(apart, i64(r))]) for r in range(TOGETHER)]
-        behind = builder.gep(w, [builder.mul(apart, i64(2 * TOGETHER))])
-        steps = builder.select(lying, i64(TOGETHER), i64(1)), builder.select(lying, i64(TILE * width), apart)
-        before = builder.block
-        head, body, after = (builder.append_basic_block(f"rows.{part}") for part in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        j = builder.phi(i64)
-        j.add_incoming(i64(0), before)
-        builder.cbranch(builder.icmp_signed("<", j, n), body, after)
+            def vector_at(base, place):
+                return builder.bitcast(builder.gep(base, [place]), vector.as_pointer())
 
-        builder.position_at_end(body)
-        places = [builder.add(j, i64(v * width)) for v in range(TILE)]
-        for r in range(TOGETHER):
-            start = builder.add(builder.mul(j, steps[0]), builder.mul(i64(r), steps[1]))
-            for v in range(TILE):
-                fetch(builder, vector_at(behind, builder.add(start, i64(v * width))), writes=False)
-        totals = [Value(builder, builder.load(vector_at(sums, place), align=size)) for place in places]
-        for one, wr in zip(numbers, rows, strict=True):
-            totals = [one * Value(builder, builder.load(vector_at(wr, place), align=size)) + total for place, total in zip(places, totals)]
-        for place, total in zip(places, totals):
-            builder.store(total.code, vector_at(sums, place), align=size)
-        j.add_incoming(builder.add(j, i64(TILE * width)), builder.block)
-        builder.branch(head)
-        builder.position_at_end(after)
-        return context.get_dummy_value()
+            def read(base, place):
+                return Value(builder, builder.load(vector_at(base, place), align=size))
 
-    return types.void(x, x, types.int64, types.int64, x, types.boolean), generate
+            def spread(i, r):
+                one = builder.load(builder.gep(x, [builder.add(builder.mul(x_row, i64(i)), i64(r))]), align=size)
+                one = builder.insert_element(ir.Constant(vector, ir.Undefined), one, ir.IntType(32)(0))
+                return Value(builder, builder.shuffle_vector(one, one, everywhere))
+
+            numbers = [[spread(i, r) for r in range(TOGETHER)] for i in range(count)]
+            rows = [builder.gep(w, [builder.mul(apart, i64(r))]) for r in range(TOGETHER)]
+            outs = [builder.gep(sums, [builder.mul(n, i64(i))]) for i in range(count)]
+            tiled = builder.sub(n, builder.srem(n, i64(TILE * width)))
+            behind = builder.gep(w, [builder.mul(apart, i64(2 * TOGETHER))])
+            steps = builder.select(lying, i64(TOGETHER), i64(1)), builder.select(lying, i64(TILE * width), apart)
+            before = builder.block
+            head, body, after = (builder.append_basic_block(f"rows.{part}") for part in ("head", "body", "after"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            j = builder.phi(i64)
+            j.add_incoming(i64(0), before)
+            builder.cbranch(builder.icmp_signed("<", j, tiled), body, after)
+
+            builder.position_at_end(body)
+            places = [builder.add(j, i64(v * width)) for v in range(TILE)]
+            for r in range(TOGETHER if fetches else 0):
+                start = builder.add(builder.mul(j, steps[0]), builder.mul(i64(r), steps[1]))
+                for v in range(TILE):
+                    fetch(builder, vector_at(behind, builder.add(start, i64(v * width))), writes=False)
+            totals = [[read(out, place) for place in places] for out in outs]
+            for r, wr in enumerate(rows):
+                some = [read(wr, place) for place in places]
+                totals = [[numbers[i][r] * y + total for y, total in zip(some, totals[i])] for i in range(count)]
+            for out, of_row in zip(outs, totals):
+                for place, total in zip(places, of_row):
+                    builder.store(total.code, vector_at(out, place), align=size)
+            j.add_incoming(builder.add(j, i64(TILE * width)), builder.block)
+            builder.branch(head)
+            builder.position_at_end(after)
+            return context.get_dummy_value()
+
+        integer = types.int64
+        return types.void(x, integer, x, integer, x, integer, types.boolean), generate
+
+    return add_rows
+
+
+_first_row, _one_row, _two_rows = _row_adder(1, True), _row_adder(1, False), _row_adder(2, False)
 
 
 @helper
@@ -295,7 +311,17 @@ def _product(x, w, sums, B, K, apart, across, k0, k1, n):
     if across:
         for j in range(n):
             wj = row(w, j * apart + k0, k1 - k0)
-            for i in range(B):
+            for i in range(0, B - 3, 4):  # rows of x that share what is read of w
+                x_at = at(x, i * K + k0)
+                x0, x1, x2, x3 = row(x_at, 0, k1 - k0), row(x_at, K, k1 - k0), row(x_at, 2 * K, k1 - k0), row(x_at, 3 * K, k1 - k0)
+                t0, t1, t2, t3 = constant(0, x), constant(0, x), constant(0, x), constant(0, x)
+                for k in range(k1 - k0):
+                    t0 += x0[k] * wj[k]
+                    t1 += x1[k] * wj[k]
+                    t2 += x2[k] * wj[k]
+                    t3 += x3[k] * wj[k]
+                sums[i * n + j], sums[(i + 1) * n + j], sums[(i + 2) * n + j], sums[(i + 3) * n + j] = t0, t1, t2, t3
+            for i in range(B // 4 * 4, B):
                 xi, total = row(x, i * K + k0, k1 - k0), constant(0, x)
                 for k in range(k1 - k0):
                     total += xi[k] * wj[k]
@@ -305,8 +331,12 @@ def _product(x, w, sums, B, K, apart, across, k0, k1, n):
         sums[j] = constant(0, x)
     tiled, whole = n - n % (TILE * lanes(x)), k1 - (k1 - k0) % TOGETHER
     for k in range(k0, whole, TOGETHER):
-        for i in range(B):
-            _add_rows(at(x, i * K + k), at(w, k * apart), apart, tiled, at(sums, i * n), n == apart)
+        x_at, w_at = at(x, k), at(w, k * apart)
+        _first_row(x_at, K, w_at, apart, sums, n, n == apart)
+        for i in range(1, B - 1, 2):
+            _two_rows(at(x_at, i * K), K, w_at, apart, at(sums, i * n), n, n == apart)
+        if B % 2 == 0:
+            _one_row(at(x_at, (B - 1) * K), K, w_at, apart, at(sums, (B - 1) * n), n, n == apart)
     for k in range(k0, k1):  # what is left over: the last columns, and the last rows
         j = tiled if k < whole else 0
         wk = row(w, k * apart + j, n - j)
