@@ -89,3 +89,11 @@ def test_weights_and_training_have_rows():
     with mock.patch.object(model, "climb", climbs, create=True):
         model(ids, training=True)
     assert climbs.call_args.kwargs["mask"].shape == ids.shape
+
+
+def test_texts_without_padding_need_no_mask():
+    model, ids = made("BERT"), np.array([[3, 4, 5], [6, 7, 8]])
+    assert model.padding(ids) is None and model.padding(np.array([[3, 0]])).tolist() == [[True, False]]
+    alone = model(ids)
+    beside = model(np.pad(ids, ((0, 1), (0, 2))))[:2]  # with padding behind them, and an empty text
+    assert_close(alone, beside, 1e-12)

@@ -126,9 +126,11 @@ class Stack(mg.Layer):
         return Cache(self.config.layers, batch, length, padding, memory=isinstance(self, Decoder))
 
     def padding(self, ids):
-        """Which tokens are real, None where there is no padding, or nothing is to be hidden.   (B, T) -> (B, T)"""
-        shown = self.config.pad_id is None or "mask" in self.config.ablate
-        return None if shown else padding_mask(ids, self.config.pad_id)
+        """Which tokens are real, None where all are, or where nothing is to be hidden.   (B, T) -> (B, T)"""
+        if self.config.pad_id is None or "mask" in self.config.ablate:
+            return None
+        mask = padding_mask(ids, self.config.pad_id)
+        return None if mask.all() else mask  # without a mask attention takes a faster way
 
     def climb(self, x, return_attention_scores=False, cache=None, passed=None, **options):
         """Through all blocks.   (B, T, E) -> (B, T, E), and what each block's last attention looked at, where that is asked for
