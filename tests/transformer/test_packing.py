@@ -96,4 +96,4 @@ def test_texts_without_padding_need_no_mask():
     assert model.padding(ids) is None and model.padding(np.array([[3, 0]])).tolist() == [[True, False]]
     alone = model(ids)
     beside = model(np.pad(ids, ((0, 1), (0, 2))))[:2]  # with padding behind them, and an empty text
-    assert_close(alone, beside, 1e-12)
+    assert_close(alone.detach(), beside.detach(), 1e-12)
