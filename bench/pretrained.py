@@ -37,6 +37,7 @@ def minigrad_step(case, model=None):
     """A function that writes, reads or embeds, as ``case["part"]`` says, with ``case["count"]`` tokens or texts."""
     import minigrad as mg
     from transformer.decoding import Decoding
+    from transformer.programs import encoded
 
     model, count = model or minigrad_model(case["path"]), case["count"]
     if case["part"] == "embed":
@@ -44,7 +45,7 @@ def minigrad_step(case, model=None):
 
         def embed():
             with mg.no_grad():
-                return model(ids).numpy()
+                return encoded(model, ids)
 
         return embed
 
