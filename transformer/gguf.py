@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.kernels.memory import empty
 from transformer.errors import UserError, extra
 from transformer.tokenizers import PretrainedTokenizer
 
@@ -142,7 +143,7 @@ class Tensors(Mapping[str, np.ndarray]):
         return self._packed[name].shape
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.unpack(name, np.empty(self.shape(name), np.float32))
+        return self.unpack(name, empty(self.shape(name), np.dtype(np.float32)))
 
     def unpack(self, name: str, out: np.ndarray) -> np.ndarray:
         """An array written into ``out``, which may be of any strides, as the transpose of one's own; little else is needed meanwhile."""

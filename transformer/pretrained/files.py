@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 from minigrad import settings, storage
+from minigrad.kernels.memory import empty
 from transformer import runs
 from transformer.errors import UserError
 
@@ -79,14 +80,14 @@ class Safetensors(Mapping[str, np.ndarray]):
         path, kind, shape, start, size = self._stored[name]
         if kind not in FLOATS:
             raise UserError(f"{path} holds {kind} in {name}; weights are {', '.join(FLOATS)}. Convert them where they come from.")
-        array = np.empty(shape, FLOATS[kind])
+        array = empty(shape, np.dtype(FLOATS[kind]))
         with runs.reading(path), path.open("rb") as file:
             file.seek(start)
             read = file.readinto(array.reshape(-1).view(np.uint8).data)
         if read != size:
             raise UserError(f"{path} became shorter while it was read.")
         if kind == "BF16":
-            wide = np.empty(shape, np.uint32)
+            wide = empty(shape, np.dtype(np.uint32))
             array = np.left_shift(array, 16, out=wide, dtype=np.uint32).view("<f4")
         return array.astype(settings.default_dtype(), copy=False)
 
