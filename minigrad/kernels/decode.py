@@ -19,7 +19,7 @@ from minigrad.errors import DtypeError, ShapeError, received
 from minigrad.kernels.activation import form_of_gelu, with_derivative
 from minigrad.kernels.compile import EXACT, booleans, floats, helper, integers, kernel, run, scratch
 from minigrad.kernels.epilogue import function_block
-from minigrad.kernels.gemm import THIN, lanes, lanes_of, plan_of_product
+from minigrad.kernels.gemm import _NUMBERS, THIN, lanes, lanes_of, plan_of_product
 from minigrad.kernels.making import module
 from minigrad.kernels.norm import normalize_rows
 from minigrad.kernels.pool import add
@@ -113,7 +113,8 @@ class DecodeProgram(Program):
         if not THIN[0] <= B <= THIN[1] or K < 2:
             return False
         _, plan, chunks, work, _ = plan_of_product(x.dtype, x.shape, x.strides, w.shape, w.strides, None)
-        parts = min(chunks, PARTS)
+        parts, plan = min(chunks, PARTS), plan.copy()  # which others of these shapes read
+        plan[_NUMBERS] = SUMS
         self.append(
             few_dots, parts, work, x, w, y, bias, plus, other, plan, Work(parts * SUMS * x.itemsize), bias is not None, plus is not None,
             finish,

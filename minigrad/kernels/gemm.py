@@ -584,8 +584,8 @@ def plan_of_product(dtype, a_shape, a_strides, b_shape, b_strides, precision):
     if precision == "bfloat16":
         return bfloat16.product.address(dtype), plan, batches * M * N, batches * M * N * K // 32, numbers * item
     if THIN[0] <= M <= THIN[1] and not batch and a_column == 1 and a_row == K and b_row == 1 < K:
-        thin = module("thin")  # which is built on this file
-        return thin.few_dots.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, thin.SUMS * item
+        few_dots = module("thin").few_dots  # which is built on this file
+        return few_dots.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, numbers * item
     if M <= FEW and not batch and a_column == 1 and (a_row == K or M == 1) and (b_row == 1 or b_column == 1):
         return few_rows.address(dtype), plan, -(-N // CHUNK), M * N * K // 4, 0
     return product.address(dtype), plan, batches * M * N, batches * M * N * K // 4, numbers * item

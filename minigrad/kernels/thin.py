@@ -11,12 +11,12 @@ from numba import types
 from numba.extending import intrinsic
 
 from minigrad.kernels.compile import floats, integers, kernel
-from minigrad.kernels.gemm import _B_COLUMN, _K, _M, _N, CHUNK, lanes, lanes_of
+from minigrad.kernels.gemm import _B_COLUMN, _K, _M, _N, _NUMBERS, CHUNK, lanes, lanes_of
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.simd import at, constant, fetch, share
 
 SIDE = 4  # rows and columns of a tile
-SUMS = 64  # numbers of working memory for each thread, whole cache lines
+SUMS = 64  # numbers of working memory that a thread needs, whole cache lines
 
 
 @intrinsic
@@ -82,7 +82,8 @@ def few_dots(
     M, N, K, b_column = plan[_M], plan[_N], plan[_K], plan[_B_COLUMN]
     first, last = share(t, nt, -(-N // CHUNK))
     first, last = first * CHUNK, min(N, last * CHUNK)
-    sums, whole = at(work, SUMS * t), K // lanes(a) * lanes(a)
+    # as far apart as those of `gemm.product`, which may compute in the same launch with the same memory
+    sums, whole = at(work, plan[_NUMBERS] * t), K // lanes(a) * lanes(a)
     for start in range(first, last, SIDE):
         # what is missing from the last tile is computed twice, with the same result
         j0, j1 = start, min(start + 1, last - 1)

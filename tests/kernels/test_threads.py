@@ -178,6 +178,18 @@ def test_bits_depend_neither_on_the_number_of_threads_nor_on_their_order(monkeyp
     assert max(last_share_first.used) > 2, "the work was never shared"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_of_one_launch_do_not_write_into_each_others_memory(dtype):
+    """A few rows: the gradients of x and of w are different kernels, and a thread may be in one while another is in the other."""
+    r = Random(0, dtype)
+    x, w, g = r.array(22, 440), r.array(440, 50), r.array(22, 50)
+    found = set()
+    with settings.use_threads(2):
+        for _ in range(200):
+            found.add(str(bits(kernels._compiled("linear_grad")([g], x, [w], [True] * 3, None))))
+    assert len(found) == 1
+
+
 # ---- who calls
 
 START = """
