@@ -100,6 +100,14 @@ _NOT_OFFERED = {
 }
 
 
+_count = [0]  # of attributes that were set
+
+
+def settings_of_attributes():
+    """A number that is another one after an attribute of any layer has been set."""
+    return _count[0]
+
+
 class Layer:
     """A part of a model: parameters and buffers as attributes, ``call`` as its formula.
 
@@ -154,6 +162,7 @@ class Layer:
         if _is_loose(value):
             raise LayerError(f"{type(self).__name__}.{name}: {_LOOSE} " + received(**{name: value}))
         super().__setattr__(name, value)
+        _count[0] += 1
 
     def __repr__(self):
         try:

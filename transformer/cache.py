@@ -51,7 +51,9 @@ class Cache:
             )
 
     def reorder(self, rows):
-        """Row i becomes what row ``rows[i]`` was."""
+        """Row i becomes what row ``rows[i]`` was. Raises ShapeError unless there is one for each."""
+        if np.shape(rows) != (self.batch,):
+            raise ShapeError(f"Cache.reorder: rows says of each of {self.batch} rows which it was. " + received(rows=rows))
         if self.padding is not None:
             self.padding = self.padding[rows]
         for part in self._parts():

@@ -34,6 +34,8 @@ class Decoding:
     def __init__(self, model: Callable, batch: int, length: int, memory=None, padding=None, cached: bool = True) -> None:
         self.model, self.memory = model, memory
         self.padding = np.zeros(batch, np.int64) if padding is None else np.asarray(padding, np.int64)  # (B,)
+        if self.padding.shape != (batch,) or (self.padding < 0).any():
+            raise ShapeError(f"Decoding: padding says for each of {batch} rows how many tokens are none. " + received(padding=padding))
         self.ids = np.zeros((batch, 0), np.int64)  # (B, T): all that was read
         self.window = _window(model, memory)
         makes = getattr(model, "new_cache", None) if cached else None
@@ -45,6 +47,8 @@ class Decoding:
         ids = np.asarray(values(ids))
         if ids.ndim != 2 or len(ids) != len(self.ids) or not ids.shape[1]:
             raise ShapeError(f"Decoding: reads ids (B, T) of {len(self.ids)} texts, at least one token of each. " + received(ids=ids))
+        if not self.ids.shape[1] and (self.padding >= ids.shape[1]).any():
+            raise ShapeError("Decoding: a row of nothing but padding has no last token. " + received(ids=ids, padding=self.padding))
         self.ids = np.concatenate([self.ids, ids], axis=1)  # (B, T), (B, t) -> (B, T + t)
         with mg.no_grad():
             if self.cache is not None and self.ids.shape[1] <= self.cache.capacity:
@@ -56,6 +60,8 @@ class Decoding:
     def reorder(self, rows: np.ndarray) -> None:
         """Row i becomes what row ``rows[i]`` was; a memory stays, so rows change places within one source only."""
         rows = np.asarray(rows)
+        if rows.shape != (len(self.ids),):
+            raise ShapeError(f"Decoding.reorder: rows says of each of {len(self.ids)} rows which it was. " + received(rows=rows))
         self.ids, self.padding = self.ids[rows], self.padding[rows]
         if self.cache is not None:
             self.cache.reorder(rows)

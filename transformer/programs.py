@@ -17,6 +17,9 @@ import minigrad as mg
 from minigrad import kernels, ops, settings
 from minigrad.core import values
 from minigrad.dense import Dense, linear
+from minigrad.errors import DtypeError, ShapeError
+from minigrad.layer import settings_of_attributes
+from minigrad.ops.indexing import check_ids
 
 from .blocks import AddNorm, DecoderBlock, EncoderBlock, FeedForward, GatedFeedForward
 from .layers import (
@@ -50,7 +53,7 @@ def step(model, cache, memory):
 
 def encoded(model, ids):
     """What an encoder makes of one text without padding, by a program where that can be.   ids (1, T) -> (1, T, E), (1, E) or (1, C)"""
-    fits = len(ids) == 1 and ids.shape[1] <= LONGEST and not (ids == model.config.pad_id).any()
+    fits = len(ids) == 1 and 0 < ids.shape[1] <= min(LONGEST, model.config.block_size) and not (ids == model.config.pad_id).any()
     reading = _reading(model, ids.shape[1]) if fits else None
     return values(model(ids)) if reading is None else reading.read(ids)
 
@@ -66,7 +69,7 @@ def _reading(model, T):
 def _made(kind, *given):
     try:
         return kind(*given) if _fits() else None
-    except Unknown:
+    except (Unknown, ShapeError, DtypeError):  # arrays that lie as no kernel of a program reads them
         return None
 
 
@@ -78,8 +81,10 @@ def _fits():
 class Written:
     """A program for some rows (B, E), one for each token, and the parts of a model from which it is written down."""
 
-    def __init__(self, stack, rows):
-        self.watched = ([], [])  # parameters, and the arrays they had
+    def __init__(self, model, stack, rows):
+        self.model, self.watched = weakref.proxy(model), ([], [])  # parameters, and the arrays they had
+        self.blocks, self.block_by_block = stack.blocks, list(stack.blocks)
+        self.seen, self.parts = settings_of_attributes(), _parts(model)
         self.table = self.array(_is(stack.embedding, Embedding).embeddings)  # (V, E)
         self.dtype = self.table.dtype
         self.tokens, self.places = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
@@ -87,9 +92,16 @@ class Written:
 
     @property
     def stale(self):
-        """Whether an array that it was written down for has been replaced, as training does."""
+        """Whether an array, a layer or a number that it was written down for has been replaced."""
         parameters, arrays = self.watched
-        return not all(map(operator.is_, map(_DATA, parameters), arrays))
+        if not all(map(operator.is_, map(_DATA, parameters), arrays)) or not _same(self.blocks, self.block_by_block):
+            return True
+        seen = settings_of_attributes()
+        if seen != self.seen:  # of some layer: was it one of these?
+            if not _same(_parts(self.model), self.parts):
+                return True
+            self.seen = seen
+        return False
 
     def array(self, parameter, *shape):
         """The array of a parameter, looked at in another shape; None for None."""
@@ -102,6 +114,13 @@ class Written:
         if not np.shares_memory(seen, array) or array.dtype != self.__dict__.get("dtype", array.dtype):
             raise Unknown
         return seen
+
+    def takes(self, ids):
+        """The tokens of this run; raises as a layer does for what has no row in the table."""
+        V = len(self.table)
+        if ids.dtype.kind not in "iu" or not all([0 <= token < V for token in ids.tolist()]):
+            check_ids("embedding", ids, V, "ids")  # says which, but takes a twentieth of a small model's step
+        self.tokens[:] = ids
 
     def new(self, *shape):
         return np.empty(shape, self.dtype)
@@ -146,6 +165,8 @@ class Written:
     def heads(self, attention, name, x):
         """Questions, keys or values of all heads.   (B, E) -> (B, h width)"""
         _known(attention, MultiHeadAttention, GroupQueryAttention)
+        if attention.sliding_window is not None:
+            raise Unknown
         kernel = getattr(attention, f"{name}_kernel")
         E, h, width = kernel.shape
         y, bias = self.new(len(x), h * width), getattr(attention, f"{name}_bias")
@@ -185,7 +206,7 @@ class Step(Written):
 
     def __init__(self, model, cache, memory):
         stack = model if _known(model, LanguageModel, EncoderDecoder) is LanguageModel else model.decoder
-        super().__init__(stack, cache.batch)
+        super().__init__(model, stack, cache.batch)
         self.cache, self.memory = cache, memory
         self.length, self.begins = np.zeros(1, np.int64), np.zeros(cache.batch, np.int64)
         x = self.embedded(stack, cache.capacity)  # (B, E)
@@ -197,7 +218,8 @@ class Step(Written):
 
     def read(self, tokens):
         """Compute; the cache holds these tokens too afterwards.   (B,) -> (B, V)"""
-        self.tokens[:], self.length[0], self.places[:] = tokens, self.cache.length, self.cache.positions(1).T  # (1) or (B, 1) -> (B)
+        self.takes(tokens)
+        self.length[0], self.places[:] = self.cache.length, self.cache.positions(1).T  # (1) or (B, 1) -> (B)
         if self.cache.padding is not None:
             self.begins[:] = self.cache.padding
         self.program.run()
@@ -263,11 +285,10 @@ class Reading(Written):
 
     def __init__(self, model, T):
         _known(model, Encoder)
-        super().__init__(model, T)
+        super().__init__(model, model, T)
         if model.relative is not None:
             raise Unknown
         self.places[:] = np.arange(T)
-        self.model = weakref.proxy(model)
         plus = None if model.segments is None else self.array(_is(model.segments, Embedding).embeddings)[0]  # the first kind of text
         x = self.embedded(model, T, plus)  # (T, E)
         for block in model.blocks:
@@ -277,19 +298,30 @@ class Reading(Written):
 
     def read(self, ids):
         """Compute.   (1, T) -> (1, T, E), (1, E) or (1, C)"""
-        self.tokens[:] = ids[0]
+        self.takes(ids[0])
         self.program.run()
         with mg.no_grad():
             return np.array(values(self.model.concluded(self.result[None], None)))  # (T, E) -> (1, T, E)
 
     def look_around(self, attention, x, plus):
         """Attention of all tokens to all.   (T, E) -> (T, E)"""
-        if attention.rotary is not None or attention.sliding_window is not None:
+        if attention.rotary is not None:
             raise Unknown
         q, k, v = self.three(attention, x)
         heads = self.new(len(x), attention.num_heads * attention.value_dim)
         self.program.among(q, k, v, heads, attention.num_heads, attention.num_key_value_heads, _scale(attention))
         return self.joined(attention, heads, plus)
+
+
+def _parts(model):
+    """What the attributes of all its layers are, but for those that they note for themselves."""
+    layers = model.named_layers().values()
+    return [value for layer in layers for name, value in vars(layer).items() if not name.startswith("_")]
+
+
+def _same(some, others):
+    """Whether these are the same objects."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _scale(attention):
@@ -313,7 +345,9 @@ def _is(layer, kind):
 def _word(function):
     """What a program calls an activation."""
     if isinstance(function, functools.partial) and function.keywords == {"approximate": "tanh"} and not function.args:
-        return {ops.gelu: "gelu_tanh", ops.geglu: "gelu_tanh"}[function.func]
-    if function not in FUNCTIONS:
-        raise Unknown
-    return FUNCTIONS[function]
+        if function.func in (ops.gelu, ops.geglu):
+            return "gelu_tanh"
+    for known, word in FUNCTIONS.items():
+        if function is known:
+            return word
+    raise Unknown

@@ -222,6 +222,19 @@ def test_mistakes_are_explained():
     for padding in ([1], [[1, 2]], [-1, 0]):
         with pytest.raises(ShapeError, match="padding says for each of 2 rows"):
             Cache(N, B, L, padding)
+    for cached in (True, False):
+        for padding in ([1], [-1, 0]):
+            with pytest.raises(ShapeError, match="Decoding: padding says for each of 2 rows"):
+                Decoding(model, B, T, padding=padding, cached=cached)
+        with pytest.raises(ShapeError, match="nothing but padding has no last token"):
+            Decoding(model, B, T, padding=[3, 0], cached=cached).read(IDS[:, :3])
+        decoding = Decoding(model, B, T, cached=cached)
+        decoding.read(IDS[:, :2])
+        for rows in ([0], [0, 1, 1]):
+            with pytest.raises(ShapeError, match="reorder: rows says of each of 2 rows"):
+                decoding.reorder(rows)
+    with pytest.raises(ShapeError, match="reorder: rows says of each of 2 rows"):
+        cache.reorder([0])
     for ids in (IDS[0], IDS[:1], IDS[:, :0]):
         with pytest.raises(ShapeError, match=r"Decoding: reads ids \(B, T\) of 2 texts"):
             Decoding(model, B, T).read(ids)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.errors import DtypeError, ShapeError
 from tests.helpers import assert_close
 from tests.transformer.test_cache import IDS, SOURCE, L, V, both, every, made
 from transformer import programs
@@ -135,6 +136,60 @@ def test_other_kernels_other_products_and_many_texts_go_through_the_layers():
     many = np.repeat(IDS, programs.MOST, axis=0)
     assert not read(model, model.encode(np.repeat(SOURCE, programs.MOST, axis=0)), many)[1]
 
+
+def test_a_part_that_was_replaced_between_two_tokens_is_noticed():
+    other, _ = made("LanguageModel", "GPT-2")
+    for p in other.parameters():
+        p.assign(p.numpy() + 0.3)
+    changes = {
+        "a block": lambda model: model.blocks.__setitem__(1, other.blocks[0]),
+        "the last normalization": lambda model: setattr(model, "normalization", other.normalization),
+        "a number": lambda model: setattr(model.normalization, "epsilon", 0.5),
+        "the head": lambda model: setattr(model, "head", mg.Dense(V, use_bias=False)),
+    }
+    for what, change in changes.items():
+        found = []
+        for by_program in (True, False):
+            model, _ = made("LanguageModel", "GPT-2")
+            with mock.patch.object(programs, "step", side_effect=programs.step if by_program else lambda *_: None):
+                decoding = Decoding(model, 2, L)
+                decoding.read(IDS[:, :2])
+                before = decoding.read(IDS[:, 2:3])
+                change(model)
+                if model.head is not None:
+                    model.head.ensure_built((None, None, 12))
+                    model.head.kernel.assign(np.random.default_rng(2).standard_normal((12, V)))
+                found.append(decoding.read(IDS[:, 3:4]))
+        assert_close(*found, 1e-5, what)
+        assert abs(found[0] - before).max() > 1e-3, what
+
+
+def test_ids_without_a_row_are_named():
+    model, _ = made("LanguageModel", "GPT-2")
+    decoding = Decoding(model, 2, L)
+    decoding.read(IDS[:, :2])
+    decoding.read(IDS[:, 2:3])
+    for wrong, error in (([[1], [V]], IndexError), ([[-1], [1]], IndexError), ([[1.5], [1]], DtypeError)):
+        with pytest.raises(error, match="ids"):
+            decoding.read(wrong)
+    for wrong, error in (([[1, V]], IndexError), ([[1, 2.5]], DtypeError), ([[1] * (L + 1)], ShapeError)):
+        with pytest.raises(error, match="ids"):
+            programs.encoded(encoder("waves, shared keys"), np.array(wrong))
+
+
+def test_arrays_that_lie_as_no_kernel_reads_them_are_for_the_layers():
+    def strided(p):
+        wide = np.zeros((*p.shape[:-1], 2 * p.shape[-1]), p.dtype)
+        wide[..., ::2] = p.numpy()
+        p.assign(wide[..., ::2], copy=False)
+
+    for parameter in ("blocks.0.feed_forward.wide.kernel", "embedding.embeddings", "normalization.gamma"):
+        model, _ = made("LanguageModel", "GPT-2")
+        strided(model.named_parameters()[parameter])
+        found, by_program = read(model, None, IDS)
+        assert not by_program
+        with mg.no_grad():
+            assert_close(found, model(IDS).numpy()[:, 1:], 1e-12)
 
 
 # ---- what an encoder reads
