@@ -233,7 +233,7 @@ def reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is missing.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:  # JSON may be deeper than Python reads it
         raise UserError(f"{path} is damaged, or is not a file of this program.") from error
 
 

@@ -445,3 +445,9 @@ def test_sentence_vectors_stay_in_their_folder(tmp_path):
         (tmp_path / "modules.json").write_text(json.dumps(modules))
         with pytest.raises(UserError, match="modules.json"):
             from_pretrained(tmp_path)
+
+
+def test_a_config_of_too_many_brackets_is_damaged(tmp_path):
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="config.json is damaged"):
+        from_pretrained(tmp_path)
