@@ -87,7 +87,14 @@ def _console(**options: Any) -> Any:
     with extra("train"):
         from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, **options)
+    console = Console(highlight=False, markup=False, emoji=False, **options)
+    console.on_broken_pipe = _passed_on  # rich would end the process itself, as a failure
+    return console
+
+
+def _passed_on() -> None:
+    """Leave it to the command line that whoever read our output has had enough."""
+    raise  # what is being handled
 
 
 class Quiet:

@@ -258,7 +258,9 @@ class Encoder(Stack):
 
     def _may_pack(self, mask):
         """Whether to leave padding out pays, and is possible: where blocks do not look at places."""
-        return len(mask) > 1 and mask.mean() < FULL and (self.positions is not None or "positions" in self.config.ablate)
+        places_known = self.positions is not None or "positions" in self.config.ablate
+        wanted = self.config.pooling != "first" or mask[:, 0].all()  # what padding becomes is nobody's matter, but for a first token
+        return len(mask) > 1 and mask.mean() < FULL and places_known and wanted
 
     def _climb_packed(self, x, mask):
         """`climb`, with the real tokens of several texts side by side as if they were one; padding becomes 0.   (B, T, E) -> (B, T, E)"""
