@@ -87,14 +87,12 @@ def _console(**options: Any) -> Any:
     with extra("train"):
         from rich.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False, **options)
-    console.on_broken_pipe = _passed_on  # rich would end the process itself, as a failure
-    return console
+    class Passing(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to the command line that whoever read our output has had enough; rich would end the process as a failure."""
+            raise  # what is being handled
 
-
-def _passed_on() -> None:
-    """Leave it to the command line that whoever read our output has had enough."""
-    raise  # what is being handled
+    return Passing(highlight=False, markup=False, emoji=False, **options)
 
 
 class Quiet:
