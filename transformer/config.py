@@ -213,7 +213,7 @@ class WritingConfig:
     prompt: str = option("", "text to go on from, or to be answered")
     temperature: float = option(0.8, "0 always takes the likeliest, more is wilder", at_least=0)
     top_k: int | None = option(None, "draw from the so many likeliest only", at_least=1)
-    top_p: float | None = option(None, "draw from the fewest likeliest whose probabilities add up to this", at_least=0, at_most=1)
+    top_p: float | None = option(None, "draw from the fewest likeliest whose probabilities add up to this", above=0, at_most=1)
     min_p: float | None = option(
         None, "draw from those that are at least this share as likely as the likeliest", at_least=0, at_most=1
     )

@@ -99,9 +99,14 @@ class Decoding:
             rows.append(alone._logits(ids[row : row + 1, none:]))
         return np.concatenate([values(logits)[:, -1:] for logits in rows])  # (1, T, V) each -> (B, 1, V)
 
-    @staticmethod
-    def _last(logits):
-        return np.asarray(values(logits))[:, -1]  # (B, T, V) -> (B, V)
+    def _last(self, logits):
+        logits = np.asarray(values(logits))
+        if logits.ndim != 3 or len(logits) != len(self.ids) or not logits.size:
+            raise ShapeError(
+                "Decoding: a model gives logits (B, T, V), numbers for each token of its vocabulary behind each token of ids (B, T). "
+                + received(ids=self.ids, logits=logits)
+            )
+        return logits[:, -1]  # (B, T, V) -> (B, V)
 
 
 def repeated(memory, copies):

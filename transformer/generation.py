@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence, Set
 from numbers import Integral
+from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +18,19 @@ from transformer import pretrained, runs
 from transformer.config import SampleConfig, flag
 from transformer.decoding import Decoding
 from transformer.errors import UserError
-from transformer.models import LanguageModel
+from transformer.models import Encoder, LanguageModel
 from transformer.runs import Run
-from transformer.sampling import Sampling, Seed, checked, draw, generators, largest, penalized
+from transformer.sampling import SEEDED, Sampling, Seed, checked, draw, generators, largest, penalized
 from transformer.tokenizers import load_tokenizer
 
 INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character
+INSTEAD = {  # what generate and stream have for names that others use
+    "seed": SEEDED,
+    "do_sample": "temperature 0 takes the likeliest token, one above 0 draws",
+    **dict.fromkeys(("max_length", "max_tokens"), "how many tokens are written is max_new_tokens"),
+    **dict.fromkeys(("stop", "eos_token_id"), "the ids that end a text are given as end_ids"),
+    **dict.fromkeys(("beams", "num_beams"), "beam_search searches with beams"),
+}
 
 
 def generate(
@@ -41,17 +49,22 @@ def generate(
     Several prompts, (B, T) or a list of ids of different lengths, give a list of B arrays, each as if its prompt were alone. A row ends
     with the first of ``end_ids``, which is the last of its ids, so that one sees whether it ended or was cut off.
 
+    Prompts of different lengths are a list of ids, ``[tokenizer.encode(text) for text in texts]``, not ``tokenizer.batch(texts)``, behind
+    whose padding a language model would go on. Padding that can be told, two or more of the config's pad_id or of an id that ends a text,
+    is refused; for sources of an encoder-decoder it is right.
+
     ``model``: a `LanguageModel`, or any callable from ids (B, T) to logits (B, T, V), goes on with the prompts, of which it sees as
     much as it can; an encoder-decoder reads the ids as sources and begins to write behind ``start_id``, one id or several.
     ``sampling`` are the numbers of `Sampling` by name; without them the likeliest token is taken each time (temperature=0).
     ``repetition_penalty`` is for what stands in the prompt (in a target, not its source) and what was written.
     ``generator`` is a generator of NumPy or a seed, from which each row gets one of its own, or a list of these for each row; None
-    writes something else every time.
+    writes something else every time. What ``generator=[1, 2]`` draws for the second of two prompts is what it alone draws with
+    ``generator=[2]``, not with ``generator=2``, from which a single prompt too gets one of its own.
     ``start_id`` and ``end_ids`` are those of the model's config where it names them; ``end_ids=()`` never ends. The ids ``never`` are
     not written.
 
-    Raises ValueError for a prompt without a token, ids outside of the vocabulary, more tokens than an encoder-decoder writes, and
-    numbers that `Sampling` refuses.
+    Raises ValueError for a prompt without a token, ids outside of the vocabulary, padding behind a prompt, more tokens than an
+    encoder-decoder writes, a model that writes none, and numbers that `Sampling` refuses; ShapeError for logits with other axes.
 
     >>> from transformer import LanguageModel, LanguageModelConfig
     >>> model = LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, layers=1, heads=1, width=8), seed=3)
@@ -83,7 +96,8 @@ def stream(
 ) -> Iterator[Any]:
     """What `generate` writes, each id as soon as it is drawn; for several prompts a list of B ids, with None for rows that ended.
 
-    Whoever has read enough simply stops. Raises what `generate` raises, when it is called.
+    Whoever has read enough simply stops. Prompts of different lengths are a list of ids, not ``tokenizer.batch(texts)``. `text_stream`
+    makes text of the ids of one prompt. Raises what `generate` raises, when it is called.
 
     >>> list(stream(lambda ids: np.eye(5)[(ids + 1) % 5], [1, 2], 4))
     [3, 4, 0, 1]
@@ -117,9 +131,10 @@ def beam_search(
 ) -> list[Any]:
     """The likeliest texts behind a prompt that come of going on with the ``beams`` likeliest beginnings.   ids (T,) -> `Beam`s, best first
 
-    Several prompts give a list of such lists. At each step the beginnings are extended by every token, and the likeliest are looked at:
-    those among the first ``beams`` that end, or are as long as they may be, are found; the ``beams`` likeliest of the others go on. Found
-    ones are compared by their score, sum(log p) / length ** length_penalty, and the ``num_return`` best come back.
+    Several prompts give a list of such lists; where their lengths differ, they are a list of ids, not ``tokenizer.batch(texts)``. At each
+    step the beginnings are extended by every token, and the likeliest are looked at: those among the first ``beams`` that end, or are as
+    long as they may be, are found; the ``beams`` likeliest of the others go on. Found ones are compared by their score,
+    sum(log p) / length ** length_penalty, and the ``num_return`` best come back.
 
     A search is over when ``beams`` texts are found and the likeliest beginning could not do better if it ended now. ``early_stopping``:
     True stops as soon as ``beams`` are found; "never" asks what it could do at its longest, where that is better. Ids and scores are those
@@ -221,6 +236,7 @@ class _Task:
         self.operation, self.model, self.max_new_tokens = operation, model, max_new_tokens
         self.config = getattr(model, "config", None)  # a model of one's own may tell nothing of itself
         self.answers = hasattr(model, "encode") and hasattr(model, "decode")
+        self._check_model()
         _check_whole(operation, "max_new_tokens", max_new_tokens)
         self.rows, self.single = _prompts(operation, ids)
         size = self._known("source_vocab" if self.answers else "vocab_size")
@@ -231,6 +247,8 @@ class _Task:
         self.start = self._signs("start_id", self._known("start_id") if start_id is None and self.answers else start_id, written)
         self.ends = self._signs("end_ids", self._known("end_ids") if end_ids is None else end_ids, written)
         self.never = self._signs("never", never, written)
+        if not (self.answers or self.single):
+            self._check_padding()
         if not self.answers and self.start:
             raise ValueError(f"{operation}: start_id is for encoder-decoders; put it before the prompt. Received: start_id {start_id!r}.")
         if self.answers and not self.start:
@@ -256,7 +274,7 @@ class _Task:
 
     def steps(self, generator: Seed | Sequence[Seed], sampling: dict[str, Any]) -> Iterator[list[int | None]]:
         """The tokens of all rows, one after the other; None for rows that ended."""
-        how = Sampling.of(self.operation, {"temperature": 0.0} | sampling)
+        how = Sampling.of(self.operation, {"temperature": 0.0} | sampling, INSTEAD)
         return self._steps(how, generators(generator, len(self.rows)))
 
     def _steps(self, how: Sampling, generator: list[np.random.Generator]) -> Iterator[list[int | None]]:
@@ -297,6 +315,29 @@ class _Task:
             )
         return np.stack([np.pad(row, (0, longest - len(row)), constant_values=pad or 0) for row in self.rows])
 
+    def _check_model(self) -> None:
+        """Refuse what writes no text."""
+        if isinstance(self.model, Encoder):
+            raise ValueError(
+                f"{self.operation}: an Encoder sees what comes later too, and writes no text; give a LanguageModel or an EncoderDecoder. "
+                f"Received: {describe(self.model)}."
+            )
+        if isinstance(self.model, type) or not (self.answers or callable(self.model)):
+            raise ValueError(
+                f"{self.operation}: takes a model, or a callable from ids (B, T) to logits (B, T, V); transformer.fetch.load gives the "
+                f"model and the tokenizer of a name or a folder. Received: {describe(self.model)}."
+            )
+
+    def _check_padding(self) -> None:
+        """Refuse prompts that were padded to one length, where that can be told: no prompt ends with one of these signs twice."""
+        signs = {self._known("pad_id"), *self._known("end_ids", ()), *self.ends}
+        for place, row in enumerate(self.rows):
+            if len(row) > 1 and row[-1] == row[-2] and row[-1] in signs:
+                raise ValueError(
+                    f"{self.operation}: prompt {place} ends with padding, behind which the model would go on; prompts of different lengths "
+                    f"are a list of ids, [tokenizer.encode(text) for text in texts]. Received: {describe(row.tolist())}."
+                )
+
     def _known(self, name: str, otherwise: Any = None) -> Any:
         return getattr(self.config, name, otherwise)
 
@@ -321,10 +362,13 @@ def _prompts(operation: str, ids: Any) -> tuple[list[np.ndarray], bool]:
     """Every prompt as an array (T,), and whether it was one, not in a list."""
     given = values(ids)
     parts = [values(part) for part in given] if np.iterable(given) else []
-    single = np.ndim(given) == 1 if isinstance(given, np.ndarray) else all(isinstance(part, Integral) for part in parts)
+    single = np.ndim(given) == 1 if isinstance(given, np.ndarray) else np.iterable(given) and not any(map(np.iterable, parts))
     rows = [np.asarray(row) for row in ([given] if single else parts)]
     if not rows or any(row.ndim != 1 for row in rows):
-        raise ValueError(f"{operation}: takes the ids of a prompt (T,), or of several, (B, T) or a list. Received: {describe(given)}.")
+        raise ValueError(
+            f"{operation}: takes the ids of a prompt (T,), as tokenizer.encode(text) gives them, or of several, (B, T) or a list. "
+            f"Received: {describe(given)}."
+        )
     for place, row in enumerate(rows):
         if row.size == 0:
             which = "" if single else f" as prompt {place}"
@@ -333,19 +377,33 @@ def _prompts(operation: str, ids: Any) -> tuple[list[np.ndarray], bool]:
 
 
 def text_stream(tokenizer: Any, ids: Iterable[int], after: Iterable[int] = ()) -> Iterator[str]:
-    """The text of ids that are still coming, in pieces, each as soon as it is certain.
+    """The text of ids that are still coming, in pieces, each as soon as it is certain; of one prompt only.
 
     A character whose bytes are shared among ids is held back until it is whole. ``after`` are ids that stand before, as those of a
     prompt: their text is not repeated, and what follows is joined to it as the tokenizer joins it.
+
+    Raises ValueError for what is no tokenizer, and for ids of several prompts at once.
 
     >>> from transformer import Vocabulary
     >>> list(text_stream(Vocabulary(["de", "man"], words=True), iter([4, 5, 2])))
     ['de', ' man']
     """
+    if not hasattr(tokenizer, "decode"):
+        raise ValueError(
+            "text_stream: takes a tokenizer first, and then the ids, text_stream(tokenizer, stream(model, ids, 20), after=ids). "
+            f"Received: {describe(tokenizer)}."
+        )
+    return _pieces(tokenizer, ids, after)
+
+
+def _pieces(tokenizer: Any, ids: Iterable[int], after: Iterable[int]) -> Iterator[str]:
     told, coming = list(after), []  # ids whose text is known, and ids that may be half a character
     known = tokenizer.decode(told)
     for token in ids:
-        coming.append(int(token))
+        try:
+            coming.append(index(token))
+        except TypeError:
+            raise ValueError(f"text_stream: takes ids one by one, those of one prompt only. Received: {describe(token)}.") from None
         text = tokenizer.decode(told + coming)
         if len(text) > len(known) and not text.endswith(INCOMPLETE):
             yield text[len(known) :]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,17 @@ from minigrad.core import values
 from minigrad.errors import ShapeError, received
 from transformer.config import nearest
 
-Seed = int | np.random.Generator | np.random.SeedSequence | None
+Seed = int | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | None
 
 ACCEPTED = {  # what each number may be
     "temperature": (Real, 0, math.inf, "0 (the likeliest token) or positive"),
     "top_k": (Integral, 1, math.inf, "a whole number from 1"),
-    "top_p": (Real, 0, 1, "from 0 to 1"),
+    "top_p": (Real, math.ulp(0.0), 1, "above 0, at most 1"),
     "min_p": (Real, 0, 1, "from 0 to 1"),
     "repetition_penalty": (Real, math.ulp(0.0), math.inf, "positive"),
 }
+
+SEEDED = "a seed is given as generator"
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,12 @@ class Sampling:
                 )
 
     @classmethod
-    def of(cls, operation: str, words: dict[str, Any]) -> Sampling:
-        """The numbers that an operation was given by name."""
+    def of(cls, operation: str, words: dict[str, Any], instead: Mapping[str, str] = MappingProxyType({})) -> Sampling:
+        """The numbers that an operation was given by name; ``instead`` says what it has for names that others use."""
         for name in words:
             if name not in ACCEPTED:
-                hint = nearest(name, ACCEPTED) or f"; what says how to draw is {', '.join(ACCEPTED)}."
+                known = f"; {instead[name]}." if name in instead else nearest(name, ACCEPTED)
+                hint = known or f"; what says how to draw is {', '.join(ACCEPTED)}."
                 raise TypeError(f"{operation}: there is no {name}{hint} {received(**{name: words[name]})}")
         return cls(**words)
 
@@ -160,7 +164,7 @@ def sample(logits: Any, *, seen: Any = None, generator: Seed | Sequence[Seed] = 
     >>> sample(np.log([[0.1, 0.3, 0.6], [0.8, 0.1, 0.1]]), top_p=0.9, generator=3)
     array([1, 0])
     """
-    how = Sampling.of("sample", sampling)
+    how = Sampling.of("sample", sampling, {"seed": SEEDED})
     given, rows = _rows("sample", logits, how, seen)
     drawn = draw(rows, how, generator)
     return drawn if given.ndim == 2 else int(drawn[0])
@@ -173,7 +177,7 @@ def draw(logits: np.ndarray, how: Sampling, generator: Seed | Sequence[Seed]) ->
     if isinstance(generator, Sequence):
         numbers = np.array([of_row.random() for of_row in generators(generator, len(logits))])  # (B,)
     else:
-        numbers = np.random.default_rng(generator).random(len(logits))
+        numbers = _generator(generator).random(len(logits))
     drawn = np.empty(len(logits), np.int64)
     for place, (row, number) in enumerate(zip(logits, numbers)):
         ids, chances = _candidates(row, how)
@@ -184,11 +188,22 @@ def draw(logits: np.ndarray, how: Sampling, generator: Seed | Sequence[Seed]) ->
 
 def generators(generator: Seed | Sequence[Seed], batch: int) -> list[np.random.Generator]:
     """A generator for each of B rows, so that what one draws depends on nothing that its neighbours do: given, or spawned from one."""
-    if not isinstance(generator, Sequence):
-        return np.random.default_rng(generator).spawn(batch)
+    if isinstance(generator, str) or not isinstance(generator, Sequence):
+        return _generator(generator).spawn(batch)
     if len(generator) != batch:
         raise ValueError(f"generator: one for all rows, or a list of one for each of the {batch}. Received: a list of {len(generator)}.")
-    return [np.random.default_rng(of_row) for of_row in generator]
+    return [_generator(of_row) for of_row in generator]
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    """A generator of NumPy as it was given, or a new one from a seed."""
+    number = type(seed) is not bool and isinstance(seed, Integral) and int(seed) >= 0
+    if not (number or seed is None or isinstance(seed, (np.random.Generator, np.random.SeedSequence, np.random.BitGenerator))):
+        raise ValueError(
+            "generator: a seed, which is a whole number from 0, or a generator of NumPy (np.random.default_rng), or None; a list has one "
+            f"for each row. {received(generator=seed)}"
+        )
+    return np.random.default_rng(seed)
 
 
 def checked(operation: str, logits: np.ndarray) -> np.ndarray:

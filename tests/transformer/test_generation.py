@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import minigrad
+from minigrad.errors import ShapeError
 from transformer import (
+    Encoder,
+    EncoderConfig,
     EncoderDecoder,
     EncoderDecoderConfig,
     LanguageModel,
@@ -350,7 +353,11 @@ EVERY = [lambda *given, **words: next(stream(*given, **words)), generate, beam_s
     ([], {}, "at least one token"), ([[1], []], {}, "at least one token.* as prompt 1"),
     ([1, 11], {}, "ids are whole numbers from 0 to 10, the ids of the vocabulary. Received: .1, 11."),
     ([[1], [2, -1]], {}, "prompt 1 are whole numbers"), ([[1.0, 2.0]], {}, "whole numbers"),
-    (np.zeros((2, 3, 4), int), {}, r"prompt \(T,\), or of several"), (3, {}, r"prompt \(T,\)"), ("text", {}, r"prompt \(T,\)"),
+    ([1.5], {}, "ids are whole numbers from 0 to 10, the ids of the vocabulary. Received: .1.5"),
+    (np.array([1.5]), {}, "ids are whole numbers"),
+    (["a", "b"], {}, r"as tokenizer.encode\(text\) gives them.*Received: .'a', 'b'"), ([None], {}, "ids are whole numbers"),
+    ([[1], 2], {}, r"prompt \(T,\)"),
+    (np.zeros((2, 3, 4), int), {}, r"prompt \(T,\), as .* or of several"), (3, {}, r"prompt \(T,\)"), ("text", {}, r"prompt \(T,\)"),
     (np.zeros((0, 3), int), {}, r"prompt \(T,\)"),
     ([1], {"max_new_tokens": 0}, "max_new_tokens is a whole number from 1. Received: max_new_tokens 0"),
     ([1], {"max_new_tokens": 2.0}, "max_new_tokens 2.0"), ([1], {"max_new_tokens": True}, "max_new_tokens True"),
@@ -376,6 +383,84 @@ def test_what_says_how_to_draw_is_checked_when_it_is_said(operation):
         operation(language_model(), [[1], [2]], 3, temperature=1.0, generator=[1, 2, 3])
     with pytest.raises(ValueError, match="there must be at least one token"):
         operation(language_model(), [], 3)
+
+
+@pytest.mark.parametrize("words, message", [
+    ({"seed": 3}, "there is no seed; a seed is given as generator. Received: seed 3"),
+    ({"max_length": 9}, "there is no max_length; how many tokens are written is max_new_tokens"),
+    ({"max_tokens": 9}, "max_new_tokens"), ({"do_sample": True}, "do_sample; temperature 0 takes the likeliest token, one above 0 draws"),
+    ({"stop": "."}, "there is no stop; the ids that end a text are given as end_ids. Received: stop '.'"), ({"eos_token_id": 3}, "end_ids"),
+    ({"num_beams": 3}, "there is no num_beams; beam_search searches with beams"),
+])  # fmt: skip
+@pytest.mark.parametrize("operation", [stream, generate])
+def test_names_that_others_use_lead_to_ours(operation, words, message):
+    with pytest.raises(TypeError, match=f"{operation.__name__}: .*{message}"):
+        operation(language_model(), [1], 3, **words)
+
+
+@pytest.mark.parametrize("generator", ["x", -1, 2.0])
+@pytest.mark.parametrize("operation", [stream, generate])
+def test_a_generator_of_a_wrong_kind_is_refused_when_it_is_given(operation, generator):
+    with pytest.raises(ValueError, match="generator: a seed, which is a whole number from 0.*Received: generator"):
+        operation(language_model(), [1], 3, temperature=1.0, generator=generator)
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
+def test_padding_behind_a_prompt_is_refused(operation):
+    model = language_model()
+    for ids in ([[1, 2, 3], [5, 0, 0]], [[1, 2, 3], [5, 7, 7]], [[1, 0], [2, 0]], [[7], [2]]):
+        operation(model, ids, 2, end_ids=4)  # no signs of this model's: a language model names no padding
+    model.config.end_ids = (7, 9)
+    with pytest.raises(ValueError, match="prompt 1 ends with padding.*list of ids.*tokenizer.encode.*Received: .5, 7, 7."):
+        operation(model, np.array([[1, 2, 3], [5, 7, 7]]), 2)
+    with pytest.raises(ValueError, match="prompt 0 ends with padding"):
+        operation(model, [[9, 9], [1, 2]], 2, end_ids=())
+    with pytest.raises(ValueError, match="prompt 1 ends with padding"):
+        operation(model, [[1, 2], [4, 4]], 2, end_ids=4)
+    padding = counting_model()
+    padding.config.pad_id = 0
+    with pytest.raises(ValueError, match="prompt 1 ends with padding.*Received: .5, 0, 0."):
+        operation(padding, [[1, 2, 3], [5, 0, 0]], 2)
+    for ids in ([[1, 7], [7, 2]], [[7], [7]], [5, 7, 7]):  # an end alone may be meant, and one prompt has nobody to be as long as
+        operation(model, ids, 2)
+
+
+def test_padding_behind_a_source_is_right():
+    model = encoder_decoder()
+    assert model.config.pad_id == 0
+    generate(model, [[5, 7, 2], [4, 0, 0]], 2, start_id=1, end_ids=2)
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
+def test_what_is_no_model_is_refused(operation):
+    for model in ("smollm2", language_model().config, None, (language_model(), Bytes()), LanguageModel, EncoderDecoder):
+        with pytest.raises(ValueError, match=r"takes a model, or a callable from ids \(B, T\).*fetch.load.*Received: "):
+            operation(model, [1], 3)
+    with pytest.raises(ValueError, match="an Encoder sees what comes later too, and writes no text.*Received: <Encoder"):
+        operation(Encoder(EncoderConfig(vocab_size=9, width=8, heads=2, layers=1)), [1], 3)
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
+@pytest.mark.parametrize("model, shape", [
+    (lambda ids: np.zeros((len(ids), 5)), r"\(2, 5\)"), (lambda ids: np.zeros((*ids.shape, 5))[0], r"\(3, 5\)"),
+    (lambda ids: np.zeros((1, ids.shape[1], 5)), r"\(1, 3, 5\)"), (lambda ids: np.zeros((*ids.shape, 0)), r"\(2, 3, 0\)"),
+    (lambda ids: np.zeros((*ids.shape, 5, 1)), r"\(2, 3, 5, 1\)"), (lambda ids: 1.0, r"\(\)"),
+])  # fmt: skip
+def test_logits_with_other_axes_are_refused(operation, model, shape):
+    with pytest.raises(ShapeError, match=rf"logits \(B, T, V\).*Received: ids \(2, 3\) int64, logits {shape}"):
+        operation(model, [[1, 2, 3], [3, 1, 2]], 4)
+
+
+def test_text_comes_of_a_tokenizer_and_the_ids_of_one_prompt():
+    model = language_model()
+    with pytest.raises(ValueError, match="takes a tokenizer first, and then the ids, text_stream.tokenizer, stream.*Received: "):
+        text_stream(stream(model, [1], 5), Bytes())
+    with pytest.raises(ValueError, match=r"those of one prompt only. Received: \[\d+, \d+\]"):
+        list(text_stream(Bytes(), stream(model, [[1], [1]], 5)))
+    for ids in (np.array([[1, 2]]), [1.0], [None]):
+        with pytest.raises(ValueError, match="ids one by one"):
+            list(text_stream(Bytes(), ids))
+    assert "".join(text_stream(Bytes(), np.array([104, 105], np.uint8))) == "hi"
 
 
 @pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])

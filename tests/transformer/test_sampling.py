@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 import minigrad as mg
 from minigrad.errors import ShapeError
 from transformer import Sampling, probabilities, sample
-from transformer.sampling import largest, temperature_probabilities
+from transformer.sampling import generators, largest, temperature_probabilities
 
 LOGITS = np.array([1.0, 3.0, 2.0, -1.0, 3.0])
 SHARES = np.array([0.1, 0.3, 0.05, 0.4, 0.15])
@@ -69,7 +69,7 @@ def test_logits_that_cannot_add_up_raise(bad):
     ({"top_k": 1}, [0, 0, 0, 1, 0]),
     ({"top_k": 3}, np.array([0, 0.3, 0, 0.4, 0.15]) / 0.85),
     ({"top_k": 5}, SHARES), ({"top_k": 99}, SHARES),
-    ({"top_p": 0.0}, [0, 0, 0, 1, 0]),
+    ({"top_p": 1e-9}, [0, 0, 0, 1, 0]),
     ({"top_p": 0.39}, [0, 0, 0, 1, 0]),
     ({"top_p": 0.41}, np.array([0, 0.3, 0, 0.4, 0]) / 0.7),
     ({"top_p": 0.8}, np.array([0, 0.3, 0, 0.4, 0.15]) / 0.85),
@@ -93,7 +93,7 @@ def test_equal_words_at_the_edge():
     assert (probabilities(logits, top_p=0.8) > 0).tolist() == [True, True, True, False, True]
     assert (probabilities(logits, min_p=0.25) > 0).all()
     assert (probabilities(np.zeros(4), top_p=0.5) > 0).tolist() == [True, True, False, False]
-    assert probabilities(np.zeros(3), top_p=0.0).tolist() == [1, 0, 0]
+    assert probabilities(np.zeros(3), top_p=1e-9).tolist() == [1, 0, 0]
 
 
 def test_seen_words_are_less_likely_whatever_their_sign():
@@ -126,7 +126,7 @@ def test_rows_are_by_themselves():
 
 @given(
     arrays(np.float32, st.integers(1, 9), elements=st.sampled_from([-np.inf, -3.0, 0.0, 0.5, 0.5000001, 4.0])),
-    st.floats(0.1, 10), st.none() | st.integers(1, 9), st.none() | st.floats(0, 1), st.none() | st.floats(0, 1),
+    st.floats(0.1, 10), st.none() | st.integers(1, 9), st.none() | st.floats(0, 1, exclude_min=True), st.none() | st.floats(0, 1),
 )  # fmt: skip
 def test_the_likeliest_always_stays_and_nothing_impossible_comes(logits, temperature, top_k, top_p, min_p):
     if logits.max() == -np.inf:
@@ -217,7 +217,8 @@ def test_what_may_hold_logits():
     ({"temperature": None}, "Received: temperature None"), ({"temperature": "1"}, "Received: temperature '1'"),
     ({"top_k": 0}, "top_k is a whole number from 1. Received: top_k 0"), ({"top_k": 2.0}, "Received: top_k 2.0"),
     ({"top_k": True}, "Received: top_k True"),
-    ({"top_p": 1.1}, "top_p is from 0 to 1. Received: top_p 1.1"), ({"top_p": -0.1}, "Received: top_p -0.1"),
+    ({"top_p": 1.1}, "top_p is above 0, at most 1. Received: top_p 1.1"), ({"top_p": -0.1}, "Received: top_p -0.1"),
+    ({"top_p": 0}, "top_p is above 0, at most 1. Received: top_p 0"),
     ({"min_p": math.nan}, "min_p is from 0 to 1. Received: min_p nan"),
     ({"repetition_penalty": 0.0}, "repetition_penalty is positive. Received: repetition_penalty 0.0"),
     ({"temperature": 0, "top_k": 3}, "top_k changes nothing at temperature 0.*give a temperature above 0"),
@@ -238,6 +239,18 @@ def test_unknown_words_are_refused_with_those_that_are_known():
         sample(LOGITS, temprature=0.5)
     with pytest.raises(TypeError, match="probabilities: there is no beams; .* temperature, top_k, top_p, min_p, repetition_penalty"):
         probabilities(LOGITS, beams=4)
+    with pytest.raises(TypeError, match="sample: there is no seed; a seed is given as generator. Received: seed 3"):
+        sample(LOGITS, seed=3)
+
+
+@pytest.mark.parametrize("generator, shown", [
+    ("x", "'x'"), ("xy", "'xy'"), (-1, "-1"), (1.0, "1.0"), (True, "True"), ([1, "x"], "'x'"), (np.array([1, 2]), r"\(2,\) int64"),
+])  # fmt: skip
+def test_what_is_no_generator_is_refused_in_our_own_words(generator, shown):
+    with pytest.raises(ValueError, match=f"generator: a seed, which is a whole number from 0, or a generator.*Received: generator {shown}"):
+        sample(np.zeros((2, 5)), generator=generator)
+    with pytest.raises(ValueError, match=f"Received: generator {shown}"):
+        generators(generator, 2)
 
 
 @pytest.mark.parametrize("bad, words", [
@@ -288,7 +301,7 @@ def theirs(logits, seen, temperature=1.0, top_k=None, top_p=None, min_p=None, re
     return torch.softmax(scores, dim=-1).numpy()
 
 
-CHOICES = {"temperature": [1.0, 0.5, 2.0], "top_k": [None, 1, 4, 40], "top_p": [None, 0.0, 0.3, 0.77, 0.95, 1.0],
+CHOICES = {"temperature": [1.0, 0.5, 2.0], "top_k": [None, 1, 4, 40], "top_p": [None, 1e-9, 0.3, 0.77, 0.95, 1.0],
            "min_p": [None, 0.0, 0.13, 1.0], "repetition_penalty": [None, 0.8, 1.3]}  # fmt: skip
 
 
