@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import transformer as tf
 from minigrad.core import REGISTRY
 
 ROOT = Path(__file__).parent.parent
@@ -13,7 +14,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
-EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.DOTALL)
+SHOWN = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.DOTALL)
+EXAMPLES = [(code, promised) for code, promised in SHOWN if "fetch" not in code]
+FETCHING = [(code, promised) for code, promised in SHOWN if "fetch" in code]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +47,50 @@ def test_the_examples_of_a_page_are_true(page, examples):
 
 
 def test_all_examples_are_found():
-    assert len(EXAMPLES) == README.count("```python") == 3
+    assert len(SHOWN) == README.count("```python") == 4 and len(FETCHING) == 1
+
+
+def small_model(folder):
+    """A language model of characters in a folder, with its tokenizer."""
+    tokenizer = tf.Vocabulary(sorted({*"Once upon a time"}))
+    config = tf.LanguageModelConfig(tokenizer.vocab_size, 64, layers=1, heads=2, width=8, activation="gelu_tanh", end_ids=())
+    model = tf.LanguageModel(config, seed=3)
+    tf.save_pretrained(model, folder, tokenizer)
+    return model, tokenizer
+
+
+def test_the_example_that_fetches_a_model_writes_with_any(tmp_path, monkeypatch, capsys):
+    model, tokenizer = small_model(tmp_path / "own")
+    load = tf.fetch.load
+    monkeypatch.setattr(tf.fetch, "load", lambda name: load({"smollm2": tmp_path / "own"}[name]))
+    ((code, _),) = FETCHING
+    exec(compile(code, "README.md", "exec"), {})
+    ids = tokenizer.encode("Once upon a time")
+    drawn = tf.generate(model, ids, 20, temperature=0.8, generator=1)
+    both = tokenizer.decode([*ids, *tf.generate(model, ids, 20)])
+    assert capsys.readouterr().out == tokenizer.decode(drawn) + "\n" + both[len("Once upon a time") :]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(tf.fetch.MODELS["smollm2"].path() is None, reason="the model was not fetched")
+def test_the_example_that_fetches_a_model_writes_what_the_readme_says(capsys):
+    pytest.importorskip("gguf")
+    ((code, promised),) = FETCHING
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out + "\n" == promised
+
+
+def test_a_folder_of_the_page_on_pretrained_models_is_read_and_written(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "pretrained.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    model, tokenizer = small_model("folder")
+    found = {}
+    exec(compile(code, "pretrained.md", "exec"), found)
+    assert found["tokenizer"].encode("once") == tokenizer.encode("once")
+    for folder in ("mine", "theirs", "both"):
+        ids = tokenizer.encode("time")
+        assert tf.generate(tf.from_pretrained(folder), ids, 5).tolist() == tf.generate(model, ids, 5).tolist()
 
 
 def test_every_file_it_names_is_there():
