@@ -21,7 +21,7 @@ from transformer.errors import UserError
 from transformer.models import Encoder, LanguageModel
 from transformer.runs import Run
 from transformer.sampling import SEEDED, Sampling, Seed, checked, draw, generators, largest, penalized
-from transformer.tokenizers import load_tokenizer
+from transformer.tokenizers import PretrainedTokenizer, load_tokenizer
 
 INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character
 INSTEAD = {  # what generate and stream have for names that others use
@@ -456,15 +456,28 @@ def answer(model: Any, tokenizer: Any, texts: Sequence[str], length: int, batch:
 
     The model is one that learned from sources, from targets so far and from targets as `examples/own_pairs.py` makes them, with one
     tokenizer for both sides: ``batch(sources, end=True)``, ``batch(targets, start=True)``, ``batch(targets, end=True)``. ``end`` says
-    whether its sources ended with the sign of the end; a model that never saw one there answers wrongly where it stands.
+    whether its sources ended with the sign of the end; a model that never saw one there answers wrongly where it stands. A
+    `PretrainedTokenizer` puts its own signs around a source (none without ``end``), and answers begin and end as the model's config says.
 
-    Raises `UserError` for a text that is longer than the model reads, ValueError for a ``length`` that it cannot write.
+    Raises `UserError` for a model that answers nothing, and for a text that is longer than it reads, ValueError for a ``length`` that it
+    cannot write.
     """
+    if isinstance(texts, str):
+        raise UserError(f"answer: takes a list of texts. Received: one text, {texts!r}.")
+    if not (hasattr(model, "encode") and hasattr(model, "decode")):
+        raise UserError(f"answer: takes an encoder-decoder; a language model goes on with ids by generate. Received: {describe(model)}.")
     written = []
     for first in range(0, len(texts), batch):
-        source = tokenizer.batch(texts[first : first + batch], end=end)  # (B, S)
-        _check_length(model, tokenizer, source.shape[1], end)
-        written += [tokenizer.decode(row) for row in answered(model, tokenizer, source, length)]
+        some = texts[first : first + batch]
+        if isinstance(tokenizer, PretrainedTokenizer):
+            sources = [tokenizer.encode(text, special=end) for text in some]
+            _check_length(model, "tokens", max(map(len, sources)), 0)
+            rows = generate(model, sources, length)
+        else:
+            source = tokenizer.batch(some, end=end)  # (B, S)
+            _check_length(model, getattr(tokenizer, "unit", "tokens"), source.shape[1], end)
+            rows = answered(model, tokenizer, source, length)
+        written += [tokenizer.decode(row) for row in rows]
     return written
 
 
@@ -474,11 +487,11 @@ def answered(model: Any, tokenizer: Any, source: np.ndarray, length: int) -> lis
     return generate(model, source, length, start_id=tokenizer.start, end_ids=tokenizer.end, never=signs)
 
 
-def _check_length(model: Any, tokenizer: Any, longest: int, end: bool) -> None:
+def _check_length(model: Any, unit: str, longest: int, end: int) -> None:
     """Refuse a source that is too long in the reader's words, who does not see the sign of the end."""
     most = getattr(getattr(model, "config", None), "source_length", longest)  # a recurrent model reads any length
     if longest > most:
-        raise UserError(f"This model reads at most {most - end} {tokenizer.unit}. Received: a text of {longest - end}.")
+        raise UserError(f"This model reads at most {most - end} {unit}. Received: a text of {longest - end}.")
 
 
 def classify(model: Any, tokenizer: Any, texts: list[str], batch: int = 256) -> np.ndarray:

@@ -567,6 +567,32 @@ def test_more_than_a_model_writes_is_refused_whatever_it_would_write(best):
         generate(Writer(best), [4], 4, start_id=1, end_ids=2)
 
 
+def test_a_model_that_others_trained_answers_with_its_own_signs():
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {"<pad>": 0, "</s>": 1, **{word: place for place, word in enumerate("abcdefghi", 2)}}
+    library = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="a"))
+    library.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    library.post_processor = tokenizers.processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    library.add_special_tokens(["<pad>", "</s>"])
+    tokenizer = PretrainedTokenizer(library, pad=0, end=1)
+    config = EncoderDecoderConfig(11, 11, source_length=4, target_length=6, layers=1, heads=2, width=8, start_id=0, end_ids=(1, 5))
+    model = lively(EncoderDecoder(config), seed=16)
+    answers = answer(model, tokenizer, ["b c d", "e"], 6)
+    expected = [generate(model, ids, 6, start_id=0, end_ids=(1, 5)) for ids in ([3, 4, 5, 1], [6, 1])]
+    assert answers == [tokenizer.decode(ids) for ids in expected] and answers[0] != answers[1]
+    bare = [tokenizer.decode(generate(model, ids, 6)) for ids in ([3, 4, 5], [6])]
+    assert answer(model, tokenizer, ["b c d", "e"], 6, end=False) == bare != answers
+    with pytest.raises(UserError, match="reads at most 4 tokens. Received: a text of 5"):
+        answer(model, tokenizer, ["b c d e"], 6)
+
+
+def test_what_answers_nothing_is_refused():
+    with pytest.raises(UserError, match="takes an encoder-decoder.*Received: <LanguageModel"):
+        answer(language_model(), LETTERS, ["ab"], 3)
+    with pytest.raises(UserError, match="answer: takes a list of texts. Received: one text, 'ab'"):
+        answer(Writer(4), LETTERS, "ab", 3)
+
+
 # ------------------------------------------------------------------------------------------------------- beside Hugging Face
 
 
