@@ -77,4 +77,5 @@ def reply(config: GenerateConfig, report: Report) -> Iterator[str]:
 
 def ends(model: Any, tokenizer: Any) -> tuple[int, ...]:
     """The ids that end a text, as the model's config or else its tokenizer says."""
-    return model.config.end_ids or (() if tokenizer.end is None else (tokenizer.end,))
+    end = getattr(tokenizer, "end", None)  # one of characters has no signs
+    return model.config.end_ids or (() if end is None else (end,))

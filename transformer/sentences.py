@@ -28,12 +28,14 @@ def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int
     >>> embed_sentences(model, Vocabulary("abc"), ["ab", "ba", "c"]).shape
     (3, 8)
     """
-    config = model.config
-    if getattr(config, "pooling", None) is None or config.pad_id != tokenizer.pad:
+    if isinstance(texts, str):
+        raise TypeError(f"embed_sentences: takes a list of texts, not one. Received: {texts!r:.60}. Try [text].")
+    config, pad = model.config, getattr(tokenizer, "pad", None)
+    if getattr(config, "pooling", None) is None or pad is None or config.pad_id != pad:
         raise UserError(
             "embed_sentences: takes an encoder with one vector per text (EncoderConfig(pooling='mean')), which pads as its tokenizer does. "
             f"Received: {type(model).__name__}, pooling {getattr(config, 'pooling', None)}, pad_id {getattr(config, 'pad_id', None)}, "
-            f"padding of the tokenizer {tokenizer.pad}."
+            f"padding of the tokenizer {pad}."
         )
     if not len(texts):
         return np.zeros((0, config.width), np.float32)

@@ -235,6 +235,8 @@ class PretrainedTokenizer:
     [1, 2, 1, 0]
     """
 
+    unit = "tokens"
+
     def __init__(
         self,
         tokenizer: Any,
@@ -269,9 +271,14 @@ class PretrainedTokenizer:
             found.truncate(longest - signs)
         return list(self._tokenizer.post_process(found, None, special).ids) if signs else list(found.ids)
 
-    def batch(self, texts: Sequence[str], special: bool = True, longest: int | None = None) -> np.ndarray:
-        """The ids of texts (N, T), the shorter ones padded at their right."""
-        rows = [self.encode(text, special, longest) for text in texts]
+    def batch(
+        self, texts: Sequence[str], start: bool = False, end: bool = False, longest: int | None = None, special: bool = True
+    ) -> np.ndarray:
+        """The ids of texts (N, T), the shorter ones padded at their right.
+
+        The tokenizer's own rules put signs around a text; ``start`` and ``end`` add the one asked for only where they did not.
+        """
+        rows = [self._ensured(self.encode(text, special, longest), start, end)[:longest] for text in texts]
         lengths = {*map(len, rows)}
         if len(lengths) > 1 and self.pad is None:
             raise ValueError(f"batch: this tokenizer has no sign for padding. Received: texts of {min(lengths)} to {max(lengths)} ids.")
@@ -279,6 +286,12 @@ class PretrainedTokenizer:
         for row, encoded in zip(ids, rows):
             row[: len(encoded)] = encoded
         return ids
+
+    def _ensured(self, ids: list[int], start: bool, end: bool) -> list[int]:
+        """Ids with the signs that are asked for, none of them twice; a sign that the tokenizer does not have is not asked for."""
+        before = [self.start] if start and self.start is not None and ids[:1] != [self.start] else []
+        behind = [self.end] if end and self.end is not None and ids[-1:] != [self.end] else []
+        return before + ids + behind
 
     def decode(self, ids: Iterable[int] | np.ndarray, special: bool = False) -> str:
         """The text of ids, without signs, with them if ``special``."""
@@ -292,6 +305,13 @@ class PretrainedTokenizer:
     def to_json(self) -> str:
         """The content of its `tokenizer.json`."""
         return str(self._tokenizer.to_str(pretty=True)) if self._content is None else self._content
+
+    def signs_json(self) -> str:
+        """The content of its `tokenizer_config.json`: which signs it has and how a conversation is written, in Hugging Face's words."""
+        ids = {"bos": self.start, "eos": self.end, "pad": self.pad, "unk": self.unknown}
+        signs = {f"{name}_token": None if number is None else self._tokenizer.id_to_token(number) for name, number in ids.items()}
+        kind = {"tokenizer_class": "PreTrainedTokenizerFast"}  # which takes all the rest from tokenizer.json
+        return json.dumps({**kind, **signs, "chat_template": self.chat_template}, indent=2)
 
 
 def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords | PretrainedTokenizer:

@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transformer import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    LanguageModel,
+    LanguageModelConfig,
+    answer,
+    save_pretrained,
+)
+from transformer.chat import ends
 from transformer.errors import UserError
+from transformer.sentences import embed_sentences
 from transformer.tokenizers import CharTokenizer, PretrainedTokenizer, Subwords, Vocabulary, load_tokenizer
 
 ALPHABET = "\n\t\r ab\"\\é😀\u2028cД▁#"
@@ -331,3 +341,63 @@ def test_transformers_gives_the_same_ids(kind, tmp_path):
         assert ours.encode(text, longest=6) == theirs(text, truncation=True, max_length=6)["input_ids"]
     for sign in ("pad", "unk"):
         assert getattr(ours, {"pad": "pad", "unk": "unknown"}[sign]) == getattr(theirs, f"{sign}_token_id")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_signs_and_template_are_saved_beside_a_model(kind, tmp_path):
+    folder_of(kind, tmp_path)
+    first = load_tokenizer(tmp_path)
+    first.chat_template = "{{ messages }}"
+    save_pretrained(LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, width=8, heads=2, layers=1)), tmp_path / "saved", first)
+    again = load_tokenizer(tmp_path / "saved")
+    for name in ("pad", "start", "end", "unknown", "chat_template"):
+        assert getattr(again, name) == getattr(first, name), name
+    assert [again.encode(text) for text in AWKWARD] == [first.encode(text) for text in AWKWARD]
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_transformers_reads_the_signs_that_are_saved(kind, tmp_path):
+    library = pytest.importorskip("transformers")
+    folder_of(kind, tmp_path)
+    ours = load_tokenizer(tmp_path)
+    save_pretrained(LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, width=8, heads=2, layers=1)), tmp_path / "saved", ours)
+    (tmp_path / "saved" / "config.json").unlink()  # of a kind that only this package knows
+    theirs = library.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    signs = theirs.pad_token_id, theirs.bos_token_id, theirs.eos_token_id, theirs.unk_token_id
+    assert signs == (ours.pad, ours.start, ours.end, ours.unknown)
+    for text in AWKWARD:
+        assert ours.encode(text) == theirs(text)["input_ids"], text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sign_that_is_asked_for_stands_there_once(kind, tmp_path):
+    folder_of(kind, tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    (row,) = tokenizer.batch(["the bank"], start=True, end=True).tolist()
+    bare = tokenizer.encode("the bank", special=False)
+    inner = row[(tokenizer.start is not None) : len(row) - (tokenizer.end is not None)]
+    assert inner == bare
+    assert row[0] == (bare[0] if tokenizer.start is None else tokenizer.start)
+    assert row[-1] == (bare[-1] if tokenizer.end is None else tokenizer.end)
+
+
+def test_what_has_no_signs_ends_no_text_and_pads_none():
+    model = LanguageModel(LanguageModelConfig(vocab_size=3, block_size=4, width=8, heads=2, layers=1))
+    assert ends(model, CharTokenizer("abc")) == ()
+    with pytest.raises(UserError, match="embed_sentences: takes an encoder .* padding of the tokenizer None"):
+        embed_sentences(model, CharTokenizer("abc"), ["a", "b"])
+    with pytest.raises(TypeError, match="a list of texts, not one. Received: 'a b'"):
+        embed_sentences(model, CharTokenizer("abc"), "a b")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_decoder_answers_with_any_tokenizer(kind, tmp_path):
+    folder_of(kind, tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    V = tokenizer.vocab_size
+    sizes = {"source_vocab": V, "target_vocab": V, "source_length": 40, "target_length": 6}
+    model = EncoderDecoder(EncoderDecoderConfig(**sizes, width=8, heads=2, layers=1, start_id=tokenizer.pad))
+    (written,) = answer(model, tokenizer, ["the bank"], 3)
+    assert isinstance(written, str)
