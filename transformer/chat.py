@@ -63,16 +63,20 @@ def reply(config: GenerateConfig, report: Report) -> Iterator[str]:
     if question is None and config.system:
         raise UserError("--system changes nothing where the prompt is gone on with as it is.", code=2)
     ids = tokenizer.encode(question or config.prompt)
-    left = model.config.block_size - len(ids)
-    if left < 1:
+    if len(ids) > model.config.block_size:
         raise UserError(f"This model reads at most {model.config.block_size} tokens. Received: a prompt of {len(ids)}.")
     if question is None:
         if not config.raw:
             note = f"{config.model} has no chat template that is known here (ChatML), so the prompt is gone on with as it is."
             print(f"transformer: {note}", file=sys.stderr)
         yield config.prompt
-    tokens = stream(model, ids, min(config.tokens, left), end_ids=ends(model, tokenizer), generator=config.seed, **config.sampling())
-    yield from text_stream(tokenizer, tokens, after=ids)
+    tokens = stream(model, ids, config.tokens, end_ids=ends(model, tokenizer), generator=config.seed, **config.sampling())
+    said = False
+    for piece in text_stream(tokenizer, tokens, after=ids):
+        said = True
+        yield piece
+    if not said:
+        print("transformer: the model ended at once, with nothing to add.", file=sys.stderr)
 
 
 def ends(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,9 +61,12 @@ def embed(config: EmbedConfig, report: Report) -> None:
         raise UserError("One sentence is like itself: give two or more, each in quotation marks.", code=2)
     with report.busy("Reading the model"):
         model, tokenizer = fetch.load(config.model)
-    vectors = embed_sentences(model, tokenizer, config.sentences)
+    vectors, most = embed_sentences(model, tokenizer, config.sentences), model.config.block_size
+    for number, text in enumerate(config.sentences, 1):
+        if len(tokenizer.encode(text)) > most:
+            report.say(f"Of sentence {number} only the beginning counts: this model reads {most} tokens.")
     alike = vectors @ vectors.T  # (N, E)(E, N) -> (N, N)
-    named = [f"{number}  {text}" for number, text in enumerate(config.sentences, 1)]
+    named = [f"{number}  {textwrap.shorten(text, 60, placeholder=' ...')}" for number, text in enumerate(config.sentences, 1)]
     rows = [[name, *(f"{cosine:.2f}" for cosine in row)] for name, row in zip(named, alike)]
     report.say("The cosine of the angle between the vectors of two sentences: 1 is the same direction, near 0 nothing in common.")
     report.table(["", *map(str, range(1, len(rows) + 1))], rows, bold="")

@@ -168,7 +168,7 @@ def test_sampling_is_seeded_and_goes_on_from_the_prompt(run, capsys):
 
 def test_which_characters_may_be_drawn(run, capsys):
     likeliest = sample(run, capsys, "--temperature", "0", "--tokens", "20")
-    for words in (("--top-k", "1"), ("--top-p", "0"), ("--min-p", "1")):
+    for words in (("--top-k", "1"), ("--top-p", "0.0001"), ("--min-p", "1")):
         assert sample(run, capsys, *words, "--temperature", "2", "--tokens", "20") == likeliest
     varied = sample(run, capsys, "--temperature", "0", "--repetition-penalty", "50", "--tokens", "20")
     assert len(set(varied)) > len(set(likeliest))

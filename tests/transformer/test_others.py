@@ -1,6 +1,7 @@
 """Models that others trained, at work: sentences as vectors, a word from block to block, and answers; here with small ones of our own."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from transformer.errors import UserError
 from transformer.fetch import load
 from transformer.meaning import drift, word_vectors
 from transformer.sentences import embed_sentences
+from transformer.tokenizers import CharTokenizer
 
 SIZES = {"layers": 3, "heads": 2, "width": 12, "block_size": 40}
 RIVER, MONEY, LONG = "the bank of the river", "Money in the bank", "we've got money in the bank of the river"
@@ -262,3 +264,28 @@ def test_a_language_model_is_wanted_and_a_tokenizer_that_fits(encoder, capsys):
 
 def test_an_option_of_yes_or_no_needs_no_value():
     assert [parse(GenerateConfig, "generate", ["m", *words])[0].raw for words in ([], ["--raw"], ["--raw", "no"])] == [False, True, False]
+
+
+def test_a_text_that_is_longer_than_the_model_reads(encoder, capsys):
+    assert main(["embed", "the " * 60, MONEY, "--model", str(encoder)]) == 0
+    said = capsys.readouterr().out
+    assert "Of sentence 1 only the beginning counts" in said and "the the ..." in said and "sentence 2" not in said
+
+
+def test_an_answer_slides_through_the_window_of_its_model(tmp_path, capsys):
+    folder = tmp_path / "speller"
+    save_pretrained(LanguageModel(LanguageModelConfig(4, **{**SIZES, "block_size": 6}), seed=5), folder, CharTokenizer("abc "))
+    assert main(["generate", str(folder), "--prompt", "ab c", "--raw", "--tokens", "9"]) == 0
+    assert len(capsys.readouterr().out.rstrip("\n")) == 4 + 9
+    assert main(["generate", str(folder), "--prompt", "ab cabc", "--raw"]) != 0
+    assert "at most 6 tokens. Received: a prompt of 7" in capsys.readouterr().err
+
+
+def test_a_model_that_ends_at_once_says_so(talker, capsys):
+    model, tokenizer = load(talker)
+    words = json.loads((talker / "config.json").read_text()) | {"end_ids": list(range(tokenizer.vocab_size))}
+    (talker / "config.json").write_text(json.dumps(words))
+    with mock.patch.object(type(tokenizer), "decode", lambda self, ids: "bank" if len(ids) else ""):  # the end has no text
+        assert main(["generate", str(talker), "--prompt", "bank", "--raw"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == "bank" and "the model ended at once" in said.err
