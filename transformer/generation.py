@@ -446,7 +446,8 @@ def load_run(folder: str | Path) -> tuple[Any, Any]:
         return model, None
     path = Path(folder) / runs.TOKENIZER
     tokenizer = load_tokenizer(path)
-    if sizes != {tokenizer.vocab_size}:
+    others = isinstance(tokenizer, PretrainedTokenizer)  # whose models may have more rows than there are words, to fill a block
+    if not (min(sizes) >= tokenizer.vocab_size if others else sizes == {tokenizer.vocab_size}):
         raise UserError(f"{path} does not belong to the model beside it.")
     return model, tokenizer
 

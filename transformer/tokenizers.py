@@ -334,7 +334,8 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords | 
     except UserError:  # a missing library is no damage
         raise
     except OSError as error:
-        raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.") from error
+        hint = "" if path.exists() else ' One that came with transformer fetch comes from transformer.fetch.load("minilm").'
+        raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.{hint}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged, or is not a tokenizer of this program or of Hugging Face.") from error
 

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.transformer.test_tokenizers import bytewise, folder_of, wordpiece
+import transformer as tf
+from tests.transformer.test_tokenizers import bytewise, folder_of, unigram, wordpiece
 from transformer import (
     Encoder,
     EncoderConfig,
+    EncoderDecoder,
+    EncoderDecoderConfig,
     LanguageModel,
     LanguageModelConfig,
     Vocabulary,
@@ -289,3 +292,21 @@ def test_a_model_that_ends_at_once_says_so(talker, capsys):
         assert main(["generate", str(talker), "--prompt", "bank", "--raw"]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == "bank" and "the model ended at once" in said.err
+
+
+def test_a_table_with_more_rows_than_words_belongs_to_its_tokenizer(tmp_path, capsys):
+    """As T5's has, to fill a block; one with fewer does not."""
+    folder_of(unigram, tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    for more in (3, -1):
+        size = tokenizer.vocab_size + more
+        config = EncoderDecoderConfig(size, size, 40, 12, layers=1, heads=2, width=12, start_id=tokenizer.pad, end_ids=(tokenizer.end,))
+        save_pretrained(EncoderDecoder(config, seed=2), tmp_path)
+        assert main(["sample", str(tmp_path), "--prompt", "the bank", "--tokens", "8"]) == (0 if more > 0 else 1)
+    assert "does not belong to the model beside it" in capsys.readouterr().err
+
+
+def test_a_name_is_no_folder():
+    for read in (tf.from_pretrained, load_tokenizer):
+        with pytest.raises(UserError, match=r"minilm.*transformer\.fetch\.load\(\"minilm\"\)"):
+            read("minilm")

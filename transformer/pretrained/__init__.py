@@ -75,6 +75,11 @@ def from_pretrained(folder: str | Path) -> Layer:
     9
     """
     folder = Path(folder)
+    if not folder.exists():
+        raise UserError(
+            f"There is no {folder}. from_pretrained reads a folder or a GGUF file and downloads nothing; a model that transformer fetch "
+            'brought comes, with its tokenizer, from transformer.fetch.load("minilm").'
+        )
     if folder.suffix.lower() == ".gguf":
         from transformer import gguf
 
