@@ -484,9 +484,8 @@ def answer(model: Any, tokenizer: Any, texts: Sequence[str], length: int, batch:
 
 def answered(model: Any, tokenizer: Any, source: np.ndarray, length: int) -> list[np.ndarray]:
     """The ids that an encoder-decoder writes for each source (B, S), the likeliest each time: no signs but that of the end."""
-    signs = [sign for sign in (tokenizer.pad, tokenizer.start, tokenizer.unknown) if sign is not None]
-    start = getattr(getattr(model, "config", None), "start_id", None)  # a model that others trained may start with another sign
-    return generate(model, source, length, start_id=tokenizer.start if start is None else start, end_ids=tokenizer.end, never=signs)
+    signs = tokenizer.pad, tokenizer.start, tokenizer.unknown
+    return generate(model, source, length, start_id=tokenizer.start, end_ids=tokenizer.end, never=signs)
 
 
 def _check_length(model: Any, unit: str, longest: int, end: int) -> None:
