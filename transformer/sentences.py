@@ -14,6 +14,7 @@ from transformer.config import EmbedConfig
 from transformer.console import Report
 from transformer.errors import UserError
 from transformer.programs import encoded
+from transformer.tokenizers import padded
 
 
 def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int = 32) -> np.ndarray:
@@ -45,9 +46,7 @@ def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int
     found = []
     for first in range(0, len(rows), batch):
         chosen = [rows[place] for place in order[first : first + batch]]
-        ids = np.full((len(chosen), max(1, len(chosen[-1]))), tokenizer.pad, np.int64)  # (B, T): the last one is the longest
-        for padded, row in zip(ids, chosen):
-            padded[: len(row)] = row
+        ids = padded(chosen if len(chosen[-1]) else [[tokenizer.pad]] * len(chosen), tokenizer.pad)  # (B, T), T at least 1
         with minigrad.no_grad():
             found.append(encoded(model, ids))  # (B, E)
     vectors = np.empty((len(rows), found[0].shape[-1]), found[0].dtype)

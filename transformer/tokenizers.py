@@ -92,11 +92,7 @@ class SequenceTokenizer:
 
     def batch(self, texts: Sequence[str], start: bool = False, end: bool = False, longest: int | None = None) -> np.ndarray:
         """The ids of texts (N, T), cut off behind ``longest``, the shorter ones padded."""
-        rows = [self.encode(text, start, end)[:longest] for text in texts]
-        ids = np.full((len(rows), max(map(len, rows), default=0)), self.pad, dtype=np.int64)
-        for row, encoded in zip(ids, rows):
-            row[: len(encoded)] = encoded
-        return ids
+        return padded([self.encode(text, start, end)[:longest] for text in texts], self.pad)
 
 
 class Vocabulary(SequenceTokenizer):
@@ -282,10 +278,7 @@ class PretrainedTokenizer:
         lengths = {*map(len, rows)}
         if len(lengths) > 1 and self.pad is None:
             raise ValueError(f"batch: this tokenizer has no sign for padding. Received: texts of {min(lengths)} to {max(lengths)} ids.")
-        ids = np.full((len(rows), max(lengths, default=0)), self.pad or 0, dtype=np.int64)
-        for row, encoded in zip(ids, rows):
-            row[: len(encoded)] = encoded
-        return ids
+        return padded(rows, self.pad or 0)
 
     def _ensured(self, ids: list[int], start: bool, end: bool) -> list[int]:
         """Ids with the signs that are asked for, none of them twice; a sign that the tokenizer does not have is not asked for."""
@@ -312,6 +305,14 @@ class PretrainedTokenizer:
         signs = {f"{name}_token": None if number is None else self._tokenizer.id_to_token(number) for name, number in ids.items()}
         kind = {"tokenizer_class": "PreTrainedTokenizerFast"}  # which takes all the rest from tokenizer.json
         return json.dumps({**kind, **signs, "chat_template": self.chat_template}, indent=2)
+
+
+def padded(rows: Sequence[Sequence[int] | np.ndarray], pad: int) -> np.ndarray:
+    """Rows of ids as one array (N, T), the shorter ones padded at their right."""
+    ids = np.full((len(rows), max(map(len, rows), default=0)), pad, dtype=np.int64)
+    for row, encoded in zip(ids, rows):
+        row[: len(encoded)] = encoded
+    return ids
 
 
 def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords | PretrainedTokenizer:

@@ -106,11 +106,11 @@ class DecodeProgram(Program):
     def _by_dots(self, x, w, bias, y, function, plus):
         """Append the product as that of several rows with columns that lie together; False where that is not possible, or slower."""
         (B, K), finish, other = x.shape, 0, None
+        if not THIN[0] <= B <= THIN[1] or K < 2:
+            return False
         if function in FORMS and plus is None:
             finish, other = function_block(form_of_gelu(FORMS[function])[0]).address(x.dtype), np.empty_like(y)
         elif function is not None:
-            return False
-        if not THIN[0] <= B <= THIN[1] or K < 2:
             return False
         _, plan, chunks, work, _ = plan_of_product(x.dtype, x.shape, x.strides, w.shape, w.strides, None)
         parts, plan = min(chunks, PARTS), plan.copy()  # which others of these shapes read
