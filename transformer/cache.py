@@ -8,7 +8,7 @@ without it; what they ask of it are places, masks, and the keys and values so fa
 import numpy as np
 
 from minigrad.core import Tensor, values
-from minigrad.errors import LayerError, ShapeError, received
+from minigrad.errors import DtypeError, LayerError, ShapeError, received
 
 
 class Cache:
@@ -83,26 +83,33 @@ class SoFar:
         self.cache, self.arrays = cache, ()
 
     def read(self, k, v):
-        """All keys and values, with these at the end.   (B, r, T, d) -> (B, r, S, d)"""
+        """All keys and values, with these at the end; raises DtypeError for others than before.   (B, r, T, d) -> (B, r, S, d)"""
         n, (B, r, T, _) = self.cache.length, k.shape
         self.cache.check("attention", B, T)
         if not self.arrays:
             self.arrays = tuple(np.zeros((B, r, self.cache.capacity, x.shape[3]), x.dtype) for x in (k, v))
         for array, x in zip(self.arrays, (k, v)):
+            if array.dtype != x.dtype:
+                raise DtypeError(f"attention: the cache holds {array.dtype}; a model of other numbers needs another one. " + received(x=x))
             array[:, :, n : n + T] = _numbers(x)
         return [array[:, :, : n + T] for array in self.arrays]
 
-    def allowed(self, mask, causal, T, who):
-        """Which keys the next T questions may see: none after themselves, and no padding.   -> mask or None, whether plainly causal"""
+    def allowed(self, mask, causal, T, window, who):
+        """Which keys the next T questions may see: none after themselves, nor ``window`` steps before, and no padding.
+
+        -> mask or None, whether plainly causal
+        """
         n, padding = self.cache.length, self.cache.padding
         if mask is not None or not causal:
             raise LayerError(
                 f"{who}: with a cache a question sees what was read before and itself. "
                 f"Received: {'another mask' if causal else 'attention that is not causal'}."
             )
-        if padding is None and (n == 0 or T == 1):
+        if padding is None and window is None and (n == 0 or T == 1):
             return None, n == 0
         seen = np.tri(T, n + T, n, dtype=bool)  # (T, S): key s <= n + t
+        if window is not None:
+            seen &= ~np.tri(T, n + T, n - window, dtype=bool)  # (T, S): key s > n + t - window
         if padding is not None:
             seen = seen & (np.arange(n + T) >= padding[:, None, None, None])  # (T, S) & (B, 1, 1, S) -> (B, 1, T, S)
         return seen, False
@@ -125,8 +132,10 @@ class Memory:
             self.arrays = tuple(np.array(_numbers(x), order="C") for x in (k, v))
         return self.arrays
 
-    def allowed(self, mask, causal, T, who):
-        """Every question may see what the mask of the memory says."""
+    def allowed(self, mask, causal, T, window, who):
+        """Every question may see what the mask of the memory says; raises LayerError for a window, which has no place in another text."""
+        if window is not None:
+            raise LayerError(f"{who}: with a cache a sliding window is for a text that looks back at itself. Received: another's memory.")
         return mask, causal
 
 

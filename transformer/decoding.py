@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 import minigrad as mg
+from minigrad.alone import Alone
 from minigrad.core import values
 from minigrad.errors import ShapeError, received
 
@@ -24,6 +25,8 @@ class Decoding:
     Without a cache (``cached=False``, or a callable, or a text that has become longer than the model's block size, of which it then
     sees the last so many tokens) every token costs what the whole text costs.
 
+    What raises, or is interrupted, has read nothing. One thread reads at a time: another gets a RuntimeError.
+
     >>> from transformer import LanguageModel, LanguageModelConfig
     >>> model = LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, layers=1, heads=1, width=4))
     >>> decoding = Decoding(model, batch=1, length=6)
@@ -33,7 +36,7 @@ class Decoding:
 
     def __init__(self, model: Callable, batch: int, length: int, memory=None, padding=None, cached: bool = True) -> None:
         self.model, self.memory = model, memory
-        self.padding = np.zeros(batch, np.int64) if padding is None else np.asarray(padding, np.int64)  # (B,)
+        self.padding = np.zeros(batch, np.int64) if padding is None else np.array(padding, np.int64)  # (B,)
         if self.padding.shape != (batch,) or (self.padding < 0).any():
             raise ShapeError(f"Decoding: padding says for each of {batch} rows how many tokens are none. " + received(padding=padding))
         self.ids = np.zeros((batch, 0), np.int64)  # (B, T): all that was read
@@ -41,6 +44,7 @@ class Decoding:
         makes = getattr(model, "new_cache", None) if cached else None
         self.cache = None if makes is None or not _remembers(model) else makes(batch, min(length, self.window), self.padding)
         self.step, self.steps = None, True  # the program of one more token; whether one can be made
+        self._alone = Alone("Decoding: another thread reads it; every thread needs one of its own.")
 
     def read(self, ids) -> np.ndarray:
         """The logits behind the last of these tokens, which come after those that were read before.   (B, T) -> (B, V)"""
@@ -49,33 +53,45 @@ class Decoding:
             raise ShapeError(f"Decoding: reads ids (B, T) of {len(self.ids)} texts, at least one token of each. " + received(ids=ids))
         if not self.ids.shape[1] and (self.padding >= ids.shape[1]).any():
             raise ShapeError("Decoding: a row of nothing but padding has no last token. " + received(ids=ids, padding=self.padding))
-        self.ids = np.concatenate([self.ids, ids], axis=1)  # (B, T), (B, t) -> (B, T + t)
-        with mg.no_grad():
-            if self.cache is not None and self.ids.shape[1] <= self.cache.capacity:
-                found = self._stepped(ids) if ids.shape[1] == 1 and self.cache.length else None
-                return self._last(self._logits(ids, self.cache)) if found is None else found
-            self.cache = None  # positions of a text that slides through its window change with each token
-            return self._last(self._uncached())
+        with self._alone, mg.no_grad():
+            text = np.concatenate([self.ids, ids], axis=1)  # (B, T), (B, t) -> (B, T + t)
+            if self.cache is not None and text.shape[1] <= self.cache.capacity:
+                self.cache.length = self.ids.shape[1]  # what a run that was interrupted left behind that is written over
+                logits = self._stepped(ids) if ids.shape[1] == 1 and self.cache.length else None
+                logits = self._last(self._logits(ids, self.cache), text) if logits is None else logits
+            else:
+                logits = self._last(self._uncached(text), text)
+                self.cache = None  # positions of a text that slides through its window change with each token
+            self.ids = text
+            return logits
 
     def reorder(self, rows: np.ndarray) -> None:
         """Row i becomes what row ``rows[i]`` was; a memory stays, so rows change places within one source only."""
         rows = np.asarray(rows)
-        if rows.shape != (len(self.ids),):
+        if rows.shape != (len(self.ids),) or rows.dtype.kind not in "iu":
             raise ShapeError(f"Decoding.reorder: rows says of each of {len(self.ids)} rows which it was. " + received(rows=rows))
-        self.ids, self.padding = self.ids[rows], self.padding[rows]
-        if self.cache is not None:
-            self.cache.reorder(rows)
+        with self._alone:
+            ids, padding, cache = self.ids[rows], self.padding[rows], self.cache
+            if cache is not None:
+                self.cache = None  # for the case that this is interrupted: half of a cache is none
+                cache.reorder(rows)
+            self.ids, self.padding, self.cache = ids, padding, cache
 
     def repeat(self, copies: int) -> None:
         """Every row becomes so many, one behind the other: the prompt of several beams is read once."""
-        self.ids, self.padding = np.repeat(self.ids, copies, axis=0), np.repeat(self.padding, copies)
-        self.memory, self.step = repeated(self.memory, copies), None
-        if self.cache is not None:
-            self.cache.repeat(copies)
+        with self._alone:
+            ids, padding, cache = np.repeat(self.ids, copies, axis=0), np.repeat(self.padding, copies), self.cache
+            memory = repeated(self.memory, copies)
+            if cache is not None:
+                self.cache = None  # as above
+                cache.repeat(copies)
+            self.ids, self.padding, self.memory, self.cache, self.step = ids, padding, memory, cache, None
 
     def _stepped(self, ids):
         """The logits behind one more token, by a program; None where there is none.   (B, 1) -> (B, V)"""
-        if self.steps and (self.step is None or self.step.stale):
+        if not (self.steps and programs.fits()):
+            return None
+        if self.step is None or self.step.stale:
             self.step = programs.step(self.model, self.cache, self.memory)
             self.steps = self.step is not None
         return self.step.read(ids[:, 0]) if self.steps else None
@@ -85,10 +101,10 @@ class Decoding:
         options = {} if cache is None else {"cache": cache, "last": True}
         return self.model(ids, **options) if self.memory is None else self.model.decode(ids, self.memory, **options)
 
-    def _uncached(self):
-        """The logits of the whole text, or of its last tokens that fit; a text with padding by itself.   -> (B, T, V) or (B, 1, V)"""
-        ids = self.ids[:, -self.window :]
-        cut = self.ids.shape[1] - ids.shape[1]
+    def _uncached(self, text):
+        """The logits of a whole text, or of its last tokens that fit; one with padding by itself.   (B, T) -> (B, T, V) or (B, 1, V)"""
+        ids = text[:, -self.window :]
+        cut = text.shape[1] - ids.shape[1]
         padding = np.maximum(self.padding - cut, 0)
         if not padding.any():
             return self._logits(ids)
@@ -99,14 +115,15 @@ class Decoding:
             rows.append(alone._logits(ids[row : row + 1, none:]))
         return np.concatenate([values(logits)[:, -1:] for logits in rows])  # (1, T, V) each -> (B, 1, V)
 
-    def _last(self, logits):
+    def _last(self, logits, text):
+        """(B, T, V) -> (B, V)"""
         logits = np.asarray(values(logits))
-        if logits.ndim != 3 or len(logits) != len(self.ids) or not logits.size:
+        if logits.ndim != 3 or len(logits) != len(text) or not logits.size:
             raise ShapeError(
                 "Decoding: a model gives logits (B, T, V), numbers for each token of its vocabulary behind each token of ids (B, T). "
-                + received(ids=self.ids, logits=logits)
+                + received(ids=text, logits=logits)
             )
-        return logits[:, -1]  # (B, T, V) -> (B, V)
+        return logits[:, -1]
 
 
 def repeated(memory, copies):

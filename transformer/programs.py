@@ -53,8 +53,8 @@ def step(model, cache, memory):
 
 def encoded(model, ids):
     """What an encoder makes of one text without padding, by a program where that can be.   ids (1, T) -> (1, T, E), (1, E) or (1, C)"""
-    fits = len(ids) == 1 and 0 < ids.shape[1] <= min(LONGEST, model.config.block_size) and not (ids == model.config.pad_id).any()
-    reading = _reading(model, ids.shape[1]) if fits else None
+    short = len(ids) == 1 and 0 < ids.shape[1] <= min(LONGEST, model.config.block_size) and not (ids == model.config.pad_id).any()
+    reading = _reading(model, ids.shape[1]) if short and fits() else None
     return values(model(ids)) if reading is None else reading.read(ids)
 
 
@@ -63,17 +63,17 @@ def _reading(model, T):
     known = _local.__dict__.setdefault("readings", weakref.WeakKeyDictionary()).setdefault(model, {})
     if T not in known or (known[T] is not None and known[T].stale):
         known[T] = _made(Reading, model, T)
-    return known[T] if _fits() else None
+    return known[T]
 
 
 def _made(kind, *given):
     try:
-        return kind(*given) if _fits() else None
+        return kind(*given)
     except (Unknown, ShapeError, DtypeError):  # arrays that lie as no kernel of a program reads them
         return None
 
 
-def _fits():
+def fits():
     """Whether kernels compute as layers would be asked to now."""
     return settings.kernels() == "numba" and settings.matmul_precision() == "float32"
 
@@ -84,6 +84,7 @@ class Written:
     def __init__(self, model, stack, rows):
         self.model, self.watched = weakref.proxy(model), ([], [])  # parameters, and the arrays they had
         self.blocks, self.block_by_block = stack.blocks, list(stack.blocks)
+        self.words, self.words_then = vars(stack.config), dict(vars(stack.config))
         self.seen, self.parts = settings_of_attributes(), _parts(model)
         self.table = self.array(_is(stack.embedding, Embedding).embeddings)  # (V, E)
         self.dtype = self.table.dtype
@@ -92,9 +93,11 @@ class Written:
 
     @property
     def stale(self):
-        """Whether an array, a layer or a number that it was written down for has been replaced."""
+        """Whether an array, a layer, a number or a word of the config that it was written down for has been replaced."""
         parameters, arrays = self.watched
         if not all(map(operator.is_, map(_DATA, parameters), arrays)) or not _same(self.blocks, self.block_by_block):
+            return True
+        if self.words != self.words_then:
             return True
         seen = settings_of_attributes()
         if seen != self.seen:  # of some layer: was it one of these?

@@ -10,15 +10,13 @@ What the kernels are called with is written down once, as the threads read it. W
 """
 
 import contextlib
-import os
 import struct
-import threading
-import weakref
 from typing import NamedTuple
 
 import numpy as np
 
 from minigrad import settings
+from minigrad.alone import Alone
 from minigrad.kernels.compile import EXACT, GRAIN, address, kernel, launcher, scratch
 from minigrad.kernels.pool import ARGUMENTS, JOB, NAP, WORKERS, add, compute, load, wait
 
@@ -52,8 +50,7 @@ class Program:
     def __init__(self):
         self._steps, self._together, self._work = [], None, 0
         self._packed = None
-        self._free = threading.Lock()  # taken while it runs
-        _programs.add(self)
+        self._alone = Alone("program: it runs already, in another thread; every thread needs a program of its own.")
 
     def append(self, kernel, shares, work, *arguments):
         """A kernel called with (share, shares, *arguments), for every share; in all it is so much work.
@@ -91,15 +88,11 @@ class Program:
 
     def run(self):
         """Compute all steps. Raises RuntimeError while another Python thread runs the same program."""
-        if not self._free.acquire(blocking=False):
-            raise RuntimeError("program: it runs already, in another thread; every thread needs a program of its own.")
-        try:
+        with self._alone:
             job, counters, lines, most = self._packed or self._pack()
             nt = min(settings.threads(), most)
             counters[: lines + nt * len(self._steps)] = 0
             launcher(nt)(nt, job)
-        finally:
-            self._free.release()
 
     def _pack(self):
         """Write down what the threads read, and make room for what they count: in kernels, done in steps, and taken by each thread."""
@@ -170,16 +163,3 @@ def _walk(t: int, nt: int, program: int):
         wait(done, shares, nap)
         here = begin + jobs * (8 + JOB)
         done += _LINE
-
-
-_programs: weakref.WeakSet = weakref.WeakSet()
-
-
-def _after_fork():
-    # The thread that ran a program has not come along.
-    for program in list(_programs):
-        program._free = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

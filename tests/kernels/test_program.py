@@ -1,5 +1,6 @@
 """Programs: steps in their order, whoever computes them, and from how many threads, processes and runs."""
 
+import contextlib
 import ctypes
 import threading
 
@@ -54,6 +55,26 @@ def chain(steps, n):
     for before, after in zip(arrays, arrays[1:]):
         program.append(neighbours, n, LONG, before, after, n, LIKE)
     return program, arrays[0], arrays[-1]
+
+
+@contextlib.contextmanager
+def inside(alone):
+    """Another thread is inside, as long as this is open."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def stay():
+        with alone:
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    entered.wait()
+    try:
+        yield
+    finally:
+        leave.set()
+        thread.join()
 
 
 def expected(x, steps):
@@ -162,10 +183,20 @@ def test_two_threads_run_a_program_each_and_hold_the_pool_in_turn():
 
 
 def test_a_program_that_runs_cannot_be_run_again():
-    program, *_ = chain(2, 3)
-    with program._free, pytest.raises(RuntimeError, match="program: it runs already.*program of its own"):
-        program.run()
+    program, x, y = chain(2, 3)
+    with inside(program._alone):
+        with pytest.raises(RuntimeError, match="program: it runs already.*program of its own"):
+            program.run()
+        assert not y.any()
     program.run()
+    assert (y == expected(x, 2)).all()
+
+
+def test_a_run_that_was_interrupted_stands_in_nobody_s_way():
+    program, x, y = chain(2, 3)
+    program._alone.__enter__()  # an interrupt before anything that would leave again
+    program.run()
+    assert (y == expected(x, 2)).all()
 
 
 def test_errors():
@@ -185,7 +216,7 @@ def test_a_fork_runs_its_programs_even_if_another_thread_ran_one():
 import os
 import numpy as np
 from minigrad import settings
-from tests.kernels.test_program import chain, expected
+from tests.kernels.test_program import chain, expected, inside
 program, x, y = chain(40, 7)
 def right():
     y[:] = 0
@@ -193,11 +224,10 @@ def right():
         program.run()
     return (y == expected(x, 40)).all()
 assert right()
-program._free.acquire()
-child = os.fork()
-if child == 0:
-    os._exit(0 if all(right() for _ in range(20)) else 1)
-program._free.release()
+with inside(program._alone):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if all(right() for _ in range(20)) else 1)
 assert os.waitpid(child, 0)[1] == 0
 assert right()
 """, PYTHONWARNINGS="ignore::DeprecationWarning")  # fmt: skip

@@ -230,7 +230,7 @@ def test_mistakes_are_explained():
             Decoding(model, B, T, padding=[3, 0], cached=cached).read(IDS[:, :3])
         decoding = Decoding(model, B, T, cached=cached)
         decoding.read(IDS[:, :2])
-        for rows in ([0], [0, 1, 1]):
+        for rows in ([0], [0, 1, 1], [True, False]):
             with pytest.raises(ShapeError, match="reorder: rows says of each of 2 rows"):
                 decoding.reorder(rows)
     with pytest.raises(ShapeError, match="reorder: rows says of each of 2 rows"):

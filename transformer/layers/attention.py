@@ -253,9 +253,10 @@ class MultiHeadAttention(mg.Layer):
     def call(self, query, value=None, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, use_causal_mask=False, training=False, residual=None, bias=None, cache=None):  # fmt: skip
         query, value, key = self._sorted(query, value, key)
-        allowed, causal = self._allowed(query, key, query_mask, value_mask, key_mask, attention_mask), use_causal_mask
+        window, causal = self.sliding_window, use_causal_mask
+        allowed = self._allowed(query, key, window if cache is None else None, query_mask, value_mask, key_mask, attention_mask)
         if cache is not None:
-            allowed, causal = cache.allowed(allowed, causal, query.shape[1], type(self).__name__)
+            allowed, causal = cache.allowed(allowed, causal, query.shape[1], window, type(self).__name__)
         q, k, v = self._heads(query, key, value, cache)  # (B, h, T, dq), (B, r, S, dq), (B, r, S, dv)
         rate = self.dropout if training else 0.0
         heads, weights = attend(q, k, v, allowed, bias, causal, self.scale, rate, self.generator, return_attention_scores)
@@ -270,13 +271,13 @@ class MultiHeadAttention(mg.Layer):
         _check_inputs(type(self).__name__, query, value, key, ("(B, T, E)", "(B, S, E)", "(B, S, E)"))
         return query, value, key
 
-    def _allowed(self, query, key, *masks):
-        """Which scores may be used: all masks of a call and the window as one.   -> broadcasts to (B, h, T, S), or None for all"""
+    def _allowed(self, query, key, window, *masks):
+        """Which scores may be used: all masks of a call and a window as one.   -> broadcasts to (B, h, T, S), or None for all"""
         (B, T), S = query.shape[:2], key.shape[1]
         allowed = combined_mask(type(self).__name__, B, self.num_heads, T, S, *masks)
-        if self.sliding_window is None:
+        if window is None:
             return allowed
-        near = window_mask(T, S, self.sliding_window)
+        near = window_mask(T, S, window)
         return near if allowed is None else allowed & near
 
     def _heads(self, query, key, value, cache):
