@@ -1,5 +1,6 @@
 """The GPT of ``bench.gpt`` in Hugging Face's transformers: its GPT-2, with the cache that it has."""
 
+import inspect
 import os
 
 import numpy as np
@@ -43,8 +44,9 @@ def build(size):
 
 def reader(model):
     """A function that reads one token after the other and gives the logits of the next."""
-    known = DynamicCache(config=model.config)
-    return lambda word: model(torch.tensor([[word]]), past_key_values=known, use_cache=True).logits[0, -1]
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # the word of older versions
+    known = {name: DynamicCache(config=model.config), "use_cache": True}
+    return lambda word: model(torch.tensor([[word]]), **known).logits[0, -1]
 
 
 def generation(size, tokens):
