@@ -77,6 +77,8 @@ class DecodeProgram(Program):
         _check("linear", bias is None or bias.shape == (N,), bias=bias, y=y)
         _check("linear", gate_bias is None or gate_bias.shape == (N,), gate_bias=gate_bias, y=y)
         _check("linear", plus is None or plus.shape == y.shape, plus=plus, y=y)
+        if np.may_share_memory(x, y):
+            raise ValueError("linear: y needs memory of its own, as x is read until all of y is written. " + received(x=x, y=y))
         _check("linear", gate is None or (gate.shape == w.shape and gate.strides == w.strides), w=w, gate=gate)
         across = not w.flags.c_contiguous
         lying = (w.T, None if gate is None else gate.T) if across else (w, gate)
@@ -143,8 +145,11 @@ class DecodeProgram(Program):
         appends = k is not None
         if appends != (v is not None) or appends != (length is not None):
             raise ValueError("attend: k, v and length belong together. " + received(k=k, v=v, length=length))
-        if not appends and (turns is not None or bias is not None):
-            raise ValueError("attend: turns and bias are for keys that are appended to. " + received(k=k))
+        for which, a in {"start": start, "turns": turns, "bias": bias}.items():
+            if a is not None and not appends:
+                raise ValueError(f"attend: {which} is for keys that are appended to. " + received(k=k))
+        if mask is not None and appends:
+            raise ValueError("attend: a mask is for keys that all are there; otherwise start says which. " + received(mask=mask))
         cos, sin = turns or (None, None)
         if appends:
             _check("attend", k.shape == (B, r * dq) and v.shape == (B, r * dv) and length.shape == (1,), k=k, v=v, length=length, keys=keys)

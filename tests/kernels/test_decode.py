@@ -187,6 +187,8 @@ X, W, Y = np.ones((2, 3)), np.ones((3, 4)), np.ones((2, 4))
     (lambda p: p.linear(X, W, None, Y, plus=X), ShapeError, r"linear: .*plus \(2, 3\)"),
     (lambda p: p.linear(X, W, None, Y, gate=(W.T.copy().T, None)), ShapeError, "linear: .*gate"),
     (lambda p: p.linear(X, W, None, Y, function="tanh"), ValueError, "linear: function.*relu.*tanh"),
+    (lambda p: p.linear(X, np.eye(3), None, X), ValueError, "linear: y needs memory of its own"),
+    (lambda p: p.linear(X.reshape(6)[:4].reshape(2, 2), np.eye(2), None, X.reshape(6)[2:].reshape(2, 2)), ValueError, "of its own"),
     (lambda p: p.linear(X, W.astype("f"), None, Y), DtypeError, "linear: .*float64.*w .*float32"),
     (lambda p: p.linear(np.ones((2, 6))[:, ::2], W, None, Y), ShapeError, "linear: x must be contiguous"),
     (lambda p: p.linear(X, np.ones((3, 8))[:, ::2], None, Y), ShapeError, "linear: w must be contiguous"),
@@ -349,3 +351,16 @@ def test_a_whole_model_token_by_token(draw, dtype, B, make, rng):
             tokens[:], places[:], length[:] = ids[:, n], n, n
             program.run()
             np.testing.assert_allclose(logits, want[:, n], rtol=0, atol=20 * TOLERANCE[dtype] * np.abs(want).max())
+
+
+@pytest.mark.parametrize(("given", "match"), [
+    ({"start": np.zeros(2, np.int64)}, "start is for keys that are appended to"),
+    ({"bias": np.ones((3, 7))}, "bias is for keys"),
+    ({"turns": (np.ones((7, 2)), np.ones((7, 2)))}, "turns is for keys"),
+    ({"k": np.ones((2, 4))}, "k, v and length belong together"),
+    ({"k": np.ones((2, 4)), "v": np.ones((2, 5)), "length": np.zeros(1, np.int64), "mask": np.ones((2, 7), bool)}, "a mask is for"),
+])  # fmt: skip
+def test_what_belongs_to_other_keys_is_refused(given, match):
+    q, keys, values, y = np.ones((2, 12)), np.ones((2, 1, 7, 4)), np.ones((2, 1, 7, 5)), np.ones((2, 15))
+    with pytest.raises(ValueError, match=f"attend: {match}"):
+        kernels.decode_program().attend(q, keys, values, y, 0.5, **given)
