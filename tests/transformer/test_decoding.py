@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.errors import DtypeError, LayerError
+from minigrad.errors import AnomalyError, DtypeError, LayerError
 from tests.helpers import assert_close
 from tests.transformer.test_cache import IDS, L, V, both, every, made, whole
 from transformer import programs
@@ -137,6 +137,15 @@ def test_other_settings_are_for_the_layers_as_long_as_they_last():
             decoding.read(IDS[:, 4:5])
         with pytest.raises(AssertionError, match="by a program"):
             decoding.read(IDS[:, 4:5])
+
+
+def test_anomaly_mode_sees_every_layer():
+    model, _ = made("LanguageModel", "GPT-2")
+    decoding = begun(model)
+    model.blocks[1].feed_forward.wide.kernel.assign(np.full((12, 7), np.nan))
+    assert np.isnan(decoding.read(IDS[:, 3:4])).all()
+    with mg.detect_anomaly(), pytest.raises(AnomalyError, match="feed_forward"):
+        decoding.read(IDS[:, 4:5])
 
 
 @both
