@@ -559,7 +559,7 @@ def test_the_command_draws_on_a_terminal(run, capsys, monkeypatch):
 def test_mistakes_on_the_command_line(capsys):
     for words, code, message in (
         (["summary"], 2, "required: RUN"),
-        (["summary", "nowhere"], 1, "There is no run at nowhere"),
+        (["summary", "nowhere"], 1, "There is no model nowhere"),
         (["summary", "nowhere", "--arrays", "all"], 2, "--arrays: 'all' is not true or false"),
         (["summary", "nowhere", "--array", "true"], 2, "did you mean --arrays?"),
     ):

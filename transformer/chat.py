@@ -58,7 +58,8 @@ def reply(config: GenerateConfig, report: Report) -> Iterator[str]:
     with report.busy("Reading the model"):
         model, tokenizer = fetch.load(config.model)
     if not isinstance(model, LanguageModel):
-        raise UserError(f"{config.model} is a model of the kind {type(model).__name__}, which does not go on with a text.")
+        hint = f": transformer sample {config.model} has it answer" if hasattr(model, "decode") else ""
+        raise UserError(f"{config.model} is a model of the kind {type(model).__name__}, which does not go on with a text{hint}.")
     question = None if config.raw else asked(getattr(tokenizer, "chat_template", None), config.prompt, config.system or None)
     if question is None and config.system:
         raise UserError("--system changes nothing where the prompt is gone on with as it is.", code=2)

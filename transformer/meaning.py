@@ -27,7 +27,9 @@ def word_vectors(model: Any, tokenizer: Any, word: str, text: str) -> np.ndarray
     """
     found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)
     if not word or not found:
-        raise UserError(f"The word {word!r} is not in the sentence {text!r}.")
+        other = re.search(rf"\w*{re.escape(word)}\w*", text, re.IGNORECASE) if word else None
+        hint = f": {other[0]!r} is another word (endings count, upper and lower case do not)" if other else ""
+        raise UserError(f"The word {word!r} is not in the sentence {text!r}{hint}.")
     spans = tokenizer.spans(text)
     if len(spans) > model.config.block_size:
         raise UserError(f"This model reads at most {model.config.block_size} tokens. Received: a sentence of {len(spans)}, {text!r:.60}.")
@@ -55,8 +57,12 @@ def meaning(config: MeaningConfig, report: Report) -> None:
         raise UserError("A word means something else from sentence to sentence: give two or more, each in quotation marks.", code=2)
     with report.busy("Reading the model"):
         model, tokenizer = fetch.load(config.model)
-    if not hasattr(model, "hidden") or not hasattr(tokenizer, "spans"):
-        raise UserError(f"{config.model} does not tell what stands behind its blocks, or where in a text its pieces stand.")
+    if not hasattr(model, "hidden"):
+        kind = type(model).__name__
+        raise UserError(f"The {kind} of {config.model} does not tell what stands behind its blocks: an Encoder or a LanguageModel does.")
+    if not hasattr(tokenizer, "spans"):
+        kind = type(tokenizer).__name__
+        raise UserError(f"The {kind} of {config.model} does not tell where in a text its pieces stand: one of Hugging Face's library does.")
     cosines = drift(model, tokenizer, config.word, config.sentences)
     names = ["embedding", *(f"block {number}" for number in range(1, model.config.layers + 1))]
     columns = {f"{i + 1} and {j + 1}": values for (i, j), values in cosines.items()}

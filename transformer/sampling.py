@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -33,14 +33,16 @@ SEEDED = "a seed is given as generator"
 class Sampling:
     """How the next token is drawn: the numbers that `sample`, `probabilities`, `stream` and `generate` take by their names.
 
-    They act in this order, which is Hugging Face's; None is no such step. The likeliest token always stays.
+    They act in this order, which is Hugging Face's; None is no such step, and so no number stands for it: top_k and top_p are above 0.
+    The likeliest token always stays.
 
     ``repetition_penalty``: logits of tokens that were seen are divided by it where they are positive, else multiplied
     (Keskar et al. 2019); 1 does nothing.
     ``temperature``: logits / temperature; 0 takes the likeliest token, the first of equals, and nothing is random.
-    ``top_k``: the k likeliest tokens stay, and all that are as likely as the last of them (Fan et al. 2018).
-    ``top_p``: the fewest likeliest tokens stay whose probabilities add up to it; of equals the first ones (Holtzman et al. 2020).
-    ``min_p``: tokens stay that are at least this share as likely as the likeliest (Nguyen et al. 2024).
+    ``top_k``: the k likeliest tokens stay, and all that are as likely as the last of them (Fan et al. 2018); from 1.
+    ``top_p``: the fewest likeliest tokens stay whose probabilities add up to it, above 0 and at most 1; of equals the first ones
+    (Holtzman et al. 2020).
+    ``min_p``: tokens stay that are at least this share as likely as the likeliest, from 0, which keeps all, to 1 (Nguyen et al. 2024).
 
     Raises ValueError for numbers that are none of these, and for a choice among tokens where temperature 0 leaves no choice.
 
@@ -70,17 +72,21 @@ class Sampling:
     @classmethod
     def of(cls, operation: str, words: dict[str, Any], instead: Mapping[str, str] = MappingProxyType({})) -> Sampling:
         """The numbers that an operation was given by name; ``instead`` says what it has for names that others use."""
-        for name in words:
-            if name not in ACCEPTED:
-                known = f"; {instead[name]}." if name in instead else nearest(name, ACCEPTED)
-                hint = known or f"; what says how to draw is {', '.join(ACCEPTED)}."
-                raise TypeError(f"{operation}: there is no {name}{hint} {received(**{name: words[name]})}")
+        check_words(operation, words, ACCEPTED, instead, "what says how to draw")
         return cls(**words)
 
     @property
     def remembers(self) -> bool:
         """Whether it matters which tokens were seen."""
         return self.repetition_penalty not in (None, 1)
+
+
+def check_words(operation: str, words: Mapping[str, Any], known: Collection[str], instead: Mapping[str, str], what: str) -> None:
+    """Refuse words that an operation does not know; ``instead`` says what it has for those that others use."""
+    for name in words:
+        if name not in known:
+            hint = f"; {instead[name]}." if name in instead else nearest(name, known) or f"; {what} is {', '.join(known)}."
+            raise TypeError(f"{operation}: there is no {name}{hint} {received(**{name: words[name]})}")
 
 
 def temperature_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

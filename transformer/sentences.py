@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 import minigrad
+from minigrad.errors import describe, received
 from transformer import fetch
 from transformer.config import EmbedConfig
 from transformer.console import Report
 from transformer.errors import UserError
+from transformer.models import Encoder
 from transformer.programs import encoded
-from transformer.tokenizers import padded
+from transformer.tokenizers import listed, padded
 
 
 def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int = 32) -> np.ndarray:
@@ -23,22 +25,16 @@ def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int
     ``model`` is an encoder with a ``pooling``. Of a text that is longer than it reads only the beginning counts. Texts of about one length
     go through it together, ``batch`` at a time, so that little padding is computed.
 
-    Raises `UserError` for a model that gives a vector for each token, and where its padding is not the tokenizer's.
+    Raises `UserError` for a model that is no encoder, or gives a vector for each token, and where its padding is not the tokenizer's.
 
     >>> from transformer import Encoder, EncoderConfig, Vocabulary
     >>> model = Encoder(EncoderConfig(vocab_size=7, block_size=8, width=8, heads=2, layers=1, pooling="mean"))
     >>> embed_sentences(model, Vocabulary("abc"), ["ab", "ba", "c"]).shape
     (3, 8)
     """
-    if isinstance(texts, str):
-        raise TypeError(f"embed_sentences: takes a list of texts, not one. Received: {texts!r:.60}. Try [text].")
-    config, pad = model.config, getattr(tokenizer, "pad", None)
-    if getattr(config, "pooling", None) is None or pad is None or config.pad_id != pad:
-        raise UserError(
-            "embed_sentences: takes an encoder with one vector per text (EncoderConfig(pooling='mean')), which pads as its tokenizer does. "
-            f"Received: {type(model).__name__}, pooling {getattr(config, 'pooling', None)}, pad_id {getattr(config, 'pad_id', None)}, "
-            f"padding of the tokenizer {pad}."
-        )
+    listed("embed_sentences", texts)
+    _check(model, tokenizer)
+    config = model.config
     if not len(texts):
         return np.zeros((0, config.width), np.float32)
     rows = [tokenizer.batch([text], longest=config.block_size)[0] for text in texts]
@@ -54,12 +50,31 @@ def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
+def _check(model: Any, tokenizer: Any) -> None:
+    """Refuse what makes no vectors of texts."""
+    if not isinstance(model, Encoder):
+        raise UserError(f"embed_sentences: takes an Encoder, which makes one vector of a text. Received: {describe(model)}.")
+    if model.config.pooling is None:
+        raise UserError(
+            "embed_sentences: this Encoder gives a vector for each token, and no modules.json beside its config.json says how they become "
+            "one per text; choose model.config.pooling = 'mean' or 'first' (transformer embed --pooling mean). Received: pooling None."
+        )
+    pads = getattr(tokenizer, "pad", None)
+    if pads is None or model.config.pad_id != pads:
+        raise UserError(
+            "embed_sentences: a tokenizer pads with the pad_id of its model. "
+            f"{received(tokenizer=type(tokenizer).__name__, pad=pads, pad_id=model.config.pad_id)}"
+        )
+
+
 def embed(config: EmbedConfig, report: Report) -> None:
     """How alike sentences are: the command `transformer embed`."""
     if len(config.sentences) < 2:
         raise UserError("One sentence is like itself: give two or more, each in quotation marks.", code=2)
     with report.busy("Reading the model"):
         model, tokenizer = fetch.load(config.model)
+    if config.pooling is not None and isinstance(model, Encoder):
+        model.config.pooling = config.pooling
     vectors, most = embed_sentences(model, tokenizer, config.sentences), model.config.block_size
     for number, text in enumerate(config.sentences, 1):
         if len(tokenizer.encode(text)) > most:

