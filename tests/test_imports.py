@@ -47,8 +47,9 @@ TRANSFORMER = """
     decoding
     tokenizers gguf data history runs console
     baselines plots
-    generation pretrained
+    pretrained
     fetch
+    generation
     sentences meaning chat
     training
     tasks
