@@ -29,7 +29,7 @@ from minigrad.kernels import gemm, reference
 from minigrad.kernels.compile import booleans, floats, helper, integers, kernel, run, scratch, shares
 from minigrad.kernels.decode import attention_of_one
 from minigrad.kernels.gemm import ROWS, VECTOR, lanes
-from minigrad.kernels.memory import empty, zeros
+from minigrad.kernels.memory import empty, even, zeros
 from minigrad.kernels.pool import invoke
 from minigrad.kernels.program import Work
 from minigrad.kernels.random import is_kept
@@ -55,7 +55,7 @@ def attention(q, k, v, causal, scale, mask=None, bias=None, rate=0.0, seed=0, of
     if q.shape[2] == 1 and not causal and bias is None and not rate:
         seen = _of_keys(mask, (q.shape[0], k.shape[2]))
         if mask is None or seen is not None:
-            return attention_of_one(_whole(q), _whole(k), _whole(v), scale, seen)
+            return attention_of_one(even(q), even(k), even(v), scale, seen)
     out, lse = _heads_last(q, v.shape[-1]), np.empty(q.shape[:-1], q.dtype)
     drop = _dropout(rate, seed, offset, lse.size * k.shape[2])
     _run(FORWARD, q, k, v, causal, scale, mask, bias, drop, rate, (out, None, None, None, None, None), lse)
@@ -131,7 +131,7 @@ def _run(task, q, k, v, causal, scale, mask, bias, drop, rate, results, lse):
     strides = tuple([None if x is None else x.strides for x in arrays])
     units, plan, work, bytes_each = _plan(task, lse.dtype, q.shape, v.shape, causal, bool(rate), strides)
     if plan is None:
-        q, k, v, out, g = [None if x is None else np.ascontiguousarray(x) for x in (q, k, v, *results[:2])]
+        q, k, v, out, g = [None if x is None else even(x) for x in (q, k, v, *results[:2])]
         return _run(task, q, k, v, causal, scale, mask, bias, drop, rate, (out, g, *results[2:]), lse)
     factor = scale if mask is None and bias is None else 1.0  # `_adjust` has multiplied already
     memory = scratch(shares(len(units), work) * bytes_each)
@@ -199,11 +199,6 @@ def _heads_last(like, width):
     return empty((B, T, h, width), like.dtype).transpose(0, 2, 1, 3)  # (B,T,h,width) -> (B,h,T,width)
 
 
-def _whole(x):
-    """An array whose elements are whole numbers of elements apart, as those of a field of records may not be."""
-    return np.ascontiguousarray(x) if any([stride % x.itemsize for stride in x.strides]) else x
-
-
 def _rows(x):
     """An array whose rows lie together."""
     return x if x.shape[-1] == 1 or x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
@@ -213,7 +208,7 @@ def _neighbours(x, shape):
     """A view of x broadcast to ``shape`` with the last axis lying together, or being one number; of a copy if need be."""
     if x is None:
         return None
-    return np.broadcast_to(_whole(_rows(x) if x.ndim else x), shape)
+    return np.broadcast_to(even(_rows(x) if x.ndim else x), shape)
 
 
 def _spread(x, shape):

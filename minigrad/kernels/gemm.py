@@ -27,7 +27,7 @@ from minigrad.kernels.activation import form_of_gelu
 from minigrad.kernels.compile import cpu, floats, helper, integers, kernel, launcher, scratch, shares
 from minigrad.kernels.epilogue import function_block
 from minigrad.kernels.making import module
-from minigrad.kernels.memory import empty
+from minigrad.kernels.memory import empty, even
 from minigrad.kernels.pool import WORKERS, invoke
 from minigrad.kernels.simd import at, constant, fetch, row, share
 
@@ -545,7 +545,7 @@ def product_job(a, b, c, precision, bias=None, plus=None, finish=0, other=None):
 def _even(a, b):
     """a and b where there is nothing to add up, or of records, whose numbers are not whole numbers apart, as a plan takes them."""
     if a.shape[-1]:
-        return np.ascontiguousarray(a), np.ascontiguousarray(b)
+        return even(a), even(b)
     # a sum over nothing is one over a zero
     return np.zeros((*a.shape[:-1], 1), a.dtype), np.zeros((*b.shape[:-2], 1, b.shape[-1]), b.dtype)
 

@@ -124,6 +124,16 @@ def empty(shape, dtype):
     return shelf.array(size, shape, dtype)
 
 
+def even(x):
+    """x, or a copy of a field of records, whose numbers need not lie whole numbers apart.
+
+    >>> records = np.zeros(1, [("flag", np.int8), ("values", np.float32, 3)])
+    >>> records["values"].strides, even(records["values"]).strides
+    ((13, 4), (12, 4))
+    """
+    return x.copy() if any([stride % x.itemsize for stride in x.strides]) else x
+
+
 def is_sole(x, references):
     """Whether nobody can look at the memory of ``x`` but through the ``references`` to x that the caller knows of.
 

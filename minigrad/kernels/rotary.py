@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from minigrad.kernels.compile import floats, kernel, run
-from minigrad.kernels.memory import empty
+from minigrad.kernels.memory import empty, even
 from minigrad.kernels.simd import row, share
 
 
@@ -14,7 +14,7 @@ def rotary(x, cos, sin):
     *before, T, d = x.shape
     h, half = before[-1] if before else 1, d // 2
     B = math.prod(before[:-1])
-    x, cos, sin = (a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a) for a in (x, cos, sin))
+    x, cos, sin = (even(a) if a.strides[-1] == a.itemsize else np.ascontiguousarray(a) for a in (x, cos, sin))
     shape, x = x.shape, x.reshape(B, h, T, d)
     cos, sin = (np.broadcast_to(a, (*shape[:-1], half)).reshape(B, h, T, half) for a in (cos, sin))
     if x.strides[1] < x.strides[2]:  # heads lie side by side, and so they come out

@@ -107,6 +107,16 @@ def test_any_strides(rng, causal, dtype):
     assert all((x == y).all() for x, y in zip((g, q, k, v), before, strict=True))
 
 
+@pytest.mark.parametrize("sizes", [(2, 3, 13, 11, 5, 4), (2, 3, 1, 11, 5, 4), (1, 1, 1, 1, 5, 4)])
+def test_fields_of_records(rng, sizes):
+    arrays = inputs(rng, sizes, np.float32)
+    fields = [np.zeros(x.shape[:-1], [("flag", np.int8), ("values", x.dtype, x.shape[-1:])])["values"] for x in arrays]
+    for field, x in zip(fields, arrays, strict=True):
+        field[...] = x
+        assert any(stride % 4 for stride in field.strides)
+    assert_equal(compiled(*fields, False, 0.5), in_float64(*arrays, False, 0.5), np.float32)
+
+
 def test_saved_results_of_any_layout(rng):
     g, q, k, v = inputs(rng, (2, 3, 13, 11, 5, 4), np.float32)
     out, lse = attention(q, k, v, True, 0.5)

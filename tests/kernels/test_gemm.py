@@ -107,6 +107,16 @@ def test_a_field_of_records(rng):
     assert_product(gemm.matmul(b.T, records["value"].T), b.T, records["value"].T.copy())
 
 
+def test_one_record():
+    """To NumPy it lies in one piece, whatever its row's stride is."""
+    row = np.zeros(1, dtype=[("flag", np.int8), ("values", np.float32, 7)])["values"]
+    row[:] = np.arange(7)
+    assert row.flags.c_contiguous and row.strides == (29, 4)
+    b = np.eye(7, 5, dtype=np.float32)
+    assert gemm.matmul(row, b).tolist() == gemm.linear(row, b).tolist() == [[0, 1, 2, 3, 4]]
+    assert gemm.matmul(row.T, row)[6].tolist() == [0, 6, 12, 18, 24, 30, 36]
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
     "a_shape, b_shape",
