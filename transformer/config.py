@@ -353,7 +353,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
     ', did you mean --top-k or --top-p?'
     """
     words = list(words)
-    found = [longer for longer in words if word and longer.startswith(word)] or difflib.get_close_matches(word, words, n=1)
+    found = [longer for longer in words if word and longer.startswith(word)][:3] or difflib.get_close_matches(word, words, n=1)
     return f", did you mean {' or '.join(found)}?" if found else ""
 
 
@@ -379,7 +379,7 @@ def parse(config: Any, command: str, words: Sequence[str]) -> tuple[Any, set[str
 def _only_given(parser: _Parser, words: Sequence[str]) -> dict[str, Any]:
     namespace, unknown = parser.parse_known_args([_dashed(word) for word in words])
     for word in unknown:
-        if word.startswith("-"):
+        if word.startswith("-") and word.strip("-"):
             key = word.partition("=")[0]
             known = f"; {parser.instead[key]}." if key in parser.instead else nearest(key, parser.flags)
             parser.error(f"There is no option {key}{known or f'; {parser.prog} --help lists all options.'}")

@@ -25,7 +25,8 @@ def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int
     ``model`` is an encoder with a ``pooling``. Of a text that is longer than it reads only the beginning counts. Texts of about one length
     go through it together, ``batch`` at a time, so that little padding is computed.
 
-    Raises `UserError` for a model that is no encoder, or gives a vector for each token, and where its padding is not the tokenizer's.
+    Raises `UserError` for a model that is no encoder, tells classes apart, or gives a vector for each token, and where its padding is not the
+    tokenizer's.
 
     >>> from transformer import Encoder, EncoderConfig, Vocabulary
     >>> model = Encoder(EncoderConfig(vocab_size=7, block_size=8, width=8, heads=2, layers=1, pooling="mean"))
@@ -54,6 +55,11 @@ def _check(model: Any, tokenizer: Any) -> None:
     """Refuse what makes no vectors of texts."""
     if not isinstance(model, Encoder):
         raise UserError(f"embed_sentences: takes an Encoder, which makes one vector of a text. Received: {describe(model)}.")
+    if model.config.classes:
+        raise UserError(
+            "embed_sentences: this Encoder tells classes apart, and gives their logits instead of a vector of width E. "
+            f"Received: classes {model.config.classes}."
+        )
     if model.config.pooling is None:
         raise UserError(
             "embed_sentences: this Encoder gives a vector for each token, and no modules.json beside its config.json says how they become "

@@ -79,6 +79,8 @@ def test_options_go_over_presets_and_spellings_are_equal():
         (["--tied", "maybe"], "--tied: 'maybe' is not true or false"),
         (["--width", "10", "--heads", "3"], "--width 10 cannot be shared out among --heads 3"),
         (["folder"], "'folder' stands where no value is expected; transformer train --help"),
+        (["-"], "'-' stands where no value is expected"),
+        (["--s", "3"], "did you mean --seed or --steps or --sample-every?"),
         (["--val", "3"], "no option --val, did you mean --validate-every or --validation-windows?"),
     ],
 )

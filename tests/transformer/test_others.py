@@ -78,6 +78,8 @@ def test_a_model_without_one_vector_per_text_or_with_other_padding_is_refused():
         embed_sentences(Encoder(EncoderConfig(**sizes)), Vocabulary("abc"), ["a"])
     with pytest.raises(ValueError, match="pads with the pad_id of its model. Received: tokenizer 'Vocabulary', pad 0, pad_id 3"):
         embed_sentences(Encoder(EncoderConfig(**sizes, pooling="mean", pad_id=3)), Vocabulary("abc"), ["a"])
+    with pytest.raises(ValueError, match="gives their logits instead of a vector of width E. Received: classes 3"):
+        embed_sentences(Encoder(EncoderConfig(**sizes, classes=3)), Vocabulary("abc"), ["a"])
     with pytest.raises(ValueError, match="takes an Encoder, which makes one vector of a text. Received: <LanguageModel"):
         embed_sentences(LanguageModel(LanguageModelConfig(**sizes)), Vocabulary("abc"), ["a"])
 
