@@ -25,8 +25,8 @@ def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int
     ``model`` is an encoder with a ``pooling``. Of a text that is longer than it reads only the beginning counts. Texts of about one length
     go through it together, ``batch`` at a time, so that little padding is computed.
 
-    Raises `UserError` for a model that is no encoder, tells classes apart, or gives a vector for each token, and where its padding is not the
-    tokenizer's.
+    Raises `UserError` for a model that is no encoder, tells classes apart or gives a vector for each token, and where its tokenizer pads
+    with another id.
 
     >>> from transformer import Encoder, EncoderConfig, Vocabulary
     >>> model = Encoder(EncoderConfig(vocab_size=7, block_size=8, width=8, heads=2, layers=1, pooling="mean"))
