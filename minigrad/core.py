@@ -136,7 +136,7 @@ class Tensor:
         if value.shape != self._data.shape:
             raise ShapeError("assign: the new value must have the tensor's shape. " + received(tensor=self, value=value))
         journal.note(self)
-        self._data = np.array(value, self._data.dtype, order="C") if copy else value.astype(self._data.dtype, copy=False)
+        self._data = memory.copied(value, self._data.dtype) if copy else value.astype(self._data.dtype, copy=False)
         self._changed = next(_clock)
         return self
 

@@ -24,7 +24,7 @@ from minigrad.kernels.making import module
 from minigrad.kernels.norm import normalize_rows
 from minigrad.kernels.pool import add
 from minigrad.kernels.program import Counters, Program, Work
-from minigrad.kernels.simd import at, constant, fetch, maximum, number, row, share
+from minigrad.kernels.simd import at, constant, maximum, number, row, share
 from minigrad.kernels.thin import SUMS, few_dots
 from minigrad.kernels.vecmath import Value, decay, log
 
@@ -93,9 +93,11 @@ class DecodeProgram(Program):
             return
         if across:
             width, parts = max(1, min(N, COLUMNS // max(1, K * item))), 1
+            apart = width * K * item
         else:
             width = max(1, min(N, PIECE // item))
             parts = max(1, min(MOST, K // TOGETHER, round((K * width * item / ROWS) ** 0.5)))
+            apart = K // parts * N * item if width == N else 0  # parts of pieces of rows do not lie together
         chunks = -(-N // width)
         plan = np.array([
             B, K, N, K if across else N, across, width, parts, FUNCTIONS.index(function), gate is not None, bias is not None,
@@ -103,7 +105,7 @@ class DecodeProgram(Program):
         ])  # fmt: skip
         work = Work((1 if gate is None else 2) * B * width * chunks * parts * item)
         arrays = x, w, bias, gate, gate_bias, plus, y
-        self.append(_linear, chunks * parts, B * K * N // 4, *arrays, work, plan, Counters(chunks))
+        self.append(_linear, chunks * parts, B * K * N // 4, *arrays, work, plan, Counters(chunks), reads=w, apart=apart)
 
     def _by_dots(self, x, w, bias, y, function, plus):
         """Append the product as that of several rows with columns that lie together; False where that is not possible, or slower."""
@@ -243,18 +245,15 @@ def _apply(function, x):
             x[j] = with_derivative(2, x[j])[0]
 
 
-def _row_adder(count, fetches):
-    """sums (count, n) += x (count, TOGETHER) w (TOGETHER, n), for whole tiles; ``fetches`` asks for what comes behind.
-
-    Where rows lie one behind the other, so do the places that are asked for: memory sees one stream, whatever the order of reading.
-    """
+def _row_adder(count):
+    """sums (count, n) += x (count, TOGETHER) w (TOGETHER, n), for whole tiles."""
 
     @intrinsic
-    def add_rows(typing_context, x, x_row, w, apart, sums, n, lying):
+    def add_rows(typing_context, x, x_row, w, apart, sums, n):
         kind = x.dtype
 
         def generate(context, builder, signature, values):
-            x, x_row, w, apart, sums, n, lying = values
+            x, x_row, w, apart, sums, n = values
             i64, size, width = ir.IntType(64), kind.bitwidth // 8, lanes_of(kind)
             vector = ir.VectorType(context.get_data_type(kind), width)
             everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
@@ -274,8 +273,6 @@ def _row_adder(count, fetches):
             rows = [builder.gep(w, [builder.mul(apart, i64(r))]) for r in range(TOGETHER)]
             outs = [builder.gep(sums, [builder.mul(n, i64(i))]) for i in range(count)]
             tiled = builder.sub(n, builder.srem(n, i64(TILE * width)))
-            behind = builder.gep(w, [builder.mul(apart, i64(2 * TOGETHER))])
-            steps = builder.select(lying, i64(TOGETHER), i64(1)), builder.select(lying, i64(TILE * width), apart)
             before = builder.block
             head, body, after = (builder.append_basic_block(f"rows.{part}") for part in ("head", "body", "after"))
             builder.branch(head)
@@ -286,10 +283,6 @@ def _row_adder(count, fetches):
 
             builder.position_at_end(body)
             places = [builder.add(j, i64(v * width)) for v in range(TILE)]
-            for r in range(TOGETHER if fetches else 0):
-                start = builder.add(builder.mul(j, steps[0]), builder.mul(i64(r), steps[1]))
-                for v in range(TILE):
-                    fetch(builder, vector_at(behind, builder.add(start, i64(v * width))), writes=False)
             totals = [[read(out, place) for place in places] for out in outs]
             for r, wr in enumerate(rows):
                 some = [read(wr, place) for place in places]
@@ -303,12 +296,12 @@ def _row_adder(count, fetches):
             return context.get_dummy_value()
 
         integer = types.int64
-        return types.void(x, integer, x, integer, x, integer, types.boolean), generate
+        return types.void(x, integer, x, integer, x, integer), generate
 
     return add_rows
 
 
-_first_row, _one_row, _two_rows = _row_adder(1, True), _row_adder(1, False), _row_adder(2, False)
+_one_row, _two_rows = _row_adder(1), _row_adder(2)
 
 
 @helper
@@ -337,16 +330,19 @@ def _product(x, w, sums, B, K, apart, across, k0, k1, n):
         sums[j] = constant(0, x)
     tiled, whole = n - n % (TILE * lanes(x)), k1 - (k1 - k0) % TOGETHER
     for k in range(k0, whole, TOGETHER):
+        for r in range(k, k + TOGETHER):  # memory is fastest where one row is read behind the other; then they are in the first cache
+            xr, wr, out = x[r], row(w, r * apart, n), row(sums, 0, n)
+            for j in range(n):
+                out[j] += xr * wr[j]
         x_at, w_at = at(x, k), at(w, k * apart)
-        _first_row(x_at, K, w_at, apart, sums, n, n == apart)
         for i in range(1, B - 1, 2):
-            _two_rows(at(x_at, i * K), K, w_at, apart, at(sums, i * n), n, n == apart)
+            _two_rows(at(x_at, i * K), K, w_at, apart, at(sums, i * n), n)
         if B % 2 == 0:
-            _one_row(at(x_at, (B - 1) * K), K, w_at, apart, at(sums, (B - 1) * n), n, n == apart)
-    for k in range(k0, k1):  # what is left over: the last columns, and the last rows
-        j = tiled if k < whole else 0
+            _one_row(at(x_at, (B - 1) * K), K, w_at, apart, at(sums, (B - 1) * n), n)
+    for k in range(k0, k1):  # what is left over: the last columns of all but the first row of x, and the last rows of w
+        first, j = (1, tiled) if k < whole else (0, 0)
         wk = row(w, k * apart + j, n - j)
-        for i in range(B):
+        for i in range(first, B):
             xk, out = x[i * K + k], row(sums, i * n + j, n - j)
             for jj in range(out.size):
                 out[jj] += xk * wk[jj]

@@ -153,6 +153,13 @@ def is_sole(x, references):
     return base is None or isinstance(base, _Memory)
 
 
+def copied(x, dtype):
+    """A copy of ``x`` in such memory.   (...) -> (...)"""
+    array = empty(x.shape, dtype)
+    array[...] = x
+    return array
+
+
 def empty_like(x):
     """`empty` in the shape and dtype of ``x``.   (...) -> (...)"""
     return empty(x.shape, x.dtype)

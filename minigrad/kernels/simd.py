@@ -109,6 +109,17 @@ def fetch(builder, place, writes):
     builder.call(code, [there, word(int(writes)), word(near), word(1)])
 
 
+@intrinsic
+def fetch_line(typing_context, address):
+    """`fetch` of the cache line at an address, which will be read."""
+
+    def generate(context, builder, signature, values):
+        fetch(builder, builder.inttoptr(values[0], ir.IntType(8).as_pointer()), writes=False)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
 # ---- single operations
 
 

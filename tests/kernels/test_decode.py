@@ -82,6 +82,17 @@ def test_products(draw, dtype, B, order, K, N):
 
 
 @each_float
+@each_layout
+@pytest.mark.parametrize(("K", "N"), [(768, 768), (3072, 768), (37, 60), (400, 33)])
+def test_the_shares_of_a_product_read_its_matrix_from_one_end_to_the_other(draw, dtype, order, K, N):
+    program, w = kernels.decode_program(), draw(K, N, order=order)
+    program.linear(draw(1, K), w, None, draw(1, N))
+    [[job]] = program._steps
+    assert job.reads is w
+    assert abs(job.shares * job.apart - w.nbytes) < max(job.apart, decode.TOGETHER * job.shares * w.strides[0])
+
+
+@each_float
 @each_batch
 @each_layout
 @pytest.mark.parametrize("function", decode.FUNCTIONS)

@@ -10,6 +10,7 @@ import weakref
 import numpy as np
 import pytest
 
+from minigrad import Tensor
 from minigrad.kernels import memory
 
 SHAPE, F32 = (130, 140), np.dtype(np.float32)  # above the size from which memory is kept
@@ -94,6 +95,16 @@ def test_what_is_not_used_for_long_goes_back_to_the_system(monkeypatch):
 
 def test_results_begin_on_a_cache_line():
     assert all(place(memory.empty((17000 + i,), F32)) % 64 == 0 for i in range(5))
+
+
+def test_copies_are_the_shelf_s_and_new():
+    x = np.arange(60000.0).reshape(200, 300)[:, ::-1]
+    copy = memory.copied(x, F32)
+    assert copy.dtype == F32 and (copy == x).all() and place(copy) % 64 == 0 and not np.shares_memory(copy, x)
+    weight = Tensor(np.zeros((200, 300)), requires_grad=True).assign(x)
+    assert isinstance(weight._data.base, memory._Memory), "weights lie beside each other, on large pages"
+    x[...] = 0
+    assert (copy == weight._data).all()
 
 
 def test_blocks_share_sheets_and_nothing_of_them(monkeypatch):

@@ -15,7 +15,7 @@ from minigrad import settings  # noqa: E402
 from minigrad.kernels import compile as policy  # noqa: E402
 from minigrad.kernels.compile import doubles, floats, integers, kernel  # noqa: E402
 from minigrad.kernels.pool import add  # noqa: E402
-from minigrad.kernels.program import Counters, Program, Work  # noqa: E402
+from minigrad.kernels.program import _AHEAD, Counters, Program, Work, _first_reads  # noqa: E402
 from tests.kernels.process import process  # noqa: E402
 from tests.kernels.test_threads import needs_fork  # noqa: E402
 
@@ -132,6 +132,36 @@ def test_what_is_together_is_one_step():
     with settings.use_threads(2):
         program.run()
     assert (a == 4).all() and (b == 4).all()
+
+
+@numba.njit
+def first_reads(step, t, nt):
+    return _first_reads(step, t, nt)
+
+
+@pytest.mark.parametrize("nt", [1, 2, 3, 4, 9])
+def test_who_waits_asks_for_what_its_part_of_the_next_step_that_reads_begins_with(nt):
+    shares, rows, x = (5, 3), [np.zeros((5, 100)), np.zeros((3, 70000))], np.zeros(8)
+    begins = [a.ctypes.data + t * a.strides[0] for a, n in zip(rows, shares) for t in range(n)]  # of what the 8 shares read
+    ends = [a.ctypes.data + n * a.strides[0] for a, n in zip(rows, shares) for _ in range(n)]  # of the arrays that they read
+    sizes = [a.strides[0] for a, n in zip(rows, shares) for _ in range(n)]
+    program = Program()
+    for reads in (None, None, rows, None):  # a step that reads is asked for in both before it, and nothing behind it
+        with program.together():
+            for number, n in enumerate(shares):
+                given = {} if reads is None else {"reads": reads[number], "apart": reads[number].strides[0]}
+                program.append(neighbours, n, LONG, x, np.zeros(8), 8, LIKE, **given)
+    program.run()
+    (_, _, memory), *_ = program._packed
+    steps = [memory.ctypes.data + 8 * (3 + number * (3 + 2 * (3 + 21))) for number in range(4)]
+    aheads = [ctypes.c_int64.from_address(step + 16).value for step in steps]
+    assert aheads == [steps[2], steps[2], 0, 0]
+    for t in range(nt):
+        first, last = t * 8 // nt, (t + 1) * 8 // nt
+        begin, end = first_reads(steps[2], t, nt)
+        assert begin == begins[first]
+        of_one_array = [size for place, size in zip(ends[first:last], sizes[first:last]) if place == ends[first]]
+        assert end - begin == min(_AHEAD, sum(of_one_array))
 
 
 def test_an_empty_program_runs():
