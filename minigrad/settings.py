@@ -143,6 +143,17 @@ def set_grad_enabled(mode):
     return _SwitchAtOnce(_grad, bool(mode))
 
 
+def without_grad(function, *arguments):
+    """What a function gives that records nothing, in a context of its own: an interrupt cannot leave the mode behind.
+
+    >>> without_grad(is_grad_enabled), is_grad_enabled()
+    (False, True)
+    """
+    context = contextvars.copy_context()
+    context.run(_grad.set, False)
+    return context.run(function, *arguments)
+
+
 def use_grad(mode):
     """`set_grad_enabled` that waits for its ``with`` block: what the engine uses."""
     return _Switch(_grad, mode)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-import minigrad as mg
+from minigrad import settings
 from minigrad.alone import Alone
 from minigrad.core import values
 from minigrad.errors import ShapeError, received
@@ -53,7 +53,10 @@ class Decoding:
             raise ShapeError(f"Decoding: reads ids (B, T) of {len(self.ids)} texts, at least one token of each. " + received(ids=ids))
         if not self.ids.shape[1] and (self.padding >= ids.shape[1]).any():
             raise ShapeError("Decoding: a row of nothing but padding has no last token. " + received(ids=ids, padding=self.padding))
-        with self._alone, mg.no_grad():
+        return settings.without_grad(self._read, ids)
+
+    def _read(self, ids):
+        with self._alone:
             text = np.concatenate([self.ids, ids], axis=1)  # (B, T), (B, t) -> (B, T + t)
             if self.cache is not None and text.shape[1] <= self.cache.capacity:
                 self.cache.length = self.ids.shape[1]  # what a run that was interrupted left behind that is written over

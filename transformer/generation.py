@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad
+from minigrad import settings
 from minigrad.core import values
 from minigrad.errors import describe
 from transformer import fetch, pretrained, runs
@@ -283,8 +284,7 @@ class _Task:
         """What decodes the prompts, and what it reads first (B, T)."""
         batch = len(self.rows)
         if self.answers:
-            with minigrad.no_grad():
-                memory = self.model.encode(self._sources())
+            memory = settings.without_grad(self.model.encode, self._sources())
             read = np.tile(np.array(self.start, np.int64), (batch, 1))  # (T) -> (B, T)
             return Decoding(self.model, batch, read.shape[1] + self.max_new_tokens, memory=memory), read
         longest = max(map(len, self.rows))

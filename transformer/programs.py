@@ -13,7 +13,6 @@ import weakref
 
 import numpy as np
 
-import minigrad as mg
 from minigrad import kernels, ops, settings
 from minigrad.core import values
 from minigrad.dense import Dense, linear
@@ -303,8 +302,7 @@ class Reading(Written):
         """Compute.   (1, T) -> (1, T, E), (1, E) or (1, C)"""
         self.takes(ids[0])
         self.program.run()
-        with mg.no_grad():
-            return np.array(values(self.model.concluded(self.result[None], None)))  # (T, E) -> (1, T, E)
+        return np.array(values(settings.without_grad(self.model.concluded, self.result[None], None)))  # (T, E) -> (1, T, E)
 
     def look_around(self, attention, x, plus):
         """Attention of all tokens to all.   (T, E) -> (T, E)"""

@@ -1,6 +1,8 @@
 """What disturbs a text that is being written: interrupts, other threads, other settings, a model that changes under its hands."""
 
+import contextlib
 import dataclasses
+import sys
 import threading
 from unittest import mock
 
@@ -68,6 +70,48 @@ def test_what_is_interrupted_was_not_read(family, by_program, late):
     with mock.patch.object(*where, interrupted), pytest.raises(KeyboardInterrupt):
         decoding.read([[9], [9]])
     goes_on(decoding, model, memory)
+
+
+class Interrupts:
+    """Raises KeyboardInterrupt when a line of Python begins, but before that lets so many begin."""
+
+    def __init__(self, lines):
+        self.left, self.came = lines, False
+
+    def __call__(self, frame, event, _):
+        if not self.came and event in ("call", "line"):
+            self.left -= 1
+            if self.left < 0:
+                self.came = True
+                raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self)
+
+    def __exit__(self, *exception):
+        sys.settrace(self.before)
+
+
+@ways
+def test_an_interrupt_may_come_anywhere(by_program):
+    """And leaves no setting behind."""
+    model, _ = made("LanguageModel", "GPT-2")
+    decoding = begun(model, by_program=by_program)
+    expected, lines = whole(model, None, IDS[:, :4])[:, -1], 0
+    while True:
+        interrupts = Interrupts(lines)
+        with contextlib.suppress(KeyboardInterrupt), interrupts:
+            decoding.read(IDS[:, 3:4])
+        assert mg.is_grad_enabled()
+        if not interrupts.came:
+            break
+        if decoding.ids.shape[1] == 3:
+            assert_close(decoding.read(IDS[:, 3:4]), expected, 1e-12)
+        decoding = begun(model, by_program=by_program)
+        lines += 1 if by_program else 29
+    assert lines > 20
 
 
 @pytest.mark.parametrize("change", ["reorder", "repeat"])
