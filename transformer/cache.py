@@ -86,13 +86,17 @@ class SoFar:
         """All keys and values, with these at the end; raises DtypeError for others than before.   (B, r, T, d) -> (B, r, S, d)"""
         n, (B, r, T, _) = self.cache.length, k.shape
         self.cache.check("attention", B, T)
-        if not self.arrays:
-            self.arrays = tuple(np.zeros((B, r, self.cache.capacity, x.shape[3]), x.dtype) for x in (k, v))
-        for array, x in zip(self.arrays, (k, v)):
+        for array, x in zip(self.room(r, k.shape[3], v.shape[3], k.dtype), (k, v)):
             if array.dtype != x.dtype:
                 raise DtypeError(f"attention: the cache holds {array.dtype}; a model of other numbers needs another one. " + received(x=x))
             array[:, :, n : n + T] = _numbers(x)
         return [array[:, :, : n + T] for array in self.arrays]
+
+    def room(self, r, dq, dv, dtype):
+        """Places for all keys and values; an empty cache may have others than before.   -> (B, r, L, dq), (B, r, L, dv)"""
+        if not self.arrays or (not self.cache.length and self.arrays[0].dtype != dtype):
+            self.arrays = tuple(np.zeros((self.cache.batch, r, self.cache.capacity, d), dtype) for d in (dq, dv))
+        return self.arrays
 
     def allowed(self, mask, causal, T, window, who):
         """Which keys the next T questions may see: none after themselves, nor ``window`` steps before, and no padding.

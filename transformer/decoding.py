@@ -60,7 +60,7 @@ class Decoding:
             text = np.concatenate([self.ids, ids], axis=1)  # (B, T), (B, t) -> (B, T + t)
             if self.cache is not None and text.shape[1] <= self.cache.capacity:
                 self.cache.length = self.ids.shape[1]  # what a run that was interrupted left behind that is written over
-                logits = self._stepped(ids) if ids.shape[1] == 1 and self.cache.length else None
+                logits = self._stepped(ids) if ids.shape[1] == 1 and (self.cache.length or self.memory is None) else None
                 logits = self._last(self._logits(ids, self.cache), text) if logits is None else logits
             else:
                 logits = self._last(self._uncached(text), text)

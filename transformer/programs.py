@@ -81,7 +81,7 @@ class Written:
     """A program for some rows (B, E), one for each token, and the parts of a model from which it is written down."""
 
     def __init__(self, model, stack, rows):
-        self.model, self.watched = weakref.proxy(model), ([], [])  # parameters, and the arrays they had
+        self.model, self.watched = weakref.ref(model), ([], [])  # parameters, and the arrays they had
         self.blocks, self.block_by_block = stack.blocks, list(stack.blocks)
         self.words, self.words_then = vars(stack.config), dict(vars(stack.config))
         self.seen, self.parts = settings_of_attributes(), _parts(model)
@@ -100,7 +100,7 @@ class Written:
             return True
         seen = settings_of_attributes()
         if seen != self.seen:  # of some layer: was it one of these?
-            if not _same(_parts(self.model), self.parts):
+            if not _same(_parts(self.model()), self.parts):
                 return True
             self.seen = seen
         return False
@@ -252,6 +252,7 @@ class Step(Written):
             base = _is(attention.rotary, RotaryPositions).max_wavelength
             turns = rotary_turns(self.cache.capacity, attention.key_dim, base, str(self.dtype))
         q, k, v = self.three(attention, x)
+        known.room(attention.num_key_value_heads, attention.key_dim, attention.value_dim, self.dtype)
         given = {"k": k, "v": v, "length": self.length, "start": self.begins, "turns": turns, "places": self.places, "bias": bias}
         return self.attended(attention, known, q, plus, **given)
 
@@ -302,7 +303,7 @@ class Reading(Written):
         """Compute.   (1, T) -> (1, T, E), (1, E) or (1, C)"""
         self.takes(ids[0])
         self.program.run()
-        return np.array(values(settings.without_grad(self.model.concluded, self.result[None], None)))  # (T, E) -> (1, T, E)
+        return np.array(values(settings.without_grad(self.model().concluded, self.result[None], None)))  # (T, E) -> (1, T, E)
 
     def look_around(self, attention, x, plus):
         """Attention of all tokens to all.   (T, E) -> (T, E)"""
@@ -315,9 +316,12 @@ class Reading(Written):
 
 
 def _parts(model):
-    """What the attributes of all its layers are, but for those that they note for themselves."""
-    layers = model.named_layers().values()
-    return [value for layer in layers for name, value in vars(layer).items() if not name.startswith("_")]
+    """What the attributes of all its layers are, but for those that they note for themselves; looked up again when one has been set."""
+    known, seen = _local.__dict__.setdefault("parts", weakref.WeakKeyDictionary()), settings_of_attributes()
+    if known.get(model, (None, None))[0] != seen:
+        layers = model.named_layers().values()
+        known[model] = seen, [value for layer in layers for name, value in vars(layer).items() if not name.startswith("_")]
+    return known[model][1]
 
 
 def _same(some, others):

@@ -214,6 +214,29 @@ def test_a_model_of_other_numbers_needs_another_cache():
         decoding.read(IDS[:, 3:4])
 
 
+@every
+def test_the_first_token_may_be_the_only_one_that_was_asked(kind):
+    """Of a language model it needs nothing that a layer made before; an encoder-decoder's layers keep what the encoder made."""
+    for family in ("LanguageModel", "EncoderDecoder"):
+        model, memory = made(family, kind)
+        decoding = Decoding(model, 2, L, memory)
+        for t in range(5):
+            assert_close(decoding.read(IDS[:, t : t + 1]), whole(model, memory, IDS[:, : t + 1])[:, -1], 1e-12)
+            assert (decoding.step is not None) == (t > 0 or memory is None)
+
+
+def test_a_cache_that_is_empty_takes_numbers_of_any_kind():
+    """As one in which a step was about to begin that no program can compute."""
+    model, _ = made("LanguageModel", "GPT-2", "float64")
+    cache = model.new_cache(2, L)
+    for part in cache.blocks:
+        part.room(2, 4, 4, np.dtype(np.float32))
+    with mg.no_grad():
+        read = model(IDS[:, :3], cache=cache)
+    assert_close(read, whole(model, None, IDS[:, :3]), 1e-12)
+    assert {array.dtype for part in cache.blocks for array in part.arrays} == {np.dtype(np.float64)}
+
+
 # ---- windows
 
 
