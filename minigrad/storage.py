@@ -1,6 +1,7 @@
 """Arrays in files: written all of it or not at all, read without executing anything."""
 
 import contextlib
+import filecmp
 import json
 import os
 import threading
@@ -36,10 +37,8 @@ def save(path, state):
     >>> load(path)
     {'x': array([1., 2.]), 'best': {'loss': array(0.5)}}
     """
-    path, (write_as, _) = _path(path, "save", "state"), _format(path)
-    arrays = dict(_named(state, ""))
-    buffers = list(state.named_buffers()) if isinstance(state, Layer) else None
-    write(path, lambda file: write_as(file, arrays, buffers))
+    path = _path(path, "save", "state")
+    write(path, filling(path, state))
 
 
 def load(path, into=None):
@@ -96,21 +95,69 @@ def load(path, into=None):
     return nested
 
 
+def filling(path, state):
+    """What `save` does to the file that it opens: a function of that."""
+    write_as, _ = _format(path)
+    arrays = dict(_named(state, ""))
+    buffers = list(state.named_buffers()) if isinstance(state, Layer) else None
+    return lambda file: write_as(file, arrays, buffers)
+
+
 def write(path, fill):
     """Have ``fill(file)`` write a file, all of it or not at all: under a temporary name, on the disk, then renamed."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"save: there is no folder {path.parent} for {path.name}.")
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
+    write_together({path: fill})
+
+
+def write_together(files):
+    """Write files that belong together: ``fill(file)`` by path, or None where there must be no file any more.
+
+    First all are on the disk, under temporary names. Where several change, what is there goes, from the last one up to behind the first
+    one that changes, and then the new ones come, in their order: the last is only ever there while all the others are of the same
+    writing. Cut off anywhere, that leaves all the old ones, all the new ones, or not the last.
+    """
+    for path in files:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"save: there is no folder {path.parent} for {path.name}.")
+    beside = {path: path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}") for path in files}
     try:
-        with open(unfinished, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        for path, fill in files.items():
+            if fill is not None:
+                with open(beside[path], "wb") as file:
+                    fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+        paths = list(files)
+        changed = [place for place, path in enumerate(paths) if not _same(path, beside[path])]
+        if len(changed) > 1:
+            away = paths[changed[0] + 1 :]
+            for path in reversed(away):
+                path.unlink(missing_ok=True)
+            for folder in {path.parent for path in away}:
+                sync(folder)
+        for path, fill in files.items():
+            path.unlink(missing_ok=True) if fill is None else os.replace(beside[path], path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
+        for unfinished in beside.values():
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
         raise
+
+
+def _same(path, other):
+    """Whether both files hold the same, or neither is there."""
+    if not path.exists() or not other.exists():
+        return path.exists() == other.exists()
+    return filecmp.cmp(path, other, shallow=False)
+
+
+def sync(folder):
+    """Have the names in a folder on the disk; where folders cannot be opened, the operating system sees to it."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _named(state, prefix):

@@ -11,9 +11,9 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -144,12 +144,12 @@ class Run:
                 save(unfinished / OPTIMIZER, optimizer)
                 save(unfinished / CALLBACKS, callbacks)
                 write(unfinished / HISTORY, history.to_csv())
-                write(unfinished / STATE, _json(state))
+                write(unfinished / STATE, json_bytes(state))
                 unfinished.rename(target)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
-            _sync_folder(self.folder)
+            storage.sync(self.folder)
         for old in self.checkpoints()[:-keep]:
             if old < step:
                 shutil.rmtree(self.checkpoint(old), ignore_errors=True)
@@ -188,17 +188,36 @@ def write(path: Path, content: bytes) -> None:
         storage.write(path, lambda file: file.write(content))
 
 
+def write_together(folder: Path, files: Mapping[str, Callable[[BinaryIO], object] | bytes | None]) -> None:
+    """Make a folder and write files into it that belong together, by their names, as `minigrad.storage.write_together` does."""
+    with writing(folder):
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        storage.write_together({folder / name: _filling(content) for name, content in files.items()})
+
+
+def _filling(content: Callable[[BinaryIO], object] | bytes | None) -> Callable[[BinaryIO], object] | None:
+    return (lambda file: file.write(content)) if isinstance(content, bytes) else content
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, all of it or not at all."""
-    write(path, _json(value))
+    write(path, json_bytes(value))
 
 
 def save(path: Path, arrays: Arrays) -> None:
     """Write arrays by name, all of them or nothing."""
+    fill = filling(path, arrays)
+    with writing(path):
+        storage.write(path, fill)
+
+
+def filling(path: Path, arrays: Arrays) -> Callable[[BinaryIO], object]:
+    """What writes arrays by name into a file of that name that is open."""
     with extra("train"):
         import safetensors  # noqa: F401
-    with writing(path):
-        storage.save(path, arrays)
+    fill: Callable[[BinaryIO], object] = storage.filling(path, arrays)
+    return fill
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -210,17 +229,8 @@ def load(path: Path) -> dict[str, np.ndarray]:
         return arrays
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the renaming itself on the disk; where folders cannot be opened, the operating system sees to it."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
+    """What a JSON file holds."""
     return (json.dumps(value, indent=2) + "\n").encode()  # ASCII: a file name may hold what UTF-8 cannot
 
 

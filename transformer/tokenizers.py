@@ -317,14 +317,14 @@ class PretrainedTokenizer:
 
 def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
     """Write a `tokenizer.json` into a folder, and the signs of one of others beside it; what lay there of an earlier one is removed."""
-    folder = Path(folder)
-    runs.write(folder / runs.TOKENIZER, tokenizer.to_json().encode())
-    for name in BESIDE:
-        if name == SIGNS_FILE and isinstance(tokenizer, PretrainedTokenizer):  # the others know their signs
-            runs.write(folder / name, tokenizer.signs_json().encode())
-        else:
-            with runs.writing(folder / name):
-                (folder / name).unlink(missing_ok=True)
+    runs.write_together(Path(folder), tokenizer_files(tokenizer))
+
+
+def tokenizer_files(tokenizer: Any) -> dict[str, bytes | None]:
+    """What lies in the folder of a tokenizer, by name, and None for what an earlier one may have left there."""
+    signs = tokenizer.signs_json().encode() if isinstance(tokenizer, PretrainedTokenizer) else None  # the others know their signs
+    beside = {name: signs if name == SIGNS_FILE else None for name in BESIDE}
+    return {**beside, runs.TOKENIZER: tokenizer.to_json().encode()}
 
 
 def _room(operation: str, longest: int | None, signs: int) -> int | None:

@@ -15,7 +15,7 @@ from transformer.errors import UserError
 from transformer.models import MODELS
 from transformer.pretrained import files, translation
 from transformer.pretrained.families import FAMILIES
-from transformer.tokenizers import save_tokenizer
+from transformer.tokenizers import tokenizer_files
 
 MODULES, POOLING = "modules.json", "1_Pooling"  # how sentence-transformers says what one vector per text is made of
 
@@ -25,7 +25,10 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None, fam
 
     A model of this package can be built again from that, by `from_pretrained`. Of one of your own only the weights are kept: build it
     as before, and `minigrad.load(folder + "/model.safetensors", into=model)`. An encoder-decoder has one tokenizer for both sides;
-    its ``pad`` is the model's ``pad_id``, and the ``ignore_index`` of the loss that it learns by.
+    its ``pad`` is the model's ``pad_id``, and the ``ignore_index`` of the loss that it learns by. Without one, that of the folder stays.
+
+    A model that lies in the folder is replaced as a whole: cut off at any moment, there is the old one, the new one, or no config, without
+    which nothing is read; never the config of the one with the weights of the other.
 
     With a ``family`` ("gpt2", "bert", "t5", "bart", "marian", "llama" or "mistral") config and weights are written as that family has
     them, and Hugging Face's transformers reads the folder too. Raises `UserError` where the family has no words for something in the model.
@@ -33,26 +36,33 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None, fam
     folder = Path(folder)
     if family is not None and family not in FAMILIES:
         raise UserError(f"save_pretrained: family is one of {', '.join(FAMILIES)}. Received: {family!r}.")
-    with runs.writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    if tokenizer is not None:
-        save_tokenizer(tokenizer, folder)
+    content: Files = {} if tokenizer is None else tokenizer_files(tokenizer)
+    content |= {files.INDEX: None}  # of a model in parts that lay there
     if family is not None:
-        translation.save(FAMILIES[family], model, folder)
-        _save_pooling(model, folder)
-        return
-    if type(model) in {model_class for model_class, _ in MODELS.values()}:
-        save_config(model, folder)
-    runs.save(folder / runs.MODEL, model.state_dict())
+        words, weights = translation.written(FAMILIES[family], model, folder)
+        content |= {**_pooling_files(model), runs.MODEL: weights, runs.CONFIG: runs.json_bytes(words)}
+    else:
+        built = type(model) in {model_class for model_class, _ in MODELS.values()}
+        config = runs.json_bytes(_words(model, folder)) if built else None
+        content |= {runs.MODEL: runs.filling(folder / runs.MODEL, model.state_dict()), runs.CONFIG: config}
+    runs.write_together(folder, content)
+
+
+Files = dict[str, Any]  # their contents by name; without the last one, the config, nothing is read
 
 
 def save_config(model: Any, folder: Path) -> None:
     """Write what a model can be built from again; `UserError` where that is a function."""
+    runs.write_json(folder / runs.CONFIG, _words(model, folder))
+
+
+def _words(model: Any, folder: Path) -> dict[str, Any]:
+    """What `config.json` holds of a model of this package."""
     config = dataclasses.asdict(model.config)
     for name, value in config.items():
         if callable(value):
             raise UserError(f"{folder / runs.CONFIG} holds no functions, and this model has one for {name}: give its name, as a word.")
-    runs.write_json(folder / runs.CONFIG, {"architectures": [type(model).__name__], "model_type": "minigrad", **config})
+    return {"architectures": [type(model).__name__], "model_type": "minigrad", **config}
 
 
 def from_pretrained(folder: str | Path) -> Layer:
@@ -84,6 +94,8 @@ def from_pretrained(folder: str | Path) -> Layer:
         file = gguf.read(folder)
         return _read(file.config, file.tensors, folder, folder)
     check_config(folder)
+    if not (folder / runs.CONFIG).exists():
+        raise files.missing(folder / runs.CONFIG)
     words = runs.read_json(folder / runs.CONFIG)
     if is_others(words):
         return _read(words, files.find(folder), folder / runs.CONFIG, folder / runs.MODEL, **_pooling(folder))
@@ -134,21 +146,18 @@ def _pooling(folder: Path) -> dict[str, Any]:
     return {"pooling": MODES[modes[0]], "normalize": "Normalize" in modules}
 
 
-def _save_pooling(model: Any, folder: Path) -> None:
-    """Write down what one vector per text is made of, as sentence-transformers reads it."""
+def _pooling_files(model: Any) -> Files:
+    """What says, as sentence-transformers reads it, what one vector per text is made of; for other models none."""
     config = model.config
     if getattr(config, "pooling", None) is None:
-        return
+        return {MODULES: None}
     kinds = {"Transformer": "", "Pooling": POOLING, **({"Normalize": "2_Normalize"} if config.normalize else {})}
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for number, (kind, path) in enumerate(kinds.items())
     ]
-    modes = {f"pooling_mode_{name}": ours == config.pooling for name, ours in MODES.items()}
-    with runs.writing(folder):
-        (folder / POOLING).mkdir(exist_ok=True)
-    runs.write_json(folder / MODULES, modules)
-    runs.write_json(folder / POOLING / runs.CONFIG, {"word_embedding_dimension": config.width, **modes})
+    modes = {"word_embedding_dimension": config.width, **{f"pooling_mode_{name}": ours == config.pooling for name, ours in MODES.items()}}
+    return {f"{POOLING}/{runs.CONFIG}": runs.json_bytes(modes), MODULES: runs.json_bytes(modules)}
 
 
 def check_config(folder: Path) -> None:
@@ -159,7 +168,7 @@ def check_config(folder: Path) -> None:
     if (folder.parent / runs.CONFIG).is_file():
         raise UserError(f"{folder} is a checkpoint of {folder.parent}: name that folder.")
     raise UserError(
-        f"{folder / runs.CONFIG} is missing. Of a model of your own only the weights are kept: build it as before, then "
+        f"{files.missing(folder / runs.CONFIG)} Of a model of your own only the weights are kept: build it as before, then "
         f'minigrad.load("{weights}", into=model).'
     )
 

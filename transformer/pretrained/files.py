@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from minigrad import settings, storage
+from minigrad import settings
 from minigrad.kernels.memory import empty
 from transformer import runs
 from transformer.errors import UserError
@@ -109,6 +109,11 @@ def find(folder: Path) -> Safetensors:
     raise UserError(f"{whole} is missing.")
 
 
+def missing(path: Path) -> UserError:
+    """What is said of a file that is not there, as the config is not between one model of a folder and the next."""
+    return UserError(f"{path} is missing. If saving a model there was cut off, save it once more.")
+
+
 def _parts(index: Path) -> Safetensors:
     """The files that an index names, each of which must lie beside it and hold what it is said to."""
     where = runs.read_json(index).get("weight_map")
@@ -165,8 +170,8 @@ def _entry(path: Path, name: str, entry: Any, begin: int) -> _Stored:
     return _Stored(path, kind, tuple(shape), begin + first, last - first)
 
 
-def write(path: Path, arrays: Mapping[str, Callable[[], np.ndarray]]) -> None:
-    """Write arrays, each made when it is its turn, so that little memory is needed; all of them or nothing."""
+def filling(arrays: Mapping[str, Callable[[], np.ndarray]]) -> Callable[[BinaryIO], None]:
+    """What writes arrays into a file that is open, each made when it is its turn, so that little memory is needed."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # as Hugging Face's reader asks for
     place = 0
     for name, make in arrays.items():
@@ -182,5 +187,4 @@ def write(path: Path, arrays: Mapping[str, Callable[[], np.ndarray]]) -> None:
             array = make()
             file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
 
-    with runs.writing(path):
-        storage.write(path, fill)
+    return fill

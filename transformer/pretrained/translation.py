@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from transformer import runs
 from transformer.errors import UserError
 from transformer.models import MODELS
 from transformer.models.config import Config
-from transformer.pretrained.files import Weights, write
+from transformer.pretrained.files import Weights, filling
 
 Words = dict[str, Any]  # what is in their config.json
 Shape = tuple[int, ...]
@@ -52,7 +52,7 @@ def one_of(names: Mapping[Any, Any]) -> Both:
     def back(value: Any, _: Any) -> Any:
         found = [theirs for theirs, ours in names.items() if ours == value]
         if not found:
-            raise ValueError(f"{value!r:.60} is none of {', '.join(map(str, names.values()))}")
+            raise ValueError(f"{value!r:.60} is none of {', '.join(dict.fromkeys(map(str, names.values())))}")
         return found[0]
 
     return Both(read, back)
@@ -213,7 +213,7 @@ class Family:
         own = [field.name for field in dataclasses.fields(config) if field.name not in (*self.beside, "dropout")]
         try:
             for name, key in self.config.items():
-                words[name] = key.way.write(getattr(config, key.ours.split()[0]), config)
+                words[name] = self._said(key, config)
             words |= {name: value(config) for name, value in self.written.items()}
             again = type(config)(**self.fields(words))
         except (ValueError, TypeError) as error:
@@ -223,6 +223,15 @@ class Family:
         if differ:
             raise UserError(f"{path} cannot say what this model is: {self.name} has no {', no '.join(differ)}. Leave out family=.")
         return words
+
+    @staticmethod
+    def _said(key: Key, config: Any) -> Any:
+        """The value of a word of theirs."""
+        field, *_ = key.ours.split()
+        try:
+            return key.way.write(getattr(config, field), config)
+        except ValueError as error:
+            raise ValueError(f"{field} {error}") from error
 
     # ---------------------------------------------------------------------------------------------------------- tensors
 
@@ -391,8 +400,8 @@ def _check_finite(array: np.ndarray, name: str, path: Path) -> None:
         raise UserError(f"{path} holds no weights, which are finite floating point numbers, but numbers that are not finite in {name}.")
 
 
-def save(family: Family, model: Any, folder: Path) -> None:
-    """Write config and weights as the family has them; `UserError` where it has no words for this model."""
+def written(family: Family, model: Any, folder: Path) -> tuple[Words, Callable[[BinaryIO], None]]:
+    """A model's config as the family has it, and what writes its weights into a file; `UserError` where it has no words for this model."""
     kind = type(model)
     if kind is not MODELS[family.model][0]:
         raise UserError(f"{folder}: the model of the family {family.name} is {family.model}. Received: {kind.__name__}.")
@@ -407,5 +416,4 @@ def save(family: Family, model: Any, folder: Path) -> None:
     if left:
         raise UserError(f"{folder}: a {family.name} has no place for {', '.join(left[:3])}.")
     dtype = str(model.named_tensors().popitem()[1].dtype)
-    runs.write_json(folder / runs.CONFIG, {**words, "dtype": dtype})
-    write(folder / runs.MODEL, arrays)
+    return {**words, "dtype": dtype}, filling(arrays)

@@ -155,11 +155,11 @@ def _run_of(member: Member, run: Run) -> Run:
 def _learn(member: Member, training: Training, run: Run, config: TrainConfig, report: Report, tokenizer: Any) -> None:
     """All steps of one member that are left; then its model in its folder, with all that it can be used from."""
     run.folder.mkdir(exist_ok=True)
+    if training.step < config.steps:
+        run.forget(runs.MODEL)  # before there is a config that may not be its own
     pretrained.save_config(member.model, run.folder)
     if tokenizer is not None:
         runs.write(run.folder / runs.TOKENIZER, tokenizer.to_json().encode())
-    if training.step < config.steps:
-        run.forget(runs.MODEL)
     run_steps(
         training, config.steps, run=run, look=member.look, look_every=config.validate_every, checkpoint_every=config.checkpoint_every,
         keep=config.keep, report=report, line=member.line, units=member.units,

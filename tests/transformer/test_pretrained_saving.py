@@ -1,0 +1,272 @@
+"""Saving that is cut off anywhere leaves the old model, the new one, or a sentence: never the config of one and the weights of another."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from minigrad import storage
+from transformer import (
+    Encoder,
+    EncoderConfig,
+    LanguageModel,
+    LanguageModelConfig,
+    from_pretrained,
+    load_tokenizer,
+    save_pretrained,
+)
+from transformer.errors import UserError
+from transformer.generation import load_model
+from transformer.history import History
+from transformer.runs import Run
+from transformer.tokenizers import CharTokenizer, PretrainedTokenizer
+
+IDS = np.array([[4, 3, 1]])
+ENCODER = {"vocab_size": 9, "block_size": 6, "width": 8, "heads": 2, "layers": 1, "norm": "post", "embedding_norm": True, "segments": 2}
+
+
+class Killed(BaseException):
+    """The end of the process."""
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Lets a number of changes to files happen, and none afterwards, as when the process is killed."""
+    left = [10**9]
+
+    def counted(usual):
+        def change(*given, **options):
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            return usual(*given, **options)
+
+        return change
+
+    for module, name in ((os, "replace"), (os, "fsync"), (Path, "unlink"), (Path, "mkdir")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    return left
+
+
+def cut_everywhere(cut, new, folder, prepare):
+    """Save over a folder, cut off at every change in turn; the folder is made anew before each."""
+    for changes in range(1000):
+        prepare(folder)
+        cut[0] = changes
+        try:
+            new(folder)
+        except Killed:
+            cut[0] = 10**9
+            yield changes
+        else:
+            cut[0] = 10**9
+            break
+    assert changes > 3
+    yield None  # not cut off
+
+
+def language(seed, **more):
+    sizes = {"vocab_size": 9, "block_size": 6, "width": 8, "heads": 2, "layers": 1, "dropout": 0.0}
+    return LanguageModel(LanguageModelConfig(**sizes | more), seed=seed)
+
+
+def pieces(end):
+    """A tokenizer of the library with a sign."""
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1, "<x>": 2, "<y>": 3}, unk_token="a"))
+    return PretrainedTokenizer(made, end=end, chat_template=f"{end}")
+
+
+def emptied(folder):
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+# models of equal shapes that compute differently: a mixture of their configs and weights would be read without a word
+PAIRS = {
+    "ours": (lambda: language(1), lambda: language(2, activation="relu"), None),
+    "ours in theirs": (lambda: language(1), lambda: language(2, activation="relu"), "gpt2"),
+    "theirs": (
+        lambda: Encoder(EncoderConfig(**ENCODER, pooling="mean"), seed=1), lambda: Encoder(EncoderConfig(**ENCODER), seed=2), "bert",
+    ),
+    "theirs with another pooling": (
+        lambda: Encoder(EncoderConfig(**ENCODER), seed=1),
+        lambda: Encoder(EncoderConfig(**ENCODER, pooling="first", normalize=True), seed=2), "bert",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_saving_over_a_model_that_is_cut_off_anywhere(pair, cut, tmp_path):
+    make_old, make_new, family = PAIRS[pair]
+    old, new = make_old(), make_new()
+    tokenizers = {id(old): pieces(end=2), id(new): pieces(end=3)}
+    seen = set()
+
+    def old_one(folder):
+        emptied(folder)
+        save_pretrained(old, folder, tokenizers[id(old)], None if pair == "ours in theirs" else family)
+
+    for changes in cut_everywhere(cut, lambda folder: save_pretrained(new, folder, tokenizers[id(new)], family), tmp_path, old_one):
+        try:
+            found = from_pretrained(tmp_path)
+        except UserError as error:
+            assert " is missing. If saving a model there was cut off" in str(error)
+            seen.add("neither")
+            continue
+        finally:
+            try:
+                tokenizer = load_tokenizer(tmp_path)
+                assert (tokenizer.end, tokenizer.chat_template) in ((2, "2"), (3, "3"))
+            except UserError as error:
+                assert "No such file" in str(error)
+        which = next(model for model in (old, new) if np.allclose(found(IDS).numpy(), model(IDS).numpy(), atol=1e-6))
+        assert found.config.activation == which.config.activation
+        assert load_tokenizer(tmp_path).end == tokenizers[id(which)].end
+        seen.add("old" if which is old else "new")
+        assert changes is not None or which is new
+    assert seen == {"old", "neither", "new"}
+
+
+def test_a_model_over_a_run_is_never_read_with_the_weights_of_a_checkpoint(cut, tmp_path):
+    old, new = language(1), language(2, activation="relu")
+
+    def old_one(folder):
+        emptied(folder)
+        save_pretrained(old, folder, CharTokenizer("abcdefghi"))
+        Run(folder).save_checkpoint(3, old.state_dict(), {}, {}, {}, History([]), 2)
+
+    def save(folder):
+        save_pretrained(new, folder, CharTokenizer("ihgfedcba"))
+
+    for changes in cut_everywhere(cut, save, tmp_path, old_one):
+        try:
+            found = load_model(tmp_path)
+        except UserError as error:
+            assert "config.json is missing" in str(error) or "holds no model" in str(error) or "not the folder of a run" in str(error)
+            continue
+        out, tokenizer = found(IDS).numpy(), load_tokenizer(tmp_path)
+        which = next(model for model in (old, new) if np.array_equal(out, model(IDS).numpy()))
+        assert tokenizer.decode([0]) == ("a" if which is old else "i") and (changes is not None or which is new)
+
+
+def test_new_weights_of_the_same_model_are_there_at_once(cut, tmp_path):
+    """As after every round of training: nothing else changes, so that there is no moment without weights."""
+    old, new = language(1), language(2)
+
+    def old_one(folder):
+        emptied(folder)
+        save_pretrained(old, folder, pieces(end=2))
+
+    for changes in cut_everywhere(cut, lambda folder: save_pretrained(new, folder, pieces(end=2)), tmp_path, old_one):
+        out = from_pretrained(tmp_path)(IDS).numpy()
+        assert any(np.array_equal(out, model(IDS).numpy()) for model in (old, new)[changes is None :])
+
+
+def test_parts_that_lay_there_are_not_read_again(cut, tmp_path):
+    """A model in parts, as others save large ones, under one of ours: between both, the index does not name the parts any more."""
+    old, new = language(1), language(2, activation="relu")
+
+    def old_one(folder):
+        emptied(folder)
+        save_pretrained(old, folder, family="gpt2")
+        arrays = load_file(folder / "model.safetensors")
+        (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+        where = "".join(f'"{name}": "model-1.safetensors", ' for name in arrays).rstrip(", ")
+        (folder / "model.safetensors.index.json").write_text(f'{{"weight_map": {{{where}}}}}')
+
+    for changes in cut_everywhere(cut, lambda folder: save_pretrained(new, folder, family="gpt2"), tmp_path, old_one):
+        try:
+            found = from_pretrained(tmp_path)
+        except UserError as error:
+            assert "is missing" in str(error)
+            continue
+        same = [model.config.activation for model in (old, new) if np.allclose(found(IDS).numpy(), model(IDS).numpy(), atol=1e-6)]
+        assert same == [found.config.activation] and (changes is not None or same == ["relu"])
+
+
+def test_a_first_saving_that_is_cut_off_leaves_no_model_or_all_of_it(cut, tmp_path):
+    folder, model = tmp_path / "new", language(1)
+    for changes in cut_everywhere(cut, lambda folder: save_pretrained(model, folder), folder, lambda f: f.exists() and emptied(f)):
+        if changes is None:
+            np.testing.assert_array_equal(from_pretrained(folder)(IDS).numpy(), model(IDS).numpy())
+        else:
+            with pytest.raises(UserError, match=r"is missing|There is no"):
+                from_pretrained(folder)
+
+
+def test_a_disk_that_is_full_leaves_the_old_model(monkeypatch, tmp_path):
+    save_pretrained(language(1), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="cannot be written: No space left"):
+        save_pretrained(language(2, activation="relu"), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_belonged_to_the_old_model_goes(tmp_path):
+    pooled = Encoder(EncoderConfig(**ENCODER, pooling="first"))
+    save_pretrained(pooled, tmp_path, pieces(end=2), family="bert")
+    (tmp_path / "special_tokens_map.json").write_text('{"cls_token": "<x>"}')
+    (tmp_path / "chat_template.jinja").write_text("old")
+    save_pretrained(Encoder(EncoderConfig(**ENCODER)), tmp_path, pieces(end=3), family="bert")
+    assert from_pretrained(tmp_path).config.pooling is None
+    tokenizer = load_tokenizer(tmp_path)
+    assert (tokenizer.start, tokenizer.end, tokenizer.chat_template) == (None, 3, "3")
+    save_pretrained(pooled, tmp_path, CharTokenizer("abc"))
+    assert not (tmp_path / "tokenizer_config.json").exists()
+    save_pretrained(pooled, tmp_path)
+    assert load_tokenizer(tmp_path).decode([1]) == "b"  # a tokenizer that is not given stays
+
+
+def test_a_model_of_ones_own_over_one_of_ours_has_no_config(tmp_path):
+    class Own(LanguageModel):
+        """With the same parameters, and another meaning."""
+
+    save_pretrained(language(1), tmp_path)
+    save_pretrained(Own(language(2).config), tmp_path)
+    with pytest.raises(UserError, match="a model of your own"):
+        from_pretrained(tmp_path)
+
+
+def test_a_config_that_was_edited_by_hand_is_read(tmp_path):
+    save_pretrained(language(1), tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"dropout": 0.0', '"dropout": 0.25'))
+    assert from_pretrained(tmp_path).config.dropout == 0.25
+
+
+@pytest.mark.parametrize("make, options, said", [
+    (lambda: language(1, activation="mish"), {"family": "gpt2"}, "activation 'mish' is none of gelu, gelu_tanh, relu, silu"),
+    (lambda: language(1, positions="rotary", normalization="rms", use_bias=False), {"family": "llama"},
+     r"activation 'gelu_tanh' is none of swiglu, geglu, geglu_tanh\."),
+    (lambda: language(1, positions="rotary"), {"family": "gpt2"}, "no positions 'rotary'"),
+    (lambda: language(1), {"family": "bert"}, "the model of the family bert is Encoder"),
+    (lambda: language(1), {"family": "gpt3"}, "family is one of"),
+    (lambda: language(1, activation=np.tanh), {}, "holds no functions"),
+])  # fmt: skip
+def test_what_is_refused_makes_no_folder(make, options, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        save_pretrained(make(), tmp_path / "a" / "b", pieces(end=2), **options)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_files_that_belong_together_are_written_in_their_order(tmp_path):
+    """What a file before it says is of the same writing, whenever it is there."""
+    one, two, three = (tmp_path / name for name in "abc")
+
+    def filled(text):
+        return lambda file: file.write(text)
+
+    storage.write_together({one: filled(b"1"), two: filled(b"1"), three: filled(b"1")})
+    storage.write_together({one: filled(b"1"), two: None, three: filled(b"2")})
+    assert (one.read_bytes(), two.exists(), three.read_bytes()) == (b"1", False, b"2")
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        storage.write_together({one: filled(b"3"), tmp_path / "none" / "d": filled(b"3")})
+    assert one.read_bytes() == b"1" and sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
