@@ -126,7 +126,8 @@ class EncoderBlock(mg.Layer):
     Learnable: attention + feed-forward + 4 E. Non-learnable: 0. ``mask`` (B, T) is True for real tokens: nobody attends to the others.
     With ``use_causal_mask`` it is the block of a decoder-only model: a later word gets weight 0. ``return_attention_scores`` gives
     the weights (B, h, T, T) too. ``scale`` multiplies the scores, by default 1 / sqrt(dq). With another ``activation``, "swiglu" or
-    "geglu", the feed-forward part has a gate; ``key_value_heads``, ``rotary``, ``bias`` and ``cache`` are those of `MultiHeadAttention`.
+    "geglu", the feed-forward part has a gate; ``attention_bias`` and ``attention_output_bias`` are those of attention, by default as
+    ``use_bias`` and as the former; ``key_value_heads``, ``rotary``, ``bias`` and ``cache`` are those of `MultiHeadAttention`.
 
     >>> import numpy as np
     >>> EncoderBlock(num_heads=2, key_dim=4, width=16)(np.ones((1, 3, 8), np.float32)).shape
@@ -137,10 +138,12 @@ class EncoderBlock(mg.Layer):
 
     def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
                  kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,
-                 normalization="layer", key_value_heads=0, rotary=None, **keras):  # fmt: skip
+                 normalization="layer", key_value_heads=0, rotary=None, attention_bias=None, attention_output_bias=None,
+                 **keras):  # fmt: skip
         super().__init__(**keras)
         starts = {"kernel_initializer": kernel_initializer, "output_initializer": output_initializer}
-        self.attention = _attention(num_heads, key_value_heads, key_dim, attention_dropout, use_bias, scale=scale, rotary=rotary, **starts)
+        biases = _biases(use_bias, attention_bias, attention_output_bias)
+        self.attention = _attention(num_heads, key_value_heads, key_dim, attention_dropout, *biases, scale=scale, rotary=rotary, **starts)
         self.after_attention = AddNorm(norm, dropout, epsilon, skip, normalization)
         self.feed_forward = _feed_forward(width, activation, use_bias, **starts)
         self.after_feed_forward = AddNorm(norm, dropout, epsilon, skip, normalization)
@@ -178,12 +181,14 @@ class DecoderBlock(mg.Layer):
 
     def __init__(self, num_heads, key_dim, width, activation="relu", norm="post", dropout=0.0, epsilon=1e-3, use_bias=True,
                  kernel_initializer="glorot_uniform", output_initializer=None, attention_dropout=0.0, skip=True, scale=None,
-                 causal=True, normalization="layer", key_value_heads=0, rotary=None, **keras):  # fmt: skip
+                 causal=True, normalization="layer", key_value_heads=0, rotary=None, attention_bias=None, attention_output_bias=None,
+                 **keras):  # fmt: skip
         super().__init__(**keras)
         self.causal = causal
+        biases = _biases(use_bias, attention_bias, attention_output_bias)
         starts = {"kernel_initializer": kernel_initializer, "output_initializer": output_initializer}
         self.self_attention, self.cross_attention = (
-            _attention(num_heads, key_value_heads, key_dim, attention_dropout, use_bias, scale=scale, rotary=turned, **starts)
+            _attention(num_heads, key_value_heads, key_dim, attention_dropout, *biases, scale=scale, rotary=turned, **starts)
             for turned in (rotary, None)  # a place in the one text is not that place in the other
         )
         self.after_self_attention, self.after_cross_attention, self.after_feed_forward = (
@@ -208,8 +213,15 @@ class DecoderBlock(mg.Layer):
         return (x, *weights) if return_attention_scores else x
 
 
-def _attention(heads, key_value_heads, key_dim, dropout, use_bias, **options):
+def _biases(use_bias, attention_bias, attention_output_bias):
+    """Whether attention has biases for questions, keys and values, and whether behind its heads."""
+    heads = use_bias if attention_bias is None else attention_bias
+    return heads, heads if attention_output_bias is None else attention_output_bias
+
+
+def _attention(heads, key_value_heads, key_dim, dropout, use_bias, use_output_bias, **options):
     """Attention whose heads have keys and values of their own, or share them."""
+    options["use_output_bias"] = use_output_bias
     if key_value_heads in (0, heads):
         return MultiHeadAttention(heads, key_dim, None, dropout, use_bias, **options)
     return GroupQueryAttention(key_dim, heads, key_value_heads, dropout, use_bias, **options)

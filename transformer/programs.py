@@ -249,8 +249,8 @@ class Step(Written):
         """Attention to the tokens so far and to itself.   (B, E) -> (B, E)"""
         turns = None
         if attention.rotary is not None:
-            base = _is(attention.rotary, RotaryPositions).max_wavelength
-            turns = rotary_turns(self.cache.capacity, attention.key_dim, base, str(self.dtype))
+            rotary = _is(attention.rotary, RotaryPositions)
+            turns = rotary_turns(self.cache.capacity, attention.key_dim, rotary.max_wavelength, str(self.dtype), rotary.stretch)
         q, k, v = self.three(attention, x)
         known.room(attention.num_key_value_heads, attention.key_dim, attention.value_dim, self.dtype)
         given = {"k": k, "v": v, "length": self.length, "start": self.begins, "turns": turns, "places": self.places, "bias": bias}

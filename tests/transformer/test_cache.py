@@ -21,6 +21,10 @@ KINDS = {
         "positions": "rotary", "normalization": "rms", "activation": "swiglu", "use_bias": False, "key_value_heads": 2, "head_width": dq,
         "rotary_base": 50.0,
     },
+    "LLaMA 3.1": {
+        "positions": "rotary", "normalization": "rms", "activation": "swiglu", "rotary_base": 9.0, "rotary_stretch": (8.0, 1.0, 4.0, 20),
+        "attention_output_bias": False, "head_width": dq,
+    },
     "T5": {
         "positions": "relative", "normalization": "rms", "activation": "geglu_tanh", "use_bias": False, "scaled": False, "head_width": dq,
         "head_scale": 0.7, "relative_buckets": 6, "relative_distance": 5,

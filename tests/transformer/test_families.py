@@ -41,6 +41,12 @@ LLAMA = words(
     max_position_embeddings=14, bos_token_id=0, eos_token_id=3, head_dim=4,
 )  # fmt: skip
 
+LINEAR = {"rope_type": "linear", "factor": 2.5, "rope_theta": 100.0}
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 10.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 30,
+}  # fmt: skip
+
 CASES = {
     "gpt2": ("GPT2LMHeadModel", GPT2),
     "gpt2 with a head of its own": ("GPT2LMHeadModel", GPT2 | words(tie_word_embeddings=False, n_inner=17)),
@@ -65,7 +71,13 @@ CASES = {
     "llama of another base": (
         "LlamaForCausalLM", LLAMA | words(rope_parameters={"rope_theta": 500.0, "rope_type": "default"}, hidden_act="gelu_pytorch_tanh"),
     ),
+    "llama of longer texts": ("LlamaForCausalLM", LLAMA | words(rope_parameters=LINEAR)),
+    "llama 3.1": ("LlamaForCausalLM", LLAMA | words(rope_parameters=LLAMA3, head_dim=8)),  # pairs that stay, slow down, and between
+    "llama with biases in attention": ("LlamaForCausalLM", LLAMA | words(attention_bias=True)),
+    "llama with biases elsewhere": ("LlamaForCausalLM", LLAMA | words(mlp_bias=True, num_key_value_heads=6)),
     "mistral": ("MistralForCausalLM", LLAMA | words(sliding_window=None)),
+    "qwen2": ("Qwen2ForCausalLM", LLAMA),
+    "qwen2 tied": ("Qwen2ForCausalLM", LLAMA | words(tie_word_embeddings=True, rope_parameters=LLAMA3, num_key_value_heads=6)),
 }  # fmt: skip
 CLOSE = {np.float32: 1e-5, np.float64: 1e-10}
 
@@ -143,7 +155,7 @@ def test_theirs_is_read_by_ours(case, dtype, transformers, tmp_path):
     with mg.use_default_dtype(dtype):
         ours = reading(tmp_path)
         # in a model of float64 too, their waves, angles and means of squares are float32
-        close = 1e-5 if case.split()[0] in ("marian", "llama", "mistral", "t5") else CLOSE[dtype]
+        close = 1e-5 if case.split()[0] in ("marian", "llama", "mistral", "qwen2", "t5") else CLOSE[dtype]
         compare(of_ours(ours), of_theirs(theirs), close)
 
 
@@ -220,7 +232,7 @@ def test_every_tensor_of_a_file_changes_what_comes_out(case, transformers, tmp_p
     for name, array in arrays.items():
         changes = abs(of_ours_changed(name, array, arrays, path, rng, save_file, tmp_path) - before).max() > 1e-4
         unused = "pooler" in name or name.startswith("cls.") or (case == "bart apart" and name == "model.shared.weight")
-        turned = "llama" in case  # by angles, before
+        turned = case.split()[0] in ("llama", "qwen2")  # by angles, before
         constant = not turned and any(part in name for part in ("k_proj.bias", "key.bias"))  # adds the same to all scores of a question
         assert changes != (unused or constant), name
 
@@ -353,4 +365,5 @@ def test_a_word_that_a_file_does_not_have_means_what_it_means_to_theirs(name, tr
     given = {word: key.default for word, key in family.config.items() if key.default is not NEEDED and not callable(key.default)}
     known = {word: default for word, default in given.items() if theirs.get(word) is not None}
     assert known == {word: theirs[word] for word in known} and len(known) > 3
-    assert all(theirs[word] in values for word, values in family.accepted.items() if word in theirs and word != "sliding_window")
+    other = ("sliding_window", "layer_types")  # of which the family makes something first
+    assert all(theirs[word] in values for word, values in family.accepted.items() if word in theirs and word not in other)

@@ -83,6 +83,7 @@ CASES = {
     "SinusoidalPositions": Case(layers.SinusoidalPositions, (normal(B, T, E),), (B, T, E), 0),
     "SinusoidalPositions in halves": Case(lambda: layers.SinusoidalPositions(halves=True), (normal(B, T, E),), (B, T, E), 0),
     "RotaryPositions": Case(layers.RotaryPositions, (normal(B, h, T, E),), (B, h, T, E), 0),
+    "RotaryPositions stretched": Case(lambda: layers.RotaryPositions(9, (8.0, 1.0, 4.0, 20)), (normal(B, h, T, E),), (B, h, T, E), 0),
     "RelativePositions": Case(lambda: layers.RelativePositions(h, 4, 3), (np.arange(T * S).reshape(T, S) % 7 - 3,), (T, S, h), 4 * h),
     "Dropout": Case(lambda: layers.Dropout(0.5), (normal(B, T, E),), (B, T, E), 0, takes_training=True),
     "Dropout with noise_shape": Case(
@@ -108,6 +109,9 @@ CASES = {
     "MultiHeadAttention without bias": Case(
         lambda: layers.MultiHeadAttention(h, dq, dv, use_bias=False), (normal(B, T, E), normal(B, S, E)), (B, T, E),
         h * (2 * E * dq + 2 * E * dv),
+    ),
+    "MultiHeadAttention with biases for heads": Case(
+        lambda: layers.MultiHeadAttention(h, dq, dv, use_output_bias=False), (normal(B, T, E), normal(B, S, E)), (B, T, E), ATTENTION - E,
     ),
     "MultiHeadAttention causal": Case(
         lambda: layers.MultiHeadAttention(h, dq, dv), (normal(B, T, E), normal(B, T, E)), (B, T, E), ATTENTION,

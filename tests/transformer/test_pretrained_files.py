@@ -31,6 +31,7 @@ LLAMA = {
     **SIZES, "vocab_size": 23, "block_size": 9, "positions": "rotary", "normalization": "rms", "activation": "swiglu", "use_bias": False,
     "tied": True, "end_ids": (3,),
 }  # fmt: skip
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 30}
 MADE = {
     "gpt2": lambda **more: LanguageModel(LanguageModelConfig(**{**SIZES, "vocab_size": 23, "block_size": 9, "end_ids": (3,), **more})),
     "bert": lambda **more: Encoder(
@@ -44,6 +45,9 @@ MADE = {
     "marian": lambda **more: EncoderDecoder(EncoderDecoderConfig(23, 23, 9, 9, **{**BOTH, "positions": "sinusoidal_halves", **more})),
     "llama": lambda **more: LanguageModel(LanguageModelConfig(**{**LLAMA, **more})),
     "mistral": lambda **more: LanguageModel(LanguageModelConfig(**{**LLAMA, **more})),
+    "qwen2": lambda **more: LanguageModel(
+        LanguageModelConfig(**{**LLAMA, "attention_bias": True, "attention_output_bias": False, "rotary_stretch": (2.0,), **more})
+    ),
 }  # fmt: skip
 SOURCE, TARGET = np.array([[4, 9, 3, 5, 22], [8, 20, 3, 0, 0]]), np.array([[2, 7, 18], [2, 5, 11]])
 
@@ -115,12 +119,18 @@ def test_commands_read_the_models_of_others(tmp_path, capsys):
     ("bart", {"decoder_attention_heads": 4}, "decoder_attention_heads is 4 as heads, and encoder_attention_heads has 3"),
     ("bart", {"decoder_ffn_dim": 18}, "decoder_ffn_dim is 18"), ("bart", {"d_model": "12", "scale_embedding": True}, "cannot be built"),
     ("marian", {"normalize_embedding": True}, "normalize_embedding"), ("marian", {"normalize_before": True}, "normalize_before"),
-    ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type is 'linear'"),
-    ("llama", {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5.0}}, "rope_type is 'llama3'"),
+    ("llama", {"rope_scaling": {"type": "yarn", "factor": 2.0}}, "rope_scaling: rope_type is 'yarn', .*: default, linear, llama3"),
+    ("llama", {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5.0}}, "rope_scaling: factor is missing"),
+    ("llama", {"rope_scaling": {"rope_type": "linear", "factor": "2"}}, r"positive numbers .* Received: \('2',\)"),
+    ("llama", {"rope_scaling": {"rope_type": "linear", "factor": -2.0}}, "positive numbers"),
+    ("llama", {"rope_scaling": LLAMA3 | {"low_freq_factor": 4.0}}, "low below high"),
+    ("llama", {"rope_scaling": LLAMA3 | {"factor": None}}, "positive numbers"),
+    ("llama", {"rope_parameters": {"full_attention": LLAMA3}}, "differ between layers"),
     ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor is 0.5"),
     ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"), ("llama", {"sliding_window": 4}, "sliding_window is 4"),
     ("llama", {"rope_scaling": "linear"}, "cannot be built"),
-    ("llama", {"attention_bias": True}, "mlp_bias is False as use_bias, and attention_bias has True"),
+    ("llama", {"attention_bias": "yes"}, "attention_bias: 'yes' is none"), ("qwen2", {"use_sliding_window": True, "sliding_window": 8},
+     "sliding_window is 8"),
     ("llama", {"hidden_act": "relu"}, "hidden_act"), ("llama", {"num_key_value_heads": 2}, "multiple of key_value_heads"),
     ("mistral", {"sliding_window": 8}, "sliding_window is 8"), ("mistral", {"layer_types": ["sliding_attention"]}, "layer_types"),
 ])  # fmt: skip
@@ -138,7 +148,13 @@ def test_a_config_that_cannot_be_followed(family, words, said, tmp_path):
     ("bert", {"hidden_act": "gelu_new"}, "activation", "gelu_tanh"), ("t5", {"decoder_start_token_id": 4}, "start_id", 4),
     ("t5", {"scale_decoder_outputs": False}, "head_scale", 1.0), ("bart", {"scale_embedding": True}, "embedding_scale", 12**0.5),
     ("marian", {"scale_embedding": False}, "embedding_scale", 1.0), ("llama", {"rope_scaling": None}, "rotary_base", 10_000.0),
-    ("llama", {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}, "rotary_base", 5e5),
+    ("llama", {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}, "rope_scaling": None}, "rotary_base", 5e5),
+    ("llama", {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2}}, "rotary_stretch", (2,)),
+    ("llama", {"rope_parameters": None, "rope_scaling": LLAMA3}, "rotary_stretch", (8.0, 1.0, 4.0, 30)),
+    ("llama", {"rope_parameters": None, "rope_scaling": {**LLAMA3, "original_max_position_embeddings": 4}}, "rotary_stretch",
+     (8.0, 1.0, 4.0, 4)),
+    ("llama", {"rope_parameters": LLAMA3, "rope_scaling": {"type": "linear", "factor": 2.0}}, "rotary_stretch", (2.0,)),
+    ("llama", {"attention_bias": None}, "attention_bias", None), ("qwen2", {"sliding_window": 4}, "attention_output_bias", False),
     ("llama", {"rope_parameters": None, "rope_theta": 250.0}, "rotary_base", 250.0), ("mistral", {"sliding_window": 9}, "block_size", 9),
 ])  # fmt: skip
 def test_what_words_of_a_config_become(family, words, field, value, tmp_path):
@@ -181,7 +197,9 @@ def test_a_mistral_that_does_not_say_it_has_a_window(tmp_path):
     ("gpt2", {"embedding_scale": 2.0}, "no embedding_scale"), ("bert", {"classes": 3}, "no classes 3"),
     ("t5", {"head_scale": 0.5}, "no head_scale 0.5"), ("t5", {"source_length": 8}, r"no target_length 9 \(it has 8\)"),
     ("bart", {"epsilon": 1e-3}, "no epsilon 0.001"), ("bart", {"embedding_scale": 2.0}, "no embedding_scale 2.0"),
-    ("llama", {"head_bias": True}, "no head_bias True"), ("llama", {"positions": "learned"}, "no positions 'learned'"),
+    ("llama", {"head_bias": True}, "no head_bias True"), ("llama", {"attention_output_bias": True}, "no attention_output_bias True"),
+    ("gpt2", {"attention_bias": False}, "no attention_bias False"), ("mistral", {"attention_bias": True}, "no attention_bias True"),
+    ("qwen2", {"attention_bias": False}, "no attention_bias False"), ("llama", {"positions": "learned"}, "no positions 'learned'"),
 ])  # fmt: skip
 def test_a_family_that_has_no_words_for_a_model(family, more, said, tmp_path):
     model = MADE[family]()

@@ -200,6 +200,7 @@ class MultiHeadAttention(mg.Layer):
     (B, T, S) or (B, h, T, S), and ``use_causal_mask``, in any combination; a score is used where all of them allow it.
     ``sliding_window`` w allows |t - s| < w only. ``return_attention_scores`` gives the weights (B, h, T, S) too, before dropout.
     ``scale`` multiplies the scores, by default 1 / sqrt(dq). ``rotary``, a `RotaryPositions`, turns questions and keys before they meet.
+    ``use_output_bias`` is for the last product alone, by default as ``use_bias``.
     A ``bias`` that broadcasts to (B, h, T, S) is added to the scores. A ``residual`` (B, T, E) is added to the result, within the last
     product. With a ``cache``, a part of `transformer.cache.Cache`, query and value are what comes after what was read before, and
     questions see that too. Raises ShapeError and DtypeError for inputs and masks that do not fit together.
@@ -212,7 +213,7 @@ class MultiHeadAttention(mg.Layer):
 
     def __init__(self, num_heads, key_dim, value_dim=None, dropout=0.0, use_bias=True, output_shape=None, *, sliding_window=None,
                  kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, combine="concat", scale=None,
-                 output_initializer=None, rotary=None, **keras):  # fmt: skip
+                 output_initializer=None, rotary=None, use_output_bias=None, **keras):  # fmt: skip
         super().__init__(**keras)
         who = type(self).__name__
         if combine not in ("concat", "sum"):
@@ -229,6 +230,7 @@ class MultiHeadAttention(mg.Layer):
             raise ValueError(f"{who}: scale is a number that multiplies the scores, by default 1 / sqrt(key_dim). Received: {scale!r}.")
         self.dropout, self.generator = check_rate(who, "dropout", dropout), random.own_or_current(seed)
         self.use_bias, self.combine, self.scale, self.rotary = use_bias, combine, scale, rotary
+        self.use_output_bias = use_bias if use_output_bias is None else use_output_bias
         self.kernel_initializer = get_initializer(kernel_initializer, who, "kernel_initializer")
         self.bias_initializer = get_initializer(bias_initializer, who, "bias_initializer")
         self.output_initializer = get_initializer(output_initializer or kernel_initializer, who, "output_initializer")
@@ -244,7 +246,7 @@ class MultiHeadAttention(mg.Layer):
             setattr(self, f"{name}_bias", mg.Parameter(self.bias_initializer((heads, width))) if self.use_bias else None)
         out = self.output_shape or (query_shape[-1],)
         self.output_kernel = mg.Parameter(self.output_initializer((h * dv, math.prod(out))).reshape(h, dv, *out))
-        self.output_bias = mg.Parameter(self.bias_initializer(out)) if self.use_bias else None
+        self.output_bias = mg.Parameter(self.bias_initializer(out)) if self.use_output_bias else None
 
     def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
         """(B, T, E), (B, S, E), .. -> (B, T, E)"""
@@ -339,7 +341,7 @@ class GroupQueryAttention(MultiHeadAttention):
 
     def __init__(self, head_dim, num_query_heads, num_key_value_heads, dropout=0.0, use_bias=True, sliding_window=None, *,
                  kernel_initializer="glorot_uniform", bias_initializer="zeros", seed=None, combine="concat", scale=None,
-                 output_initializer=None, rotary=None, **keras):  # fmt: skip
+                 output_initializer=None, rotary=None, use_output_bias=None, **keras):  # fmt: skip
         who = type(self).__name__
         check_size(who, head_dim=head_dim), check_size(who, num_query_heads=num_query_heads)
         if num_query_heads % check_size(who, num_key_value_heads=num_key_value_heads):
@@ -348,5 +350,6 @@ class GroupQueryAttention(MultiHeadAttention):
             )
         super().__init__(num_query_heads, head_dim, None, dropout, use_bias, sliding_window=sliding_window,
                          kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, seed=seed, combine=combine,
-                         scale=scale, output_initializer=output_initializer, rotary=rotary, **keras)  # fmt: skip
+                         scale=scale, output_initializer=output_initializer, rotary=rotary, use_output_bias=use_output_bias,
+                         **keras)  # fmt: skip
         self.num_key_value_heads = num_key_value_heads

@@ -1,6 +1,7 @@
 """From numbers to vectors: what a token is, and where it stands."""
 
 import functools
+import math
 import numbers
 
 import numpy as np
@@ -142,7 +143,8 @@ class RotaryPositions(mg.Layer):
     """Turns pairs of numbers of a question or key by an angle that grows with its place (Su et al. 2021).   (..., T, d) -> (..., T, d)
 
     x[t, i] and x[t, i + d/2] are turned by t / w^(2i/d), with w = max_wavelength: the product of a question and a key then depends on
-    how far apart they stand. Learnable: 0. Non-learnable: 0. With a ``cache`` x stands behind what that has read.
+    how far apart they stand. Learnable: 0. Non-learnable: 0. With a ``cache`` x stands behind what that has read. A ``stretch`` slows
+    the turns down, for texts longer than those that were learned (see `stretched`): (factor,) or (factor, low, high, length).
     Raises ShapeError where d is odd.
 
     >>> RotaryPositions()(np.array([[1.0, 0.0], [1.0, 0.0]])).round(2).tolist()
@@ -151,16 +153,17 @@ class RotaryPositions(mg.Layer):
 
     keeps_shape = True
 
-    def __init__(self, max_wavelength=10_000, **keras):
+    def __init__(self, max_wavelength=10_000, stretch=(), **keras):
         super().__init__(**keras)
         self.max_wavelength = _positive("RotaryPositions", max_wavelength=max_wavelength)
+        self.stretch = check_stretch("RotaryPositions", stretch)
 
     def call(self, x, cache=None):
         x = floating(as_input(x))
         if x.ndim < 2 or x.shape[-1] % 2:
             raise ShapeError("RotaryPositions: x needs the axes (..., T, d) with d even. " + received(x=x))
         T, d = x.shape[-2:]
-        turns = rotary_turns(_room(T, cache), d, self.max_wavelength, str(x.dtype))
+        turns = rotary_turns(_room(T, cache), d, self.max_wavelength, str(x.dtype), self.stretch)
         if cache is None:
             cos, sin = (turn[:T] for turn in turns)  # (T, d/2)
         else:
@@ -170,10 +173,42 @@ class RotaryPositions(mg.Layer):
 
 
 @functools.lru_cache(maxsize=16)
-def rotary_turns(L, d, max_wavelength, dtype):
+def rotary_turns(L, d, max_wavelength, dtype, stretch=()):
     """The cosines and sines of the angles of every place.   -> (L, d/2), (L, d/2)"""
-    angle = np.arange(L)[:, None] / max_wavelength ** (np.arange(0, d, 2) / d)  # (L, 1) / (d/2) -> (L, d/2)
+    angle = np.arange(L)[:, None] / stretched(max_wavelength ** (np.arange(0, d, 2) / d), stretch)  # (L, 1) / (d/2) -> (L, d/2)
     return np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
+
+
+def stretched(lengths, stretch):
+    """How many places a turn by 1 takes, where it takes ``lengths`` before.   (d/2) -> (d/2)
+
+    (factor,): all are multiplied by it (Chen et al. 2023). (factor, low, high, length): only slow ones are, which go round less than low
+    times within that length; those that go round more than high times stay, and between both the share that stays grows evenly
+    (Grattafiori et al. 2024, "The Llama 3 Herd of Models").
+
+    >>> stretched(np.array([1.0, 10.0, 100.0]), (8.0, 1.0, 4.0, 128)).round(2).tolist()
+    [1.0, 19.28, 800.0]
+    """
+    if not stretch:
+        return lengths
+    factor, *rest = stretch
+    if not rest:
+        return lengths * factor
+    low, high, length = rest
+    stays = np.clip((length / (2 * math.pi * lengths) - low) / (high - low), 0, 1)  # (d/2)
+    return lengths / (stays + (1 - stays) / factor)
+
+
+def check_stretch(who, stretch):
+    """The stretch of rotary positions as a tuple, where it is one; else ValueError."""
+    made = tuple(stretch) if isinstance(stretch, tuple | list) else (None,)
+    whole = all(isinstance(n, numbers.Real) and not isinstance(n, bool) and 0 < n < math.inf for n in made) and len(made) in (0, 1, 4)
+    if not whole or (len(made) == 4 and made[1] >= made[2]):
+        raise ValueError(
+            f"{who}: rotary positions are stretched by (factor,) or by (factor, low, high, length), positive numbers with low below high, "
+            f"or by nothing, (). Received: {stretch!r:.80}."
+        )
+    return made
 
 
 def distances(T, before=0):

@@ -11,6 +11,8 @@ import numpy as np
 
 from minigrad.initializers import normal
 
+from ..layers.embedding import check_stretch
+
 ABLATIONS = {  # what can be left out, to see what it is for
     "mask": "nothing is hidden: in a decoder a word sees those after it, and padding counts as words",
     "scale": "the scores are not divided by sqrt(dq)",
@@ -102,6 +104,8 @@ class Config(Checked):
     positions: str = "learned"  # one of POSITIONS
     activation: str | Callable = "gelu_tanh"  # a function cannot be saved; "swiglu", "geglu" and "geglu_tanh" have a gate
     use_bias: bool = True
+    attention_bias: bool | None = None  # for questions, keys and values; None: as use_bias
+    attention_output_bias: bool | None = None  # behind the heads; None: as attention_bias
     epsilon: float = 1e-5
     ablate: tuple = ()
     key_value_heads: int = 0  # heads of keys and values, which several heads of questions share; 0: as many as heads
@@ -109,6 +113,7 @@ class Config(Checked):
     normalization: str = "layer"  # or "rms"
     scaled: bool = True  # scores are divided by sqrt(dq)
     rotary_base: float = 10_000.0
+    rotary_stretch: tuple = ()  # slows rotary positions down for longer texts: (factor,) or (factor, low, high, length)
     relative_buckets: int = 32  # how many distances the relative positions tell apart
     relative_distance: int = 128  # from which on all are one
     embedding_norm: bool = False  # a normalization right behind the embedding
@@ -119,6 +124,7 @@ class Config(Checked):
             self.ablate = sorted(self.ablate, key=str)
         super().__post_init__()
         self.ablate = tuple(self.ablate)
+        self.rotary_stretch = check_stretch(type(self).__name__, self.rotary_stretch)
         self.feed_forward = self.feed_forward or 4 * self.width
         if not self.head_width and self.width % self.heads:
             self._refuse("the width must be a multiple of the heads, or name a head_width", f"width {self.width}, heads {self.heads}")
@@ -159,7 +165,8 @@ class Config(Checked):
             "norm": None if "norm" in self.ablate else self.norm, "dropout": self.dropout, "epsilon": self.epsilon,
             "use_bias": self.use_bias, "kernel_initializer": start, "output_initializer": residual, "skip": "skip" not in self.ablate,
             "scale": None if self.scaled and "scale" not in self.ablate else 1.0, "normalization": self.normalization,
-            "key_value_heads": self.key_value_heads,
+            "key_value_heads": self.key_value_heads, "attention_bias": self.attention_bias,
+            "attention_output_bias": self.attention_output_bias,
         }  # fmt: skip
 
 

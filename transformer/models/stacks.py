@@ -59,7 +59,7 @@ class Stack(mg.Layer):
             self.dropout = Dropout(config.dropout)
             self.blocks = []
             for _ in range(config.layers):
-                rotary = RotaryPositions(config.rotary_base) if places == "rotary" else None
+                rotary = RotaryPositions(config.rotary_base, config.rotary_stretch) if places == "rotary" else None
                 self.blocks.append(self.make_block(**config.block(), rotary=rotary))
             self.normalization = self._make_normalization() if config.norm == "pre" else None
             self.head = self.make_head(start)

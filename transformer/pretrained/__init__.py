@@ -30,7 +30,7 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None, fam
     A model that lies in the folder is replaced as a whole: cut off at any moment, there is the old one, the new one, or no config, without
     which nothing is read; never the config of the one with the weights of the other.
 
-    With a ``family`` ("gpt2", "bert", "t5", "bart", "marian", "llama" or "mistral") config and weights are written as that family has
+    With a ``family`` ("gpt2", "bert", "t5", "bart", "marian", "llama", "mistral" or "qwen2") config and weights are written as that family has
     them, and Hugging Face's transformers reads the folder too. Raises `UserError` where the family has no words for something in the model.
     """
     folder = Path(folder)
@@ -68,7 +68,7 @@ def _words(model: Any, folder: Path) -> dict[str, Any]:
 def from_pretrained(folder: str | Path) -> Layer:
     """The model of a folder that `save_pretrained` wrote, or of a run, or that others trained; or of a GGUF file of the LLaMA type.
 
-    Models of others are those that lie as Hugging Face lays them out: GPT-2, BERT, T5, BART, Marian, LLaMA and Mistral, each an
+    Models of others are those that lie as Hugging Face lays them out: GPT-2, BERT, T5, BART, Marian, LLaMA, Mistral and Qwen2, each an
     `Encoder`, a `LanguageModel` or an `EncoderDecoder` with a config that says the same. Of a BERT the encoder is read: its pooler is left
     out silently, other heads with a warning; where ``modules.json`` says what one vector per text is made of, that is its pooling.
 

@@ -1,4 +1,4 @@
-"""The tables of the families: GPT-2, BERT, T5, BART, Marian, LLaMA and Mistral, in Hugging Face's words and in ours.
+"""The tables of the families: GPT-2, BERT, T5, BART, Marian, LLaMA, Mistral and Qwen2, in Hugging Face's words and in ours.
 
 What stands in ``fixed`` is what makes the family: where the normalization stands, how places are told. What a word of a config does to the
 numbers stands in ``config``, where our models can follow it, and in ``accepted``, with the values at which it does nothing, where they
@@ -70,6 +70,10 @@ BY_THE_ROOT = Both(  # whether embeddings are multiplied by the root of the widt
     lambda scale, config: (math.sqrt(config.width) if scale is None and "sinus" in config.positions else scale or 1.0) != 1,
 )
 TRUE_OR_NOT = one_of({True: True, False: False})
+LIKE_THE_REST = Both(  # None: as mlp_bias
+    lambda biased, words: None if TRUE_OR_NOT.read(biased, words) is words.get("mlp_bias", False) else biased,
+    lambda biased, config: config.use_bias if biased is None else biased,
+)
 
 
 # -------------------------------------------------------------------------------------------------------------------- GPT-2
@@ -388,19 +392,20 @@ MARIAN = Family(
 )  # fmt: skip
 
 
-# -------------------------------------------------------------------------------------------------------- LLaMA and Mistral
+# -------------------------------------------------------------------------------------------------------- LLaMA, Mistral, Qwen2
 
 def _llama_words(words: Words, _: Weights) -> Words:
     """What is said of rotary positions, wherever a file says it, as words of their own."""
-    for name in ("rope_parameters", "rope_scaling"):
-        rotary = words.pop(name, None) or {}
-        if "rope_theta" in rotary:
-            words["rope_theta"] = rotary["rope_theta"]
-        if "partial_rotary_factor" in rotary:
-            words["partial_rotary_factor"] = rotary["partial_rotary_factor"]
-        kind = rotary.get("rope_type", rotary.get("type", "default"))
-        if kind != "default":
-            words["rope_type"] = kind
+    older, newer = words.get("rope_scaling"), words.pop("rope_parameters", None)
+    rotary = words["rope_scaling"] = dict(older or newer or {})  # where both stand, the older one counts, as in the library
+    if any(isinstance(value, dict) for value in rotary.values()):
+        raise ValueError(f"rotary positions differ between layers: {rotary!r:.80}")
+    for name in ("rope_theta", "partial_rotary_factor"):
+        if name in rotary:
+            words[name] = rotary[name]
+    rotary.setdefault("rope_type", rotary.get("type", "default"))
+    learned = words.get("original_max_position_embeddings", words.get("max_position_embeddings"))
+    rotary.setdefault("original_max_position_embeddings", learned)
     if set(words.pop("layer_types", None) or ()) - {"full_attention"}:
         words["layer_types"] = "others than full_attention"
     return words
@@ -414,6 +419,38 @@ def _mistral_words(words: Words, weights: Weights) -> Words:
     return _llama_words(words, weights)
 
 
+def _qwen2_words(words: Words, weights: Weights) -> Words:
+    """A window only where the config turns it on."""
+    if not words.pop("use_sliding_window", False):
+        words["sliding_window"] = None
+    return _mistral_words(words, weights)
+
+
+STRETCHES = {  # kinds of rotary positions, and their numbers in the order of ours
+    "default": (), "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}  # fmt: skip
+
+
+def _stretch(rotary: Any, _: Words) -> tuple[float, ...]:
+    """By how much rotary positions are stretched."""
+    kind = rotary["rope_type"]
+    if kind not in STRETCHES:
+        raise ValueError(f"rope_type is {kind!r:.60}, which is none of those that models here know: {', '.join(STRETCHES)}")
+    lacks = [name for name in STRETCHES[kind] if name not in rotary]
+    if lacks:
+        raise ValueError(f"{lacks[0]} is missing, without which there is no {kind}")
+    return tuple(rotary[name] for name in STRETCHES[kind])
+
+
+def _stretch_words(stretch: tuple[float, ...]) -> Words:
+    """The same in their words."""
+    kind, names = next((kind, names) for kind, names in STRETCHES.items() if len(names) == len(stretch))
+    return {"rope_type": kind, **dict(zip(names, stretch))}
+
+
+STRETCH = Both(_stretch, lambda stretch, _: _stretch_words(stretch) if stretch else None)
+
 LLAMA_WORDS = {
     "vocab_size": Key("vocab_size"),
     "max_position_embeddings": Key("block_size"),
@@ -426,16 +463,18 @@ LLAMA_WORDS = {
     "hidden_act": Key("activation", "silu", one_of(GATES)),
     "rms_norm_eps": Key("epsilon", 1e-6),
     "rope_theta": Key("rotary_base", 10_000.0),
+    "rope_scaling": Key("rotary_stretch", {"rope_type": "default"}, STRETCH),
     "tie_word_embeddings": Key("tied", False, TRUE_OR_NOT),
     "eos_token_id": Key("end_ids", 2, SEVERAL, null=True),
 }
 LLAMA_FIXED = {"norm": "pre", "positions": "rotary", "normalization": "rms", "head_bias": False}
 LLAMA_WRITTEN = {
     "attention_dropout": lambda _: 0.0,
-    "rope_parameters": lambda config: {"rope_type": "default", "rope_theta": config.rotary_base},  # where newer versions look
+    # where newer versions look
+    "rope_parameters": lambda config: {"rope_theta": config.rotary_base, **_stretch_words(config.rotary_stretch)},
 }
 LLAMA_ACCEPTED = {
-    "rope_type": ("default",), "partial_rotary_factor": (1.0,), "layer_types": (None,), "sliding_window": (None,),
+    "partial_rotary_factor": (1.0,), "layer_types": (None,), "sliding_window": (None,),
 }  # fmt: skip
 
 LLAMA = Family(
@@ -445,8 +484,8 @@ LLAMA = Family(
     fixed=LLAMA_FIXED,
     config={
         **LLAMA_WORDS,
-        "attention_bias": Key("use_bias", False, TRUE_OR_NOT),
         "mlp_bias": Key("use_bias", False, TRUE_OR_NOT),
+        "attention_bias": Key("attention_bias", False, LIKE_THE_REST),
     },
     accepted=LLAMA_ACCEPTED,
     written=LLAMA_WRITTEN,
@@ -488,4 +527,19 @@ MISTRAL = Family(
     known=LLAMA.known,
 )
 
-FAMILIES = {family.name: family for family in (GPT2, BERT, T5, BART, MARIAN, LLAMA, MISTRAL)}
+QWEN2 = Family(
+    name="qwen2",
+    model="LanguageModel",
+    architectures=("Qwen2ForCausalLM",),
+    fixed={**LLAMA_FIXED, "use_bias": False, "attention_bias": True, "attention_output_bias": False},
+    config={**LLAMA_WORDS, "num_key_value_heads": Key("key_value_heads", 32, AS_MANY_HEADS), "eos_token_id": Key("end_ids", None, SEVERAL)},
+    accepted=LLAMA_ACCEPTED,
+    written={**LLAMA_WRITTEN, "use_sliding_window": lambda _: False},
+    prepared=_qwen2_words,
+    prefix=LLAMA.prefix,
+    bare=LLAMA.bare,
+    tensors=LLAMA.tensors,
+    known=LLAMA.known,
+)
+
+FAMILIES = {family.name: family for family in (GPT2, BERT, T5, BART, MARIAN, LLAMA, MISTRAL, QWEN2)}

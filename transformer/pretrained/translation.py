@@ -272,7 +272,10 @@ def meaning(config: Any) -> Words:
         found |= {"head_width": config.key_dim, "key_value_heads": config.key_value_heads or config.heads}
         if config.embedding_scale is None:
             found["embedding_scale"] = math.sqrt(config.width) if waves else 1.0
-        for name in ("rotary_base", "relative_buckets", "relative_distance"):
+        found["attention_bias"] = config.use_bias if config.attention_bias is None else config.attention_bias
+        if config.attention_output_bias is None:
+            found["attention_output_bias"] = found["attention_bias"]
+        for name in ("rotary_base", "rotary_stretch", "relative_buckets", "relative_distance"):
             found[name] = found[name] if name.startswith(config.positions) else None
     if "decoder_layers" in found:
         found["decoder_layers"] = found["decoder_layers"] or found["layers"]
