@@ -30,8 +30,9 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None, fam
     A model that lies in the folder is replaced as a whole: cut off at any moment, there is the old one, the new one, or no config, without
     which nothing is read; never the config of the one with the weights of the other.
 
-    With a ``family`` ("gpt2", "bert", "t5", "bart", "marian", "llama", "mistral" or "qwen2") config and weights are written as that family has
-    them, and Hugging Face's transformers reads the folder too. Raises `UserError` where the family has no words for something in the model.
+    With a ``family`` ("gpt2", "bert", "t5", "bart", "marian", "llama", "mistral" or "qwen2") config and weights are written as that family
+    has them, and Hugging Face's transformers reads the folder too. Raises `UserError` where the family has no words for something in the
+    model; nothing is written then.
     """
     folder = Path(folder)
     if family is not None and family not in FAMILIES:
