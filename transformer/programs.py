@@ -34,7 +34,7 @@ from .layers import (
 from .layers.embedding import rotary_turns, wave_patterns
 from .models import Encoder, EncoderDecoder, LanguageModel
 
-MOST = 8  # texts of a step at once: with more of them, products of matrices are better
+MOST = 32  # texts of a step at once: with more of them, products of matrices are better where these are large
 LONGEST = 48  # tokens of a text that is read: with more of them, the way between layers is short beside what they compute
 FUNCTIONS = {linear: None, ops.relu: "relu", ops.silu: "silu", ops.gelu: "gelu", ops.swiglu: "silu", ops.geglu: "gelu"}
 _DATA = operator.attrgetter("_data")
