@@ -425,6 +425,8 @@ def _pieces(tokenizer: Any, ids: Iterable[int], after: Iterable[int]) -> Iterato
         except TypeError:
             raise ValueError(f"text_stream: takes ids one by one, those of one prompt only. Received: {describe(token)}.") from None
         text = tokenizer.decode(told + coming)
+        if not text.startswith(known):  # what stands before ended in the middle of a character
+            known = known.rstrip(INCOMPLETE)
         if len(text) > len(known) and not text.endswith(INCOMPLETE):
             yield text[len(known) :]
             told, coming = coming, []

@@ -338,6 +338,13 @@ def test_a_piece_comes_before_the_next_id_is_asked_for():
     assert next(pieces) == "\u00e9" and list(ids) == [ord("a")]
 
 
+@pytest.mark.parametrize("before", [1, 2, 3])
+def test_a_character_that_begins_before_comes_too(before):
+    text = "\u20aca".encode()
+    assert "".join(text_stream(Bytes(), text[before:], after=text[:before])) == ("a" if before == 3 else "\u20aca")
+    assert "".join(text_stream(Bytes(), b"a", after="\ufffd".encode())) == "a"  # the sign itself is a character too
+
+
 def test_bytes_that_are_no_character_come_at_the_end():
     assert list(text_stream(Bytes(), b"a\xe2\x82")) == ["a", "\ufffd"]
     assert list(text_stream(Bytes(), b"a\xe2\x82b")) == ["a", "\ufffdb"]
