@@ -5,6 +5,8 @@ the one counter of positions: nobody passes an offset, so none can disagree with
 without it; what they ask of it are places, masks, and the keys and values so far.
 """
 
+import weakref
+
 import numpy as np
 
 from minigrad.core import Tensor, values
@@ -80,7 +82,7 @@ class SoFar:
     complete = False
 
     def __init__(self, cache):
-        self.cache, self.arrays = cache, ()
+        self.cache, self.arrays = weakref.proxy(cache), ()  # no circle, in which large arrays would wait to be found
 
     def read(self, k, v):
         """All keys and values, with these at the end; raises DtypeError for others than before.   (B, r, T, d) -> (B, r, S, d)"""

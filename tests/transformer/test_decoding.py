@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import gc
 import sys
 import threading
+import weakref
 from unittest import mock
 
 import numpy as np
@@ -235,6 +237,25 @@ def test_a_cache_that_is_empty_takes_numbers_of_any_kind():
         read = model(IDS[:, :3], cache=cache)
     assert_close(read, whole(model, None, IDS[:, :3]), 1e-12)
     assert {array.dtype for part in cache.blocks for array in part.arrays} == {np.dtype(np.float64)}
+
+
+# ---- memory
+
+
+@both
+@ways
+def test_what_is_written_is_forgotten_at_once(family, by_program):
+    """A cache is large: it must not wait for the collector of garbage."""
+    model, memory = made(family, "LLaMA")
+    gc.collect()
+    gc.disable()
+    try:
+        decoding = begun(model, memory, by_program)
+        gone = weakref.ref(decoding.cache)
+        del decoding
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # ---- windows
