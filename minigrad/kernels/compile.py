@@ -92,7 +92,7 @@ class Kernel:
         return self.addresses.get(dtype) or self._compile(np.dtype(dtype))
 
     def _compile(self, dtype):
-        with making.lock:
+        with making.undisturbed():
             if dtype not in self.addresses:
                 pointers = {**_POINTERS, floats: _ELEMENTS[dtype]}
                 arguments = [types.CPointer(pointers[kind]) if kind in pointers else types.int64 for kind in self.kinds]
@@ -166,7 +166,7 @@ def _pool():
     """The pool that all Python threads of the process share."""
     global _shared
     if _shared is None:
-        with making.lock:
+        with making.undisturbed():
             if _shared is None:
                 launch = machine_code(pool.launch, types.int64(types.int64, types.int64, types.int64), EXACT)
                 work = machine_code(pool.work, types.void(types.int64), EXACT)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,6 +112,28 @@ def test_scratch_is_aligned_large_enough_and_nobody_elses():
     assert policy.address(small) % 64 == policy.address(large) % 64 == 0
     assert small.size >= 10 and large.size >= 1 << 20
     assert policy.address(policy.scratch(1 << 20)) != policy.address(large), "as long as it is held it is not given again"
+
+
+def test_an_interrupt_waits_until_a_kernel_is_made(monkeypatch):
+    made, dtype = [], np.dtype(np.float32)
+
+    def interrupted(*given):
+        signal.raise_signal(signal.SIGINT)
+        made.append(given)
+        return 64
+
+    monkeypatch.setattr(policy, "machine_code", interrupted)
+    anew, before = policy.Kernel(_who.function, ROWS), signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            anew.address(dtype)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert anew.address(dtype) == 64 and len(made) == 1
+    with ThreadPoolExecutor(1) as pool:  # others may make something now
+        monkeypatch.setattr(policy, "machine_code", lambda *_: 128)
+        assert pool.submit(anew.address, np.dtype(np.float64)).result(9) == 128
 
 
 def test_compiling_leaves_numba_as_it_was():
