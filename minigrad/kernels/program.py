@@ -72,6 +72,8 @@ class Program:
             raise RuntimeError("program: it has run, so nothing can be appended.")
         if len(arguments) != len(kernel.given):
             raise TypeError(f"{kernel.__name__}: takes {len(kernel.given)} arguments after (t, nt). Received: {len(arguments)}.")
+        if not shares:  # as of a matrix without columns: a step of none would have no beginning that one may ask for
+            return
         job = _Job(kernel.address(arguments[kernel.typed_by].dtype), kernel.reals, shares, arguments, reads, apart)
         if self._together is None:
             self._steps.append([job])

@@ -229,6 +229,17 @@ def test_a_run_that_was_interrupted_stands_in_nobody_s_way():
     assert (y == expected(x, 2)).all()
 
 
+def test_a_kernel_of_no_shares_is_no_step():
+    program, x, y = chain(2, 3)
+    before = len(program._steps)
+    program.append(neighbours, 0, 0, x, y, 3, LIKE)
+    with program.together():
+        program.append(neighbours, 0, 0, x, y, 3, LIKE)
+    assert len(program._steps) == before
+    program.run()
+    assert (y == expected(x, 2)).all()
+
+
 def test_errors():
     program, *_ = chain(2, 3)
     with pytest.raises(TypeError, match="neighbours: takes 4 arguments.*Received: 1"):
