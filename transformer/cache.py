@@ -5,12 +5,39 @@ the one counter of positions: nobody passes an offset, so none can disagree with
 without it; what they ask of it are places, masks, and the keys and values so far.
 """
 
-import weakref
-
 import numpy as np
 
 from minigrad.core import Tensor, values
 from minigrad.errors import DtypeError, LayerError, ShapeError, received
+
+
+class Counter:
+    """Where the texts of a cache stand. All of its parts know it: if they knew the cache, its memory would have to wait to be found."""
+
+    def __init__(self, batch, capacity, padding):
+        self.batch, self.capacity, self.length = batch, capacity, 0
+        self.padding = None if padding is None else np.array(padding, np.int64)
+        if self.padding is not None and (self.padding.shape != (batch,) or (self.padding < 0).any()):
+            raise ShapeError(f"Cache: padding says for each of {batch} rows how many tokens are none. " + received(padding=padding))
+        if self.padding is not None and not self.padding.any():
+            self.padding = None
+
+    def positions(self, T):
+        """Where the next T tokens stand.   -> (T,), with padding (B, T)"""
+        places = np.arange(self.length, self.length + T)
+        return places if self.padding is None else np.maximum(places - self.padding[:, None], 0)  # (T) - (B, 1) -> (B, T)
+
+    def check(self, who, B, T):
+        """Raises ShapeError unless there is room for T more tokens of B texts."""
+        if B != self.batch or self.length + T > self.capacity:
+            raise ShapeError(
+                f"{who}: the cache has room for {self.capacity} tokens of {self.batch} texts, and holds {self.length}. "
+                f"Received: {T} more of {B} texts."
+            )
+
+
+def _of_the_counter(name):
+    return property(lambda cache: getattr(cache.counter, name), lambda cache, value: setattr(cache.counter, name, value))
 
 
 class Cache:
@@ -31,26 +58,18 @@ class Cache:
     """
 
     def __init__(self, layers, batch, length, padding=None, memory=False):
-        self.batch, self.capacity, self.length = batch, length, 0
-        self.padding = None if padding is None else np.array(padding, np.int64)
-        if self.padding is not None and (self.padding.shape != (batch,) or (self.padding < 0).any()):
-            raise ShapeError(f"Cache: padding says for each of {batch} rows how many tokens are none. " + received(padding=padding))
-        if self.padding is not None and not self.padding.any():
-            self.padding = None
-        self.blocks = [(SoFar(self), Memory()) if memory else SoFar(self) for _ in range(layers)]
+        self.counter = Counter(batch, length, padding)
+        self.blocks = [(SoFar(self.counter), Memory()) if memory else SoFar(self.counter) for _ in range(layers)]
+
+    batch, capacity, length, padding = map(_of_the_counter, ("batch", "capacity", "length", "padding"))
 
     def positions(self, T):
         """Where the next T tokens stand.   -> (T,), with padding (B, T)"""
-        places = np.arange(self.length, self.length + T)
-        return places if self.padding is None else np.maximum(places - self.padding[:, None], 0)  # (T) - (B, 1) -> (B, T)
+        return self.counter.positions(T)
 
     def check(self, who, B, T):
         """Raises ShapeError unless there is room for T more tokens of B texts."""
-        if B != self.batch or self.length + T > self.capacity:
-            raise ShapeError(
-                f"{who}: the cache has room for {self.capacity} tokens of {self.batch} texts, and holds {self.length}. "
-                f"Received: {T} more of {B} texts."
-            )
+        self.counter.check(who, B, T)
 
     def reorder(self, rows):
         """Row i becomes what row ``rows[i]`` was. Raises ShapeError unless there is one for each."""
@@ -81,13 +100,13 @@ class SoFar:
 
     complete = False
 
-    def __init__(self, cache):
-        self.cache, self.arrays = weakref.proxy(cache), ()  # no circle, in which large arrays would wait to be found
+    def __init__(self, counter):
+        self.counter, self.arrays = counter, ()
 
     def read(self, k, v):
         """All keys and values, with these at the end; raises DtypeError for others than before.   (B, r, T, d) -> (B, r, S, d)"""
-        n, (B, r, T, _) = self.cache.length, k.shape
-        self.cache.check("attention", B, T)
+        n, (B, r, T, _) = self.counter.length, k.shape
+        self.counter.check("attention", B, T)
         for array, x in zip(self.room(r, k.shape[3], v.shape[3], k.dtype), (k, v)):
             if array.dtype != x.dtype:
                 raise DtypeError(f"attention: the cache holds {array.dtype}; a model of other numbers needs another one. " + received(x=x))
@@ -96,8 +115,8 @@ class SoFar:
 
     def room(self, r, dq, dv, dtype):
         """Places for all keys and values; an empty cache may have others than before.   -> (B, r, L, dq), (B, r, L, dv)"""
-        if not self.arrays or (not self.cache.length and self.arrays[0].dtype != dtype):
-            self.arrays = tuple(np.zeros((self.cache.batch, r, self.cache.capacity, d), dtype) for d in (dq, dv))
+        if not self.arrays or (not self.counter.length and self.arrays[0].dtype != dtype):
+            self.arrays = tuple(np.zeros((self.counter.batch, r, self.counter.capacity, d), dtype) for d in (dq, dv))
         return self.arrays
 
     def allowed(self, mask, causal, T, window, who):
@@ -105,7 +124,7 @@ class SoFar:
 
         -> mask or None, whether plainly causal
         """
-        n, padding = self.cache.length, self.cache.padding
+        n, padding = self.counter.length, self.counter.padding
         if mask is not None or not causal:
             raise LayerError(
                 f"{who}: with a cache a question sees what was read before and itself. "

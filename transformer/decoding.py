@@ -6,6 +6,7 @@ places.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,9 @@ class Decoding:
         self.cache = None if makes is None or not _remembers(model) else makes(batch, min(length, self.window), self.padding)
         self.step, self.steps = None, True  # the program of one more token; whether one can be made
         self._alone = Alone("Decoding: another thread reads it; every thread needs one of its own.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "step": None}  # a copy writes down its own
 
     def read(self, ids) -> np.ndarray:
         """The logits behind the last of these tokens, which come after those that were read before.   (B, T) -> (B, V)"""

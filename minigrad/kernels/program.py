@@ -62,6 +62,9 @@ class Program:
         self._packed = None
         self._alone = Alone("program: it runs already, in another thread; every thread needs a program of its own.")
 
+    def __reduce__(self):
+        raise TypeError("program: a copy would compute with the arrays of this one, as it knows where they lie; write down another one.")
+
     def append(self, kernel, shares, work, *arguments, reads=None, apart=0):
         """A kernel called with (share, shares, *arguments), for every share; in all it is so much work.
 

@@ -1,6 +1,7 @@
 """What disturbs a text that is being written: interrupts, other threads, other settings, a model that changes under its hands."""
 
 import contextlib
+import copy
 import dataclasses
 import gc
 import sys
@@ -237,6 +238,26 @@ def test_a_cache_that_is_empty_takes_numbers_of_any_kind():
         read = model(IDS[:, :3], cache=cache)
     assert_close(read, whole(model, None, IDS[:, :3]), 1e-12)
     assert {array.dtype for part in cache.blocks for array in part.arrays} == {np.dtype(np.float64)}
+
+
+# ---- copies
+
+
+@both
+@ways
+def test_a_copy_goes_on_by_itself(family, by_program):
+    model, memory = made(family, "LLaMA")
+    decoding = begun(model, memory, by_program)
+    other = copy.deepcopy(decoding)
+    other.read([[9], [9]])
+    goes_on(decoding, model, memory)
+    assert other.cache.length == 4 and decoding.cache.length == 5
+    text = np.concatenate([IDS[:, :3], [[9], [9]], IDS[:, :1]], axis=1)
+    assert_close(other.read(IDS[:, :1]), whole(model, memory, text)[:, -1], 1e-12)
+    assert (other.step is not None) == by_program
+    if by_program:
+        with pytest.raises(TypeError, match="program: a copy would compute with the arrays of this one"):
+            copy.deepcopy(decoding.step)
 
 
 # ---- memory

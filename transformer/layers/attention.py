@@ -288,7 +288,7 @@ class MultiHeadAttention(mg.Layer):
             return self._projected(query=query), *cache.read()
         q, k, v = self._projected(query=query, key=key, value=value)
         if self.rotary is not None:
-            counter = None if cache is None else cache.cache
+            counter = None if cache is None else cache.counter
             q, k = self.rotary(q, counter), self.rotary(k, counter)
         return (q, k, v) if cache is None else (q, *cache.read(k, v))
 
