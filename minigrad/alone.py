@@ -1,7 +1,9 @@
 """What one thread at a time may do."""
 
 import os
-import threading
+from threading import get_ident
+
+_process = object()  # a child of this one has another
 
 
 class Alone:
@@ -20,9 +22,18 @@ class Alone:
         self.refusal, self._inside = refusal, {}  # process: thread
 
     def __enter__(self):
-        me = threading.get_ident()
-        if self._inside.setdefault(os.getpid(), me) != me:
+        me = get_ident()
+        if self._inside.setdefault(_process, me) != me:
             raise RuntimeError(self.refusal)
 
     def __exit__(self, *exception):
         self._inside.clear()
+
+
+def _after_fork():
+    global _process
+    _process = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

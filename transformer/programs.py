@@ -221,11 +221,12 @@ class Step(Written):
     def read(self, tokens):
         """Compute; the cache holds these tokens too afterwards.   (B,) -> (B, V)"""
         self.takes(tokens)
-        self.length[0], self.places[:] = self.cache.length, self.cache.positions(1).T  # (1) or (B, 1) -> (B)
-        if self.cache.padding is not None:
-            self.begins[:] = self.cache.padding
+        counter = self.cache.counter
+        self.length[0], self.places[:] = counter.length, counter.positions(1).T  # (1) or (B, 1) -> (B)
+        if counter.padding is not None:
+            self.begins[:] = counter.padding
         self.program.run()
-        self.cache.length += 1
+        counter.length += 1
         return self.logits * self.scale if self.scale != 1 else self.logits.copy()
 
     def biases(self, stack):
