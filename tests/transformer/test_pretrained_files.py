@@ -268,16 +268,23 @@ def test_names_of_old_files_and_what_is_left_out(tmp_path):
             old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
             arrays["bert." + old] = arrays.pop(name)
         arrays["bert.embeddings.position_ids"] = np.arange(9)[None]
-        arrays["bert.pooler.dense.weight"], arrays["bert.pooler.dense.bias"] = np.ones((12, 12), np.float32), np.ones(12, np.float32)
 
     changed(tmp_path, age)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing of that is worth a word
         same(from_pretrained(tmp_path), model)
-    changed(tmp_path, lambda arrays: arrays.update({"cls.predictions.bias": np.ones(23, np.float32), "cls.x": np.ones(2, np.float32)}))
-    with pytest.warns(UserWarning, match="left out cls.predictions.bias, cls.x, for which") as caught:
-        from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bert.pooler.dense.bias", "cls.predictions.bias", "classifier.weight", "qa_outputs.bias"])
+def test_what_stands_behind_an_encoder_is_left_out_with_a_word(name, tmp_path):
+    model = saved(tmp_path, "bert")
+    changed(tmp_path, lambda arrays: arrays.update({name: np.ones(12, np.float32), "cls.x": np.ones(2, np.float32)}))
+    with pytest.warns(UserWarning, match=f"left out ({name}, cls.x|cls.x, {name}), for .* no pooler_output, no logits") as caught:
+        same(from_pretrained(tmp_path), model)
     assert len(caught) == 1 and caught[0].filename == __file__
+    save_pretrained(MADE["bert"](pooling="mean"), tmp_path, family="bert")
+    changed(tmp_path, lambda arrays: arrays.update({name: np.ones(12, np.float32)}))
+    from_pretrained(tmp_path)  # says what comes out itself
 
 
 def test_buffers_of_theirs_that_hold_nothing_to_learn(tmp_path):

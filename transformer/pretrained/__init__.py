@@ -70,8 +70,9 @@ def from_pretrained(folder: str | Path) -> Layer:
     """The model of a folder that `save_pretrained` wrote, or of a run, or that others trained; or of a GGUF file of the LLaMA type.
 
     Models of others are those that lie as Hugging Face lays them out: GPT-2, BERT, T5, BART, Marian, LLaMA, Mistral and Qwen2, each an
-    `Encoder`, a `LanguageModel` or an `EncoderDecoder` with a config that says the same. Of a BERT the encoder is read: its pooler is left
-    out silently, other heads with a warning; where ``modules.json`` says what one vector per text is made of, that is its pooling.
+    `Encoder`, a `LanguageModel` or an `EncoderDecoder` with a config that says the same. Of a BERT the encoder is read, and a
+    warning names what stands behind it, pooler and heads; where ``modules.json`` says what one vector per text is made of, that is its
+    pooling, and nothing is missed.
 
     Raises `UserError`, one sentence with the file, where one is missing, damaged, of an unknown architecture, or where the weights
     are those of another config, or where the config asks for something that models here cannot do. No pickle is ever read.

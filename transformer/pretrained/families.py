@@ -167,8 +167,8 @@ BERT = Family(
         ),
     ),
     older={"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"},
-    known=r"embeddings\.(position_ids|token_type_ids)|pooler\.dense\.(weight|bias)",
-    heads=r"(cls|classifier|qa_outputs)\..*",
+    known=r"embeddings\.(position_ids|token_type_ids)",
+    heads=r"(pooler|cls|classifier|qa_outputs)\..*",
     beside=("pooling", "normalize"),
 )  # fmt: skip
 

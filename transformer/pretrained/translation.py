@@ -160,7 +160,7 @@ class Family:
     older: Mapping[str, str] = dataclasses.field(default_factory=dict)  # parts of names in old files, and what they are now
     optional: tuple[str, ...] = ()  # tensors that a file may leave out, which are then 0
     known: str = r"(?!)"  # names of tensors that hold nothing to learn, or that a class without them has room for
-    heads: str = r"(?!)"  # names of tensors for which our models have no place: a warning
+    heads: str = r"(?!)"  # names of tensors behind the last block, for which our models have no place: a warning
     constant: Mapping[str, Callable[[Any], np.ndarray]] = dataclasses.field(default_factory=dict)  # by name: what they must hold
     beside: tuple[str, ...] = ()  # fields of ours that other files hold
 
@@ -387,8 +387,12 @@ def _given(family: Family, model: Any, places: Mapping[str, Place], weights: Wei
             f"{_file(path, weights, unknown[0])} holds {len(unknown)} tensors that no {family.name} of this config has: "
             f"{', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}. Do both belong to the same model?"
         )
-    if heads:
-        warnings.warn(f"{_file(path, weights)}: left out {', '.join(heads)}, for which models here have no place.", stacklevel=6)
+    if heads and getattr(model.config, "pooling", None) is None:  # else it is said what comes out, and they have no part in it
+        warnings.warn(
+            f"{_file(path, weights)}: left out {', '.join(heads)}, for which models here have no place. What comes out is a vector for each "
+            "token (last_hidden_state), and nothing that these would make of it: no pooler_output, no logits.",
+            stacklevel=6,
+        )
 
 
 def _file(path: Path, weights: Weights, name: str | None = None) -> Path:
