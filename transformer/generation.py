@@ -452,13 +452,13 @@ def load_model(folder: str | Path) -> Any:
         raise UserError(f"{run.folder} itself holds no model: {why}.")
     if pretrained.is_others(runs.read_json(run.folder / runs.CONFIG)):
         return pretrained.from_pretrained(run.folder)
-    model = pretrained.build(run.folder / runs.CONFIG)
     weights = run.folder / runs.MODEL
     if not weights.exists():
         steps = run.checkpoints()
         if not steps:
             raise UserError(f"{run.folder} holds no model yet: its training stopped before the first checkpoint.")
         weights = run.checkpoint(steps[-1]) / runs.MODEL
+    model = pretrained.build(run.folder / runs.CONFIG, weights)
     pretrained.load_weights(model, weights)
     return model
 

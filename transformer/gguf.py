@@ -77,8 +77,11 @@ class Gguf:
         kind = self.fields.get("general.architecture")
         if kind != ARCHITECTURE:
             raise UserError(f"{path} holds a model of the architecture {kind!r}; the one that is read from GGUF is {ARCHITECTURE!r}.")
-        if self.fields.get(f"{ARCHITECTURE}.rope.scaling.type", "none") != "none" or "rope_freqs.weight" in packed:
-            raise UserError(f"{path} stretches its rotary positions (rope scaling), and models here do not.")
+        if "rope_freqs.weight" in packed:
+            raise UserError(
+                f"{path} stretches each pair of its rotary positions by a number of its own (rope_freqs.weight), which is not read from "
+                "GGUF. The same model as Hugging Face lays it out, with rope_type llama3 in its config.json, is."
+            )
         with _damage(path):
             self.config = self._config(packed)
             self.tensors = Tensors(content, {_translated(name): tensor for name, tensor in packed.items()}, self._order)
@@ -98,11 +101,20 @@ class Gguf:
         config["rope_theta"] = float(self._field("rope.freq_base", 10_000.0))
         if self._field("rope.dimension_count", config["head_dim"]) != config["head_dim"]:
             raise ValueError("rotary positions turn a part of each head only")
+        config["rope_scaling"] = self._stretch()
         config["vocab_size"] = packed["token_embd.weight"].shape[0]
         config["tie_word_embeddings"] = "output.weight" not in packed
         signs = {word: self.fields.get(f"tokenizer.ggml.{name}_token_id") for word, name in SIGNS.items()}
         named = {word: number for word, number in signs.items() if number is not None}
         return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", **config, **named}
+
+    def _stretch(self) -> dict[str, Any] | None:
+        """How rotary positions are stretched for longer texts: where a file does not say how, by a factor for all, as in llama.cpp."""
+        kind = self.fields.get(f"{ARCHITECTURE}.rope.scaling.type", "linear")
+        if kind not in ("none", "linear"):
+            raise ValueError(f"it stretches its rotary positions (rope scaling) in the way {kind!r:.40}, and what is read is linear")
+        factor = self._field("rope.scaling.factor", self._field("rope.scale_linear", 1.0))  # the second name is of old files
+        return None if kind == "none" or factor in (0, 1) else {"rope_type": "linear", "factor": factor}
 
     def _order(self, name: str, rows: int) -> np.ndarray | None:
         """In which order the rows (out,) of a tensor come; None where they lie as they are wanted.
@@ -126,11 +138,9 @@ class Tensors(Mapping[str, np.ndarray]):
     """Arrays by their names; each is unpacked when it is asked for, and not kept.   matrices (out, in), vectors (out,); float32"""
 
     def __init__(self, content: mmap.mmap, packed: Mapping[str, _Packed], order: Any) -> None:
-        from gguf.quants import dequantize
-
         self._content, self._packed, self._order = content, packed, order
         for name in packed:  # a shape that does not fit, or a kind that the library does not know, is found now
-            dequantize(self._rows(name)[:1], packed[name].kind)
+            _unpacked(self._rows(name)[:1], packed[name].kind)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)
@@ -150,10 +160,8 @@ class Tensors(Mapping[str, np.ndarray]):
         packed, rows = self._packed[name], self._rows(name)
         matrix = out[None] if len(packed.shape) < 2 else out  # (in,) -> (1, in)
         step = max(1, TOGETHER // max(1, packed.shape[-1]))
-        from gguf.quants import dequantize
-
         for first in range(0, len(rows), step):
-            matrix[first : first + step] = dequantize(rows[first : first + step], packed.kind)
+            matrix[first : first + step] = _unpacked(rows[first : first + step], packed.kind)
         return out
 
     def _rows(self, name: str) -> np.ndarray:
@@ -163,6 +171,15 @@ class Tensors(Mapping[str, np.ndarray]):
         rows = rows.reshape(packed.shape[0] if len(packed.shape) > 1 else 1, -1)
         order = self._order(name, len(rows)) if len(packed.shape) > 1 else None
         return rows if order is None else rows[order]
+
+
+def _unpacked(rows: np.ndarray, kind: Any) -> np.ndarray:
+    """The numbers of rows; what is not finite among them is told to whoever reads weights.   (rows, bytes) -> (rows, in)"""
+    from gguf.quants import dequantize
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        numbers: np.ndarray = dequantize(rows, kind)
+    return numbers
 
 
 class _Packed(NamedTuple):
@@ -182,6 +199,8 @@ class _Cursor:
 
     def take(self, letter: str, count: int = 1) -> tuple[Any, ...]:
         """So many numbers of a kind, in little-endian bytes."""
+        if struct.calcsize(f"<{letter}") * count > len(self.content) - self.place:
+            raise ValueError(f"it ends within its header, after {len(self.content):,} bytes")
         found = struct.unpack_from(f"<{count}{letter}", self.content, self.place)
         self.place += struct.calcsize(f"<{letter}") * count
         return found
@@ -197,6 +216,8 @@ class _Cursor:
         """So many words, each behind its length."""
         content, place, found = self.content, self.place, []
         for _ in range(count):
+            if place + LENGTH.size > len(content):
+                raise ValueError(f"it ends within its header, after {len(content):,} bytes")
             (length,) = LENGTH.unpack_from(content, place)
             place += LENGTH.size + length
             if place > len(content):
@@ -254,9 +275,15 @@ def _header(content: mmap.mmap) -> tuple[dict[str, Any], dict[str, _Packed]]:
             raise ValueError(f"rows of {shape[-1]} numbers do not consist of {kind.name} blocks of {numbers}")
         found[name] = _Packed(shape, kind, offset, math.prod(shape) // numbers * size)
     alignment = fields.get("general.alignment", 32)
+    if type(alignment) is not int or alignment < 1:
+        raise ValueError(f"general.alignment is {alignment!r:.40}")
     begin = -(-cursor.place // alignment) * alignment
-    for name, tensor in found.items():
-        if begin + tensor.start + tensor.size > len(content):
+    place = 0
+    for name, tensor in sorted(found.items(), key=lambda item: (item[1].start, item[1].size)):
+        if tensor.start < place:  # few numbers would be those of many tensors, which together need any memory
+            raise ValueError(f"the numbers of {name} begin before those of another tensor end")
+        place = tensor.start + tensor.size
+        if begin + place > len(content):
             raise ValueError(f"the numbers of {name} end behind its {len(content):,} bytes")
     return fields, {name: tensor._replace(start=begin + tensor.start) for name, tensor in found.items()}
 
@@ -307,6 +334,8 @@ def _tokenizer(path: Path, fields: Mapping[str, Any]) -> PretrainedTokenizer:
         raise ValueError(f"there are {len(tokens)} tokens, and the types of {len(kinds)}")
     vocabulary = {token: number for number, token in enumerate(tokens)}
     merges = [tuple(merge.split(" ")) for merge in fields["merges"]]
+    if any(len(merge) != 2 for merge in merges):
+        raise ValueError("a merge of its tokenizer is no pair of pieces")
     try:
         pieces = Tokenizer(models.BPE(vocabulary, merges))
     except Exception as error:

@@ -8,7 +8,7 @@ import pytest
 
 gguf = pytest.importorskip("gguf")
 
-from transformer import load_tokenizer  # noqa: E402
+from transformer import from_pretrained, load_tokenizer  # noqa: E402
 from transformer.errors import UserError  # noqa: E402
 from transformer.gguf import TOGETHER, read  # noqa: E402
 
@@ -143,13 +143,26 @@ def test_the_config_speaks_hugging_faces_words(tmp_path, rng):
     assert config == {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": WIDTH,
         "intermediate_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_key_value_heads": SHARED,
-        "head_dim": WIDTH // HEADS, "rms_norm_eps": 2.0**-17, "rope_theta": 5000.0, "max_position_embeddings": 48,
+        "head_dim": WIDTH // HEADS, "rms_norm_eps": 2.0**-17, "rope_theta": 5000.0, "rope_scaling": None, "max_position_embeddings": 48,
         "vocab_size": VOCAB, "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2, "unk_token_id": 0, "pad_token_id": 2,
     }  # fmt: skip
     fields = {"attention.head_count_kv": None, "rope.freq_base": None}
     untied = read(write(tmp_path / "u.gguf", arrays(rng, untied=True) | alone(rng), fields=fields))
     assert not untied.config["tie_word_embeddings"] and untied.tensors["lm_head.weight"].shape == (VOCAB, WIDTH)
     assert (untied.config["num_key_value_heads"], untied.config["rope_theta"]) == (HEADS, 10_000.0)
+
+
+@pytest.mark.parametrize("fields, factor", [
+    ({"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}, 4.0), ({"rope.scaling.factor": 4.0}, 4.0),
+    ({"rope.scale_linear": 2.0}, 2.0), ({"rope.scaling.type": "linear"}, None), ({}, None),
+    ({"rope.scaling.type": "none", "rope.scaling.factor": 4.0}, None),
+    ({"rope.scaling.factor": 0.0}, None), ({"rope.scaling.factor": 1.0}, None),
+])  # fmt: skip
+def test_rotary_positions_that_are_stretched(fields, factor, tmp_path, rng):
+    """As llama.cpp reads these fields: a factor alone is linear, 0 and 1 are none."""
+    path = write(tmp_path / "m.gguf", arrays(rng), fields=fields)
+    assert read(path).config["rope_scaling"] == (factor and {"rope_type": "linear", "factor": factor})
+    assert from_pretrained(path).config.rotary_stretch == ((factor,) if factor else ())
 
 
 def alone(rng):
@@ -212,8 +225,9 @@ def test_headers_that_are_none(content, message, tmp_path):
     ("options", "tensors", "message"),
     [
         ({"architecture": "gemma"}, {}, "the architecture 'gemma'; the one that is read from GGUF is 'llama'"),
-        ({"fields": {"rope.scaling.type": "yarn"}}, {}, "rope scaling"),
-        ({}, {"rope_freqs.weight": np.ones(4, np.float32)}, "rope scaling"),
+        ({"fields": {"rope.scaling.type": "yarn"}}, {}, "rope scaling.* in the way 'yarn', and what is read is linear"),
+        ({"fields": {"rope.scaling.factor": "two"}}, {}, "llama.rope.scaling.factor is 'two'"),
+        ({}, {"rope_freqs.weight": np.ones(4, np.float32)}, r"a number of its own \(rope_freqs.weight\)"),
         ({"fields": {"rope.dimension_count": 4}}, {}, "a part of each head only"),
         ({"fields": {"context_length": None}}, {}, "llama.context_length is None"),
         ({"fields": {"block_count": "two"}}, {}, "llama.block_count is 'two'"),
@@ -226,6 +240,76 @@ def test_models_that_are_not_read(options, tensors, message, tmp_path, rng):
     path = write(tmp_path / "m.gguf", arrays(rng) | tensors, **options)
     with pytest.raises(UserError, match=message):
         read(path)
+
+
+def test_tensors_that_share_their_numbers(tmp_path, rng):
+    """A small file cannot claim many large tensors, all of the same bytes."""
+    path = write(tmp_path / "m.gguf", arrays(rng))
+    content = path.read_bytes()
+    one, other = (content.index(name) + len(name) + 4 + 16 + 4 for name in (b"blk.0.ffn_up.weight", b"blk.1.ffn_up.weight"))  # offsets
+    path.write_bytes(content[:other] + content[one : one + 8] + content[other + 8 :])
+    with pytest.raises(UserError, match="the numbers of blk.[01].ffn_up.weight begin before those of another tensor end"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", ["F32", "Q8_0"])
+def test_numbers_that_are_not_finite_are_told_in_a_sentence(kind, tmp_path, rng):
+    given, kind = arrays(rng), gguf.GGMLQuantizationType[kind]
+    matrix = given["blk.0.ffn_up.weight"]
+    if kind == F32:
+        matrix[0, :2] = np.inf, -np.inf  # their sum is none
+    else:
+        matrix[0, 0] = 0
+        given["blk.0.ffn_up.weight"] = packed = gguf.quants.quantize(matrix, kind)
+        packed[0, :2] = np.float16(np.inf).reshape(1).view(np.uint8)  # by which 0 is multiplied
+    path = write(tmp_path / "m.gguf", given, kind)
+    with pytest.raises(UserError, match="not finite in model.layers.0.mlp.up_proj.weight"):
+        from_pretrained(path)
+
+
+@pytest.mark.parametrize("alignment", [0, "a"])
+def test_an_alignment_that_is_none(alignment, tmp_path, rng):
+    path = write(tmp_path / "m.gguf", arrays(rng), fields={"x": 5})
+    content = path.read_bytes().replace(b"\x07\0\0\0\0\0\0\0llama.x", b"\x11\0\0\0\0\0\0\0general.alignment")
+    if alignment == "a":
+        content = content.replace(b"alignment\x04\0\0\0\x05\0\0\0", b"alignment\x08\0\0\0\x01\0\0\0\0\0\0\0a")
+    else:
+        content = content.replace(b"alignment\x04\0\0\0\x05\0\0\0", b"alignment\x04\0\0\0\0\0\0\0")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"general.alignment is {alignment!r}"):
+        read(path)
+
+
+NUMBERS_THAT_MISLEAD = [0, 1, 3, 7, 9, 255, 2**20, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["F32", "Q8_0"])
+def test_a_file_that_is_made_to_mislead_gives_a_model_or_a_sentence_and_takes_little_memory(kind, seed, tmp_path, rng):
+    given = arrays(rng, layers=1)
+    fields, words = {"block_count": 1, "rope.scaling.factor": 2.0}, {"merges": MERGES[:2]}
+    whole = write(tmp_path / "m.gguf", given, gguf.GGMLQuantizationType[kind], fields, words).read_bytes()
+    from_pretrained(tmp_path / "m.gguf")  # what is made once
+    header, draw, path = whole.index(b"output_norm.weight") + 800, np.random.default_rng(seed), tmp_path / "x.gguf"
+    read_well = 0
+    for _ in range(60):
+        content, place = bytearray(whole), int(draw.integers(4, header))
+        size = int(draw.choice([1, 4, 8]))
+        number = int(draw.choice(np.array(NUMBERS_THAT_MISLEAD, object))) if draw.random() < 0.7 else int(draw.integers(0, 256))
+        content[place : place + size] = (number % 256**size).to_bytes(size, "little")
+        path.write_bytes(content[: int(draw.integers(4, len(content)))] if draw.random() < 0.1 else content)
+        tracemalloc.start()
+        try:
+            from_pretrained(path)
+            read(path).tokenizer.encode("hello")
+            read_well += 1
+        except UserError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error) and "unpack" not in str(error)
+        finally:
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert peak < 60 * len(whole)
+    assert 5 < read_well < 55
 
 
 def test_kinds_of_numbers_that_are_none(tmp_path, rng):
@@ -282,7 +366,7 @@ def test_signs_around_a_text_as_the_file_says(tmp_path, rng):
         ({"pre": "qwen2"}, "what is read here is 'gpt2' with 'smollm' or 'gpt-2'"),
         ({"model": None}, "a tokenizer of the kind None"),
         ({"merges": None}, "it has no 'merges'"),
-        ({"merges": ["nothing known"]}, "out of vocabulary"),
+        ({"merges": ["nothing known"]}, "out of vocabulary"), ({"merges": ["h"]}, "a merge of its tokenizer is no pair of pieces"),
         ({"token_type": [1, 1]}, "tokens, and the types of 2"),
         ({"tokens": [1, 2, 3], "token_type": [1, 1, 1]}, "damaged"),
     ],

@@ -131,6 +131,8 @@ def test_commands_read_the_models_of_others(tmp_path, capsys):
     ("llama", {"rope_scaling": "linear"}, "cannot be built"),
     ("llama", {"attention_bias": "yes"}, "attention_bias: 'yes' is none"), ("qwen2", {"use_sliding_window": True, "sliding_window": 8},
      "sliding_window is 8"),
+    ("llama", {"rms_norm_eps": -1.0}, "epsilon is 0 or more"),
+    ("llama", {"rope_parameters": {"rope_theta": 0}}, "rotary_base more than 0"),
     ("llama", {"hidden_act": "relu"}, "hidden_act"), ("llama", {"num_key_value_heads": 2}, "multiple of key_value_heads"),
     ("mistral", {"sliding_window": 8}, "sliding_window is 8"), ("mistral", {"layer_types": ["sliding_attention"]}, "layer_types"),
 ])  # fmt: skip
@@ -170,6 +172,46 @@ def test_a_config_of_more_than_there_is(family, words, tmp_path):
     saved(tmp_path, family, words)
     with pytest.raises(UserError, match="config.json asks for a model of more numbers than the"):
         from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("family", MADE)
+@pytest.mark.parametrize("word", ["layers", "vocab_size", "width", "heads", "feed_forward", "head_width", "block_size", "relative_buckets"])
+def test_a_config_of_ours_of_more_than_there_is(family, word, tmp_path):
+    """Found before memory is taken for it, also where the first weights would be drawn."""
+    save_pretrained(MADE[family](), tmp_path)
+    words, path = json.loads((tmp_path / "config.json").read_text()), tmp_path / "config.json"
+    for size in (10**13, 2**70):
+        names = {"vocab_size": ["source_vocab", "target_vocab"], "block_size": ["source_length", "target_length"]}.get(word, [])
+        path.write_text(json.dumps(words | {name: size for name in [word, *names] if name in words}))
+        tracemalloc.start()
+        try:
+            model = from_pretrained(tmp_path)
+            assert word in ("block_size", "relative_buckets") and max(p.size for p in model.parameters()) < 10**4
+        except UserError as error:
+            assert "asks for a model of more numbers than" in str(error) or "multiple of the heads" in str(error)
+        finally:
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert peak < 10**7
+
+
+WRONG = [None, True, "x", -1, 0, 2**31, 2**200, -0.5, float("nan"), float("-inf"), [], [[2]], {"a": 1}]
+
+
+@pytest.mark.parametrize("family", [*MADE, "ours"])
+def test_words_of_wrong_kinds_make_a_model_or_a_sentence(family, tmp_path):
+    saved(tmp_path, family) if family != "ours" else save_pretrained(MADE["llama"](rotary_stretch=(2.0,)), tmp_path)
+    path = tmp_path / "config.json"
+    words, refused = json.loads(path.read_text()), 0
+    for word in [*words, "rope_scaling", "sliding_window", "layer_types"]:
+        for value in WRONG:
+            path.write_text(json.dumps(words | {word: value}))
+            try:
+                from_pretrained(tmp_path)
+            except UserError as error:
+                assert str(tmp_path) in str(error) and "\n" not in str(error)
+                refused += 1
+    assert refused > 80
 
 
 def test_a_first_token_that_is_forced_is_told(tmp_path):

@@ -128,6 +128,8 @@ class Config(Checked):
         self.feed_forward = self.feed_forward or 4 * self.width
         if not self.head_width and self.width % self.heads:
             self._refuse("the width must be a multiple of the heads, or name a head_width", f"width {self.width}, heads {self.heads}")
+        if self.epsilon < 0 or self.rotary_base <= 0:
+            self._refuse("epsilon is 0 or more, rotary_base more than 0", f"{self.epsilon} and {self.rotary_base}")
         if self.heads % (self.key_value_heads or self.heads):
             self._refuse("heads must be a multiple of key_value_heads", f"heads {self.heads}, key_value_heads {self.key_value_heads}")
         self._one_of("norm", ("pre", "post"))

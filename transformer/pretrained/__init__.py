@@ -101,7 +101,7 @@ def from_pretrained(folder: str | Path) -> Layer:
     words = runs.read_json(folder / runs.CONFIG)
     if is_others(words):
         return _read(words, files.find(folder), folder / runs.CONFIG, folder / runs.MODEL, **_pooling(folder))
-    model = build(folder / runs.CONFIG)
+    model = build(folder / runs.CONFIG, folder / runs.MODEL)
     load_weights(model, folder / runs.MODEL)
     return model
 
@@ -175,8 +175,8 @@ def check_config(folder: Path) -> None:
     )
 
 
-def build(path: Path) -> Any:
-    """The model that a `config.json` describes, with new weights."""
+def build(path: Path, weights: Path) -> Any:
+    """The model that a `config.json` describes, with new weights; `UserError` where it is a larger one than those in the other file."""
     config = runs.read_json(path)
     names = config.get("architectures")
     name = names[0] if isinstance(names, list) and names else names
@@ -185,8 +185,13 @@ def build(path: Path) -> Any:
     model_class, config_class = MODELS[name]
     fields = {key: value for key, value in config.items() if key not in ("architectures", "model_type")}
     try:
-        return model_class(config_class(**fields))
+        made = config_class(**fields)
     except (TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged, or of another version: {error}") from error
+    translation.check_size(made, files.Safetensors(weights), path)
+    try:
+        return model_class(made)
+    except (TypeError, ValueError) as error:  # as of an activation that nobody knows
         raise UserError(f"{path} is damaged, or of another version: {error}") from error
 
 

@@ -303,7 +303,7 @@ def read(family: Family, words: Words, weights: Weights, config_path: Path, weig
         raise
     except (ValueError, TypeError, AttributeError, OverflowError, KeyError, ZeroDivisionError) as error:
         raise UserError(f"{config_path} describes a model that cannot be built here: {str(error).rstrip('.')}.") from error
-    _check_size(config, weights, config_path)
+    check_size(config, weights, config_path)
     if words.get("forced_bos_token_id") is not None:
         ids = [words.get("decoder_start_token_id"), words["forced_bos_token_id"]]
         warnings.warn(f"{config_path} forces the first token that is written; here start_id={ids} says that to generate.", stacklevel=4)
@@ -313,13 +313,19 @@ def read(family: Family, words: Words, weights: Weights, config_path: Path, weig
     return model
 
 
-def _check_size(config: Any, weights: Weights, path: Path) -> None:
-    """`UserError` where a matrix alone, or the number of blocks, is more than there are weights: before memory is taken for them."""
-    names = ["vocab_size", "source_vocab", "target_vocab", "feed_forward", "segments", "key_dim"]
-    names += ["block_size", "source_length", "target_length"] * (config.positions == "learned")
-    rows = max(getattr(config, name, 0) for name in names)
-    stored = sum(math.prod(weights.shape(name)) for name in weights)
-    if rows * config.width > stored or max(config.layers, getattr(config, "decoder_layers", 0)) > stored:
+def check_size(config: Any, weights: Weights, path: Path) -> None:
+    """`UserError` where a matrix alone is of more numbers than there are weights, or where there are more blocks: before any are made."""
+    get = vars(config).get
+    names = ["vocab_size", "source_vocab", "target_vocab", "feed_forward", "segments", "classes", "features", "key_dim"]
+    names += ["block_size", "source_length", "target_length"] * (get("positions") == "learned")
+    width = get("width", get("hidden", 1))
+    rows = max(get(name, 0) for name in names)
+    rows = max(rows, config.heads * config.key_dim if isinstance(config, Config) else 0)
+    bound = max(rows * width, config.relative_buckets * config.heads if get("positions") == "relative" else 0)
+    bound = max(bound, 0 if isinstance(config, Config) or "width" not in vars(config) else width**2)
+    shapes = [weights.shape(name) for name in weights]
+    stored = sum(map(math.prod, shapes))
+    if bound > stored or max(get("layers", 0), get("decoder_layers", 0)) > len(shapes):
         raise UserError(f"{path} asks for a model of more numbers than the {stored:,} that lie beside it. Do both belong together?")
 
 
@@ -389,8 +395,8 @@ def _given(family: Family, model: Any, places: Mapping[str, Place], weights: Wei
         )
     if heads and getattr(model.config, "pooling", None) is None:  # else it is said what comes out, and they have no part in it
         warnings.warn(
-            f"{_file(path, weights)}: left out {', '.join(heads)}, for which models here have no place. What comes out is a vector for each "
-            "token (last_hidden_state), and nothing that these would make of it: no pooler_output, no logits.",
+            f"{_file(path, weights)}: left out {', '.join(heads)}, for which models here have no place. What comes out is a vector for "
+            "each token (last_hidden_state), and nothing that these would make of it: no pooler_output, no logits.",
             stacklevel=6,
         )
 
@@ -403,7 +409,9 @@ def _file(path: Path, weights: Weights, name: str | None = None) -> Path:
 
 def _check_finite(array: np.ndarray, name: str, path: Path) -> None:
     """`UserError` where there is a number that is none: a sum finds it without making another array."""
-    if not np.isfinite(array.sum(dtype=np.float64)) and not np.isfinite(array).all():
+    with np.errstate(invalid="ignore"):  # of infinities of both signs
+        total = array.sum(dtype=np.float64)
+    if not np.isfinite(total) and not np.isfinite(array).all():
         raise UserError(f"{path} holds no weights, which are finite floating point numbers, but numbers that are not finite in {name}.")
 
 
