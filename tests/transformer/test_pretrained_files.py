@@ -405,6 +405,25 @@ def test_a_file_cut_anywhere(tmp_path):
             from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "t5", "ours"])
+def test_a_header_of_changed_bytes_gives_a_model_or_a_sentence(family, tmp_path):
+    saved(tmp_path, family) if family != "ours" else save_pretrained(MADE["bert"](), tmp_path)
+    path, rng, refused = tmp_path / "model.safetensors", np.random.default_rng(0), 0
+    whole = path.read_bytes()
+    length = struct.unpack("<Q", whole[:8])[0]
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, 8 + length, rng.integers(1, 4)):
+            content[place] = rng.choice(np.frombuffer(b'0123456789"[]{},:-. eEnulFI\0\xff', np.uint8))
+        path.write_bytes(content)
+        try:
+            from_pretrained(tmp_path)
+        except UserError as error:
+            assert str(tmp_path) in str(error) and "\n" not in str(error)
+            refused += 1
+    assert refused > 130
+
+
 def parts(folder):
     """Weights in two files and an index instead of one."""
     arrays = load_file(folder / "model.safetensors")
