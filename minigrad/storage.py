@@ -113,12 +113,13 @@ def write_together(files):
 
     First all are on the disk, under temporary names. Where several change, what is there goes, from the last one up to behind the first
     one that changes, and then the new ones come, in their order: the last is only ever there while all the others are of the same
-    writing. Cut off anywhere, that leaves all the old ones, all the new ones, or not the last.
+    writing. Killed anywhere, that leaves all the old ones, all the new ones, or not the last; an interrupt leaves one or the other.
     """
     for path in files:
         if not path.parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {path.parent} for {path.name}.")
     beside = {path: path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}") for path in files}
+    away = []  # what goes first, once all are written
     try:
         for path, fill in files.items():
             if fill is not None:
@@ -128,19 +129,30 @@ def write_together(files):
                     os.fsync(file.fileno())
         paths = list(files)
         changed = [place for place, path in enumerate(paths) if not _same(path, beside[path])]
-        if len(changed) > 1:
-            away = paths[changed[0] + 1 :]
-            for path in reversed(away):
-                path.unlink(missing_ok=True)
-            for folder in {path.parent for path in away}:
-                sync(folder)
-        for path, fill in files.items():
-            path.unlink(missing_ok=True) if fill is None else os.replace(beside[path], path)
+        away = paths[changed[0] + 1 :] if len(changed) > 1 else []
+        _exchange(files, beside, away)
     except BaseException:
+        if away:
+            _exchange(files, beside, away)  # an old file may be gone: the way back is longer than the way on
+            raise
         for unfinished in beside.values():
             with contextlib.suppress(OSError):
                 unfinished.unlink()
         raise
+
+
+def _exchange(files, beside, away):
+    """Have old files go and those come that lie beside them; may be called again when it was interrupted."""
+    for path in reversed(away):
+        if files[path] is None or beside[path].exists():  # else it has come already
+            path.unlink(missing_ok=True)
+    for folder in {path.parent for path in away}:
+        sync(folder)
+    for path, fill in files.items():
+        if fill is None:
+            path.unlink(missing_ok=True)
+        elif beside[path].exists():
+            os.replace(beside[path], path)
 
 
 def _same(path, other):

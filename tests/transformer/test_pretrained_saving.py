@@ -130,6 +130,44 @@ def test_saving_over_a_model_that_is_cut_off_anywhere(pair, cut, tmp_path):
     assert seen == {"old", "neither", "new"}
 
 
+def test_an_interrupt_while_saving_leaves_the_old_model_or_the_new_one(monkeypatch, tmp_path):
+    """Once the old one has begun to go, the new one comes: who interrupts has a model, whenever that was."""
+    old, new, left = language(1), language(2, activation="relu"), [10**9]
+
+    def interrupted(usual, late):
+        def change(*given, **options):
+            done = usual(*given, **options) if late else None
+            left[0] -= 1
+            if left[0] == -1:  # this one only
+                raise KeyboardInterrupt
+            return done if late else usual(*given, **options)
+
+        return change
+
+    seen = set()
+    for late in (False, True):
+        with monkeypatch.context() as patch:
+            for module, name in ((os, "replace"), (os, "fsync"), (Path, "unlink")):
+                patch.setattr(module, name, interrupted(getattr(module, name), late))
+            for changes in range(1000):
+                save_pretrained(old, tmp_path)
+                left[0] = changes
+                try:
+                    save_pretrained(new, tmp_path)
+                except KeyboardInterrupt:
+                    left[0] = 10**9
+                else:
+                    break
+                found = from_pretrained(tmp_path)
+                which = new if found.config.activation == "relu" else old
+                assert np.allclose(found(IDS).numpy(), which(IDS).numpy(), atol=1e-6)
+                seen.add(which is new)
+                assert not list(tmp_path.glob("*.unfinished"))
+            left[0] = 10**9
+            assert changes > 3
+    assert seen == {False, True}
+
+
 def test_a_model_over_a_run_is_never_read_with_the_weights_of_a_checkpoint(cut, tmp_path):
     old, new = language(1), language(2, activation="relu")
 
