@@ -187,7 +187,7 @@ def stretched(lengths, stretch):
     (Grattafiori et al. 2024, "The Llama 3 Herd of Models").
 
     >>> stretched(np.array([1.0, 10.0, 100.0]), (8.0, 1.0, 4.0, 128)).round(2).tolist()
-    [1.0, 19.28, 800.0]
+    [1.0, 23.39, 800.0]
     """
     if not stretch:
         return lengths
