@@ -62,6 +62,16 @@ def test_a_model_of_ones_own_may_have_the_name_of_one_of_ours(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.parametrize("family", [None, "gpt2"])
+def test_nothing_is_drawn_for_a_model_whose_weights_are_read(tmp_path, monkeypatch, family):
+    save_pretrained(LanguageModel(LanguageModelConfig(9, 6, width=8, heads=2, layers=1)), tmp_path, family=family)
+    for name in ("normal", "uniform"):
+        monkeypatch.setattr(minigrad.Generator, name, lambda *given, **named: pytest.fail("drawn to be written over"))
+    from_pretrained(tmp_path)
+    with pytest.raises(pytest.fail.Exception, match="written over"):
+        LanguageModel(LanguageModelConfig(9, 6, width=8, heads=2, layers=1))
+
+
 def test_a_folder_without_anything(tmp_path):
     with pytest.raises(UserError, match="config.json is missing"):
         from_pretrained(tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.initializers import undrawn
 from minigrad.layer import Layer
 from transformer import runs
 from transformer.errors import UserError
@@ -176,7 +177,7 @@ def check_config(folder: Path) -> None:
 
 
 def build(path: Path, weights: Path) -> Any:
-    """The model that a `config.json` describes, with new weights; `UserError` where it is a larger one than those in the other file."""
+    """The model that a `config.json` describes, for weights that are read next; `UserError` where it is a larger one than those in the other file."""
     config = runs.read_json(path)
     names = config.get("architectures")
     name = names[0] if isinstance(names, list) and names else names
@@ -190,7 +191,8 @@ def build(path: Path, weights: Path) -> Any:
         raise UserError(f"{path} is damaged, or of another version: {error}") from error
     translation.check_size(made, files.Safetensors(weights), path)
     try:
-        return model_class(made)
+        with undrawn():  # weights are read into it
+            return model_class(made)
     except (TypeError, ValueError) as error:  # as of an activation that nobody knows
         raise UserError(f"{path} is damaged, or of another version: {error}") from error
 
