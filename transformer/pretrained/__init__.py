@@ -177,7 +177,7 @@ def check_config(folder: Path) -> None:
 
 
 def build(path: Path, weights: Path) -> Any:
-    """The model that a `config.json` describes, for weights that are read next; `UserError` where it is a larger one than those in the other file."""
+    """The model that a `config.json` describes, its weights undrawn; `UserError` where it is larger than those in the other file."""
     config = runs.read_json(path)
     names = config.get("architectures")
     name = names[0] if isinstance(names, list) and names else names
