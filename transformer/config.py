@@ -29,6 +29,7 @@ def option(default: Any, help: str, **facts: Any) -> Any:
     what stands for its value in the help. `place`: given by place instead of by name. `saved=False`: not part of
     `training.json`. `resumable`: may change when a run goes on. `only_with`: the option
     without which it changes nothing. `several`: one value or more, a tuple. `file`: how the name of a file ends that is written.
+    `text=True`: it is read as a text, where the name of a file may hold any bytes.
     """
     return field(default=default, metadata={"help": help, **facts})
 
@@ -216,7 +217,7 @@ class WritingConfig:
         **dict.fromkeys(("--max-tokens", "--max-new-tokens", "--max-length"), "how many tokens are written is --tokens"),
     }
 
-    prompt: str = option("", "text to go on from, or to be answered")
+    prompt: str = option("", "text to go on from, or to be answered", text=True)
     temperature: float = option(0.8, "0 always takes the likeliest, more is wilder", at_least=0)
     top_k: int | None = option(None, "draw from the so many likeliest only", at_least=1)
     top_p: float | None = option(None, "draw from the fewest likeliest whose probabilities add up to this", above=0, at_most=1)
@@ -254,8 +255,8 @@ class GenerateConfig(WritingConfig):
     """Have a language model that others trained answer, or go on with a text; it is written as it comes."""
 
     model: str = option("", "smollm2, a GGUF file, or a folder as Hugging Face lays one out", place=True, metavar="MODEL")
-    prompt: str = option("", "what to answer, or to go on from")
-    system: str = option("", "what the model is told before, instead of what it is usually told")
+    prompt: str = option("", "what to answer, or to go on from", text=True)
+    system: str = option("", "what the model is told before, instead of what it is usually told", text=True)
     raw: bool = option(False, "go on with the prompt as it is, also where the model was taught to answer")
     temperature: float = option(0.2, "0 always takes the likeliest token, more is wilder", at_least=0)
     tokens: int = option(200, "tokens to write at most", at_least=1)
@@ -265,7 +266,9 @@ class GenerateConfig(WritingConfig):
 class EmbedConfig:
     """Show how alike sentences are: the cosine between the vectors that a model makes of each two of them."""
 
-    sentences: tuple[str, ...] = option((), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True)
+    sentences: tuple[str, ...] = option(
+        (), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True, text=True
+    )
     model: str = option("minilm", "minilm, or a folder with an encoder that makes one vector of a text")
     pooling: str | None = option(
         None, "what that vector is, the mean of the tokens' or the first's, where modules.json in the folder does not say it",
@@ -280,8 +283,12 @@ class EmbedConfig:
 class MeaningConfig:
     """Show how the vectors of one word in several sentences move apart from block to block of a model."""
 
-    word: str = option("", "a word that is in all sentences", place=True, metavar="WORD")
-    sentences: tuple[str, ...] = option((), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True)
+    word: str = option(
+        "", "a word that is in all sentences; where it stands twice, the first counts", place=True, metavar="WORD", text=True
+    )
+    sentences: tuple[str, ...] = option(
+        (), "two or more, each in quotation marks", place=True, metavar="SENTENCE", several=True, text=True
+    )
     model: str = option("minilm", "minilm, smollm2, a GGUF file, or a folder with a model")
     out: str | None = option(None, "draw it too, as this file", metavar="FILE.png", file=".png")
 
@@ -456,6 +463,8 @@ def _accept(value: Any, facts: Any) -> None:
     if "choices" in facts and value not in facts["choices"]:
         hint = nearest(str(value), facts["choices"]) or f"; choose {', '.join(facts['choices'])}."
         raise ValueError(f"{value!r} is not known{hint}")
+    if "text" in facts and any("\ud800" <= character <= "\udfff" for character in value):  # what stands for a byte that is no text
+        raise ValueError("it holds bytes that are not UTF-8; is the terminal's encoding UTF-8?")
     if "file" in facts:
         path = Path(value)
         if path.suffix.lower() != facts["file"]:

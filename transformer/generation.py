@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence, Set
-from numbers import Integral
+from numbers import Integral, Real
 from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ import numpy as np
 import minigrad
 from minigrad import settings
 from minigrad.core import values
-from minigrad.errors import describe
+from minigrad.errors import describe, received
 from transformer import fetch, pretrained, runs
 from transformer.config import SampleConfig, flag
 from transformer.decoding import Decoding
@@ -69,15 +71,15 @@ def generate(
 
     Prompts of different lengths are a list of ids, ``[tokenizer.encode(text) for text in texts]``, not ``tokenizer.batch(texts)``, behind
     whose padding a language model would go on. Padding that can be told, two or more of the config's pad_id or of an id that ends a text,
-    is refused; for sources of an encoder-decoder it is right.
+    is refused; one of them warns, where it ends some rows of an array and not all. For sources of an encoder-decoder padding is right.
 
     ``model``: a `LanguageModel`, or any callable from ids (B, T) to logits (B, T, V), goes on with the prompts, of which it sees as
     much as it can; an encoder-decoder reads the ids as sources and begins to write behind ``start_id``, one id or several.
     ``sampling`` are the numbers of `Sampling` by name; without them the likeliest token is taken each time (temperature=0).
     ``repetition_penalty`` is for what stands in the prompt (in a target, not its source) and what was written.
-    ``generator`` is a generator of NumPy or a seed, from which each row gets one of its own, or a list of these for each row; None
-    writes something else every time. What ``generator=[1, 2]`` draws for the second of two prompts is what it alone draws with
-    ``generator=[2]``, not with ``generator=2``, from which a single prompt too gets one of its own.
+    ``generator`` is a generator of NumPy or a seed (one of minigrad draws a seed), from which each row gets one of its own, or a list of
+    these for each row; None writes something else every time. What ``generator=[1, 2]`` draws for the second of two prompts is what it
+    alone draws with ``generator=[2]``, not with ``generator=2``, from which a single prompt too gets one of its own.
     ``start_id`` and ``end_ids`` are those of the model's config where it names them; ``end_ids=()`` never ends. The ids ``never`` are
     not written.
 
@@ -168,13 +170,13 @@ def beam_search(
     check_words("beam_search", others, BEAMS, INSTEAD_OF_BEAMS, "what says how to search")
     task = _Task("beam_search", model, ids, max_new_tokens, start_id, end_ids, never)
     for name, number in {"beams": beams, "num_return": num_return}.items():
-        _check_whole("beam_search", name, number)
+        check_whole("beam_search", name, number)
     if num_return > beams:
         raise ValueError(f"beam_search: there are {beams} beams to return. Received: num_return {num_return}; give as many beams.")
     if early_stopping not in (True, False, "never"):
         raise ValueError(f"beam_search: early_stopping is True, False or 'never'. Received: early_stopping {early_stopping!r}.")
-    if not math.isfinite(length_penalty):
-        raise ValueError(f"beam_search: length_penalty is a number. Received: length_penalty {length_penalty}.")
+    if not _is_finite(length_penalty):
+        raise ValueError(f"beam_search: length_penalty is a number. Received: length_penalty {length_penalty!r}.")
     decoding, read = task.begin()
     searches = [_Search(beams, max_new_tokens, task.ends, length_penalty, early_stopping) for _ in task.rows]
     logits = np.repeat(decoding.read(read), beams, axis=0)  # (B, V) -> (B beams, V)
@@ -258,7 +260,7 @@ class _Task:
         self.config = getattr(model, "config", None)  # a model of one's own may tell nothing of itself
         self.answers = hasattr(model, "encode") and hasattr(model, "decode")
         self._check_model()
-        _check_whole(operation, "max_new_tokens", max_new_tokens)
+        check_whole(operation, "max_new_tokens", max_new_tokens)
         self.rows, self.single = _prompts(operation, ids)
         size = self._known("source_vocab" if self.answers else "vocab_size")
         for place, row in enumerate(self.rows):
@@ -269,7 +271,7 @@ class _Task:
         self.ends = self._signs("end_ids", self._known("end_ids") if end_ids is None else end_ids, written)
         self.never = self._signs("never", never, written)
         if not (self.answers or self.single):
-            self._check_padding()
+            self._check_padding(isinstance(values(ids), np.ndarray))
         if not self.answers and self.start:
             raise ValueError(f"{operation}: start_id is for encoder-decoders; put it before the prompt. Received: start_id {start_id!r}.")
         if self.answers and not self.start:
@@ -348,8 +350,11 @@ class _Task:
                 f"model and the tokenizer of a name or a folder. Received: {describe(self.model)}."
             )
 
-    def _check_padding(self) -> None:
-        """Refuse prompts that were padded to one length, where that can be told: no prompt ends with one of these signs twice."""
+    def _check_padding(self, rectangular: bool) -> None:
+        """Refuse prompts that were padded to one length, where that can be told: no prompt ends with one of these signs twice.
+
+        One sign may be meant; in an array, where prompts have one length whether they are as long or not, that is said.
+        """
         signs = {self._known("pad_id"), *self._known("end_ids", ()), *self.ends}
         for place, row in enumerate(self.rows):
             if len(row) > 1 and row[-1] == row[-2] and row[-1] in signs:
@@ -357,6 +362,13 @@ class _Task:
                     f"{self.operation}: prompt {place} ends with padding, behind which the model would go on; prompts of different lengths "
                     f"are a list of ids, [tokenizer.encode(text) for text in texts]. Received: {describe(row.tolist())}."
                 )
+        ended = [len(row) > 1 and row[-1] in signs for row in self.rows]
+        if rectangular and any(ended) and not all(ended):
+            warnings.warn(
+                f"{self.operation}: prompt {ended.index(True)} of this array ends with a sign that may be padding, behind which the model "
+                "goes on; prompts of different lengths are a list of ids without padding. Where the sign is meant, give a list too.",
+                stacklevel=4,  # whoever called the operation
+            )
 
     def _known(self, name: str, otherwise: Any = None) -> Any:
         return getattr(self.config, name, otherwise)
@@ -373,9 +385,15 @@ class _Task:
             raise ValueError(f"{self.operation}: {name} are whole numbers {said}. Received: {describe(ids.tolist())}.")
 
 
-def _check_whole(operation: str, name: str, number: Any) -> None:
+def check_whole(operation: str, name: str, number: Any) -> None:
+    """Refuse what is no number of things."""
     if type(number) is bool or not isinstance(number, Integral) or number < 1:
         raise ValueError(f"{operation}: {name} is a whole number from 1. Received: {name} {number!r}.")
+
+
+def _is_finite(number: Any) -> bool:
+    """Whether it is a number, which neither a text nor a yes or no is."""
+    return type(number) is not bool and isinstance(number, Real) and math.isfinite(number)
 
 
 def _prompts(operation: str, ids: Any) -> tuple[list[np.ndarray], bool]:
@@ -476,7 +494,7 @@ def load_run(folder: str | Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def answer(model: Any, tokenizer: Any, texts: Sequence[str], length: int, batch: int = 256, end: bool = True) -> list[str]:
+def answer(model: Any, tokenizer: Any, texts: Iterable[str], length: int, batch: int = 256, end: bool = True) -> list[str]:
     """What an encoder-decoder writes for each text, taking the likeliest token each time, at most ``length`` of them.
 
     The model is one that learned from sources, from targets so far and from targets as `examples/own_pairs.py` makes them, with one
@@ -485,11 +503,17 @@ def answer(model: Any, tokenizer: Any, texts: Sequence[str], length: int, batch:
     `PretrainedTokenizer` puts its own signs around a source (none without ``end``), and answers begin and end as the model's config says.
 
     Raises `UserError` for a model that answers nothing, and for a text that is longer than it reads, ValueError for a ``length`` that it
-    cannot write.
+    cannot write, and for a ``batch`` of none.
     """
-    listed("answer", texts)
+    texts = listed("answer", texts)
+    check_whole("answer", "batch", batch)
     if not (hasattr(model, "encode") and hasattr(model, "decode")):
         raise UserError(f"answer: takes an encoder-decoder; a language model goes on with ids by generate. Received: {describe(model)}.")
+    if not hasattr(tokenizer, "batch"):
+        raise UserError(
+            "answer: takes a model, and then the tokenizer that makes its batches, answer(model, tokenizer, texts, length). "
+            + received(model=model, tokenizer=tokenizer)
+        )
     written = []
     for first in range(0, len(texts), batch):
         some = texts[first : first + batch]
@@ -536,6 +560,10 @@ def sample_run(config: SampleConfig, given: Set[str] = frozenset()) -> Iterator[
     """
     folder, prompt = config.run, config.prompt
     model, tokenizer = load_run(folder)
+    run = Run(folder)
+    if (run.folder / runs.TRAINING).is_file() and not (run.folder / runs.MODEL).exists():
+        note = f"the training of {folder} is not complete: this is its checkpoint of step {run.checkpoints()[-1]}."
+        print(f"transformer: {note}", file=sys.stderr)
     draws, writes, tells = isinstance(model, LanguageModel), hasattr(model, "decode"), bool(getattr(model.config, "labels", ()))
     if not (draws or writes or tells):
         raise UserError(f"{folder} holds a model of the kind {type(model).__name__}, which writes no text.")
@@ -549,7 +577,10 @@ def sample_run(config: SampleConfig, given: Set[str] = frozenset()) -> Iterator[
     elif not prompt:
         raise UserError(f"{folder} holds a model that answers: give it something with --prompt.", code=2)
     elif writes:
-        yield from answer(model, tokenizer, [prompt], min(config.tokens, model.longest))
+        (text,) = answer(model, tokenizer, [prompt], min(config.tokens, model.longest))
+        if not text:
+            print("transformer: the model ended at once, and answers nothing.", file=sys.stderr)
+        yield text
     else:
         (shares,) = classify(model, tokenizer, [prompt])
         yield ", ".join(f"{model.config.labels[place]} {shares[place]:.1%}" for place in shares.argsort()[::-1][:3])

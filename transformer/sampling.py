@@ -14,9 +14,10 @@ import numpy as np
 
 from minigrad.core import values
 from minigrad.errors import ShapeError, received
+from minigrad.random import Generator
 from transformer.config import nearest
 
-Seed = int | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | None
+Seed = int | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | Generator | None
 
 ACCEPTED = {  # what each number may be
     "temperature": (Real, 0, math.inf, "0 (the likeliest token) or positive"),
@@ -160,8 +161,8 @@ def sample(logits: Any, *, seen: Any = None, generator: Seed | Sequence[Seed] = 
     """Draw the next token from its logits, as the `probabilities` of the same arguments say.   (V,) -> id;  (B, V) -> ids (B,)
 
     ``sampling`` are the numbers of `Sampling` by name: temperature=1.0, top_k, top_p, min_p, repetition_penalty. ``generator`` is a
-    generator of NumPy or a seed, which gives each row one number, in their order; or a list with one of these for each row. None draws
-    other numbers every time.
+    generator of NumPy or a seed, which gives each row one number, in their order; or a list with one of these for each row. A generator of
+    minigrad draws a seed. None draws other numbers every time.
 
     Raises what `probabilities` raises.
 
@@ -202,12 +203,14 @@ def generators(generator: Seed | Sequence[Seed], batch: int) -> list[np.random.G
 
 
 def _generator(seed: Any) -> np.random.Generator:
-    """A generator of NumPy as it was given, or a new one from a seed."""
+    """A generator of NumPy as it was given, or a new one from a seed, which one of minigrad draws."""
+    if isinstance(seed, Generator):
+        seed = int(seed.integers(0, 1 << 63, ()))
     number = type(seed) is not bool and isinstance(seed, Integral) and int(seed) >= 0
     if not (number or seed is None or isinstance(seed, (np.random.Generator, np.random.SeedSequence, np.random.BitGenerator))):
         raise ValueError(
-            "generator: a seed, which is a whole number from 0, or a generator of NumPy (np.random.default_rng), or None; a list has one "
-            f"for each row. {received(generator=seed)}"
+            "generator: a seed, which is a whole number from 0, or a generator of NumPy (np.random.default_rng) or minigrad, or None; "
+            f"a list has one for each row. {received(generator=seed)}"
         )
     return np.random.default_rng(seed)
 

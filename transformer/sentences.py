@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,29 +14,31 @@ from transformer import fetch
 from transformer.config import EmbedConfig
 from transformer.console import Report
 from transformer.errors import UserError
+from transformer.generation import check_whole
 from transformer.models import Encoder
 from transformer.programs import encoded
 from transformer.tokenizers import listed, padded
 
 
-def embed_sentences(model: Any, tokenizer: Any, texts: Sequence[str], batch: int = 32) -> np.ndarray:
+def embed_sentences(model: Any, tokenizer: Any, texts: Iterable[str], batch: int = 32) -> np.ndarray:
     """A vector of length 1 for each text, in their order, so that the products of two are their cosine.   N texts -> (N, E)
 
     ``model`` is an encoder with a ``pooling``. Of a text that is longer than it reads only the beginning counts. Texts of about one length
     go through it together, ``batch`` at a time, so that little padding is computed.
 
     Raises `UserError` for a model that is no encoder, tells classes apart or gives a vector for each token, and where its tokenizer pads
-    with another id.
+    with another id, ValueError for a ``batch`` of none.
 
     >>> from transformer import Encoder, EncoderConfig, Vocabulary
     >>> model = Encoder(EncoderConfig(vocab_size=7, block_size=8, width=8, heads=2, layers=1, pooling="mean"))
     >>> embed_sentences(model, Vocabulary("abc"), ["ab", "ba", "c"]).shape
     (3, 8)
     """
-    listed("embed_sentences", texts)
+    texts = listed("embed_sentences", texts)
+    check_whole("embed_sentences", "batch", batch)
     _check(model, tokenizer)
     config = model.config
-    if not len(texts):
+    if not texts:
         return np.zeros((0, config.width), np.float32)
     rows = [tokenizer.batch([text], longest=config.block_size)[0] for text in texts]
     order = sorted(range(len(rows)), key=lambda place: len(rows[place]))

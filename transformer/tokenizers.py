@@ -47,7 +47,7 @@ class CharTokenizer:
 
     def encode(self, text: str) -> np.ndarray:
         """Ids (T,), int64, of the T characters of a text."""
-        points = _code_points(text)
+        points = _code_points(_text(text))
         ranks = np.searchsorted(self._sorted, points).clip(max=self.vocab_size - 1)
         unknown = np.flatnonzero(self._sorted[ranks] != points)
         if unknown.size:
@@ -128,7 +128,7 @@ class Vocabulary(SequenceTokenizer):
 
     def split(self, text: str) -> list[str]:
         """The tokens of a text."""
-        return text.split() if self.words else list(text)
+        return _text(text).split() if self.words else list(_text(text))
 
     def encode(self, text: str, start: bool = False, end: bool = False) -> list[int]:
         """The ids of a text, with the signs of start and end where they are asked for."""
@@ -209,7 +209,7 @@ class Subwords(SequenceTokenizer):
 
     def encode(self, text: str, start: bool = False, end: bool = False) -> list[int]:
         """The ids of a text, with the signs of start and end where they are asked for."""
-        return [self.start] * start + list(self._tokenizer.encode(text).ids) + [self.end] * end
+        return [self.start] * start + list(self._tokenizer.encode(_whole(text)).ids) + [self.end] * end
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
         """The text of ids, without the signs."""
@@ -336,11 +336,11 @@ def _room(operation: str, longest: int | None, signs: int) -> int | None:
     return longest - signs
 
 
-def listed(operation: str, texts: Sequence[str]) -> Sequence[str]:
+def listed(operation: str, texts: Iterable[str]) -> list[str]:
     """Texts in a list; one alone would be taken for the list of its characters."""
-    if isinstance(texts, str):
+    if isinstance(texts, str) or not np.iterable(texts):
         raise TypeError(f"{operation}: takes a list of texts, not one; give [text]. Received: {texts!r:.60}.")
-    return texts
+    return [*texts]
 
 
 def padded(rows: Sequence[Sequence[int] | np.ndarray], pad: int) -> np.ndarray:
@@ -431,12 +431,17 @@ def _library(text: str) -> Any:
         raise ValueError from error
 
 
-def _whole(text: str) -> str:
-    """A text of whole characters."""
+def _text(text: str) -> str:
+    """A text, where it is one."""
     if not isinstance(text, str):
         raise TypeError(f"encode: a text is a str. Received: {text!r:.60}.")
+    return text
+
+
+def _whole(text: str) -> str:
+    """A text of whole characters."""
     try:
-        text.encode()
+        _text(text).encode()
     except UnicodeEncodeError as error:
         place = error.start
         raise UserError(f"The character {_named(text[place])} at position {place} is half a character, which no text can hold.") from error

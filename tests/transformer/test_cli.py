@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,6 +227,26 @@ def test_the_module_is_the_program_and_text_streams(run):
         process.stdout.close()  # whoever read has had enough
         assert process.wait(60) == 0
         assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_a_full_disk_is_one_sentence(run):
+    with open("/dev/full", "w") as full:
+        words, more = python("sample", str(run), "--tokens", "5", text=True, stdout=full)
+        done = subprocess.run(words, **more)
+    assert (done.returncode, done.stderr) == (1, "transformer: No space is left where this is written.\n")
+
+
+def test_a_checkpoint_says_that_it_is_one(run, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    assert main(["sample", str(folder), "--tokens", "5"]) == 0
+    whole = capsys.readouterr()
+    (folder / runs.MODEL).unlink()
+    assert main(["sample", str(folder), "--tokens", "5"]) == 0
+    said = capsys.readouterr()
+    assert said.out == whole.out and whole.err == ""
+    assert said.err == f"transformer: the training of {folder} is not complete: this is its checkpoint of step 6.\n"
 
 
 def test_a_real_ctrl_c(tmp_path):

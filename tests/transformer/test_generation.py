@@ -447,6 +447,21 @@ def test_padding_behind_a_prompt_is_refused(operation):
         operation(model, ids, 2)
 
 
+@pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
+def test_one_sign_behind_some_rows_of_an_array_is_told(operation):
+    model = language_model()
+    operation(model, np.array([[1, 2, 3], [5, 6, 7]]), 2, end_ids=4)
+    model.config.end_ids = (7, 9)
+    for ids in (np.array([[1, 2, 3], [5, 6, 7]]), minigrad.tensor(np.array([[1, 2, 3], [5, 6, 7]]))):
+        with pytest.warns(UserWarning, match="prompt 1 of this array ends with.*prompts of different lengths are a list") as told:
+            operation(model, ids, 2)
+        assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="prompt 0 of this array"):
+        operation(model, np.array([[5, 4], [1, 2]]), 2, end_ids=4)
+    for meant in ([[1, 2, 3], [5, 6, 7]], np.array([[1, 2, 7], [5, 6, 9]]), np.array([[7], [2]]), np.array([1, 7])):
+        operation(model, meant, 2)
+
+
 def test_padding_behind_a_source_is_right():
     model = encoder_decoder()
     assert model.config.pad_id == 0
@@ -514,6 +529,7 @@ def test_an_encoder_decoder_says_what_it_needs(operation):
     ({"beams": 0}, "beams is a whole number from 1. Received: beams 0"), ({"beams": 2.5}, "beams 2.5"),
     ({"num_return": 5}, "there are 4 beams to return. Received: num_return 5"), ({"num_return": 0}, "num_return 0"),
     ({"early_stopping": "always"}, "early_stopping is True, False or 'never'. Received: early_stopping 'always'"),
+    ({"length_penalty": "1"}, "length_penalty is a number. Received: length_penalty '1'"), ({"length_penalty": True}, "a number"),
     ({"length_penalty": math.nan}, "length_penalty is a number"), ({"length_penalty": math.inf}, "length_penalty is a number"),
 ])  # fmt: skip
 def test_a_search_checks_its_numbers(words, message):
@@ -613,6 +629,17 @@ def test_what_answers_nothing_is_refused():
         answer(language_model(), LETTERS, ["ab"], 3)
     with pytest.raises(TypeError, match=r"answer: takes a list of texts, not one; give \[text\]. Received: 'ab'"):
         answer(Writer(4), LETTERS, "ab", 3)
+    with pytest.raises(TypeError, match="answer: takes a list of texts.*Received: 5"):
+        answer(Writer(4), LETTERS, 5, 3)
+    with pytest.raises(UserError, match="answer: takes a model, and then the tokenizer.*model <.*Vocabulary.*, tokenizer <.*Writer"):
+        answer(LETTERS, Writer(4), ["ab"], 3)
+    for batch in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f"answer: batch is a whole number from 1. Received: batch {batch}"):
+            answer(Writer(4), LETTERS, ["ab"], 3, batch=batch)
+
+
+def test_texts_may_come_one_by_one():
+    assert answer(Writer(4), LETTERS, (text for text in ("a", "ab", "b")), 2, batch=2) == ["aa"] * 3
 
 
 # ------------------------------------------------------------------------------------------------------- beside Hugging Face

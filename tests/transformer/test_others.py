@@ -70,6 +70,7 @@ def test_each_sentence_gets_the_vector_that_it_has_alone(encoder):
     assert np.abs(found[0] - found[2]).max() > 0.01
     assert embed_sentences(model, tokenizer, []).shape == (0, 12)
     assert embed_sentences(model, tokenizer, (RIVER, ""), batch=1).shape == (2, 12)
+    np.testing.assert_array_equal(embed_sentences(model, tokenizer, (text for text in texts), batch=2), found)
 
 
 def test_a_model_without_one_vector_per_text_or_with_other_padding_is_refused():
@@ -82,6 +83,9 @@ def test_a_model_without_one_vector_per_text_or_with_other_padding_is_refused():
         embed_sentences(Encoder(EncoderConfig(**sizes, classes=3)), Vocabulary("abc"), ["a"])
     with pytest.raises(ValueError, match="takes an Encoder, which makes one vector of a text. Received: <LanguageModel"):
         embed_sentences(LanguageModel(LanguageModelConfig(**sizes)), Vocabulary("abc"), ["a"])
+    for batch in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f"embed_sentences: batch is a whole number from 1. Received: batch {batch}"):
+            embed_sentences(Encoder(EncoderConfig(**sizes, pooling="mean")), Vocabulary("abc"), ["a"], batch)
 
 
 def test_the_table_of_cosines(encoder, capsys):
@@ -263,6 +267,12 @@ def test_an_answer_ends_with_the_sign_of_the_end(talker, capsys):
         (["generate", "{talker}", "--prompt", "a", "--system", "b"], 2, "--system changes nothing"),
         (["generate", "{talker}", "--prompt", "a b " * 400], 1, "This model reads at most 300 tokens"),
         (["generate", "{talker}", "--prompt", "a", "--raw", "perhaps"], 2, "--raw: 'perhaps' is not true or false"),
+        (["generate", "{talker}", "--prompt", "caf\udcc3\udca9"], 2, "--prompt: it holds bytes that are not UTF-8; is the terminal's"),
+        (["generate", "{talker}", "--prompt", "a", "--system", "\udcff"], 2, "--system: it holds bytes that are not UTF-8"),
+        (["sample", "{answerer}", "--prompt", "\udcff\udcfe"], 2, "--prompt: it holds bytes that are not UTF-8"),
+        (["embed", "a", "\udcff", "--model", "{talker}"], 2, "it holds bytes that are not UTF-8"),
+        (["meaning", "a", "a", "\udcff", "--model", "{talker}"], 2, "it holds bytes that are not UTF-8"),
+        (["meaning", "\udcff", "a", "a b", "--model", "{talker}"], 2, "it holds bytes that are not UTF-8"),
         (["embed", "--model", "{talker}"], 2, "required: SENTENCE"),
         (["embed", "alone"], 2, "One sentence is like itself: give two or more"),
         (["embed", "a", "b", "--model", "{talker}"], 1, "takes an Encoder, which makes one vector of a text. Received: <LanguageModel"),
@@ -345,6 +355,16 @@ def test_a_model_that_ends_at_once_says_so(talker, capsys):
         assert main(["generate", str(talker), "--prompt", "bank", "--raw"]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == "bank" and "the model ended at once" in said.err
+
+
+def test_an_empty_answer_is_told(tmp_path, capsys):
+    config = EncoderDecoderConfig(6, 6, layers=1, heads=2, width=12)
+    save_pretrained(EncoderDecoder(config, seed=2), tmp_path, Vocabulary("ab"))
+    for text, told in (("", "transformer: the model ended at once, and answers nothing.\n"), ("ba", "")):
+        with mock.patch.object(Vocabulary, "decode", lambda self, ids, text=text: text):
+            assert main(["sample", str(tmp_path), "--prompt", "ab"]) == 0
+        said = capsys.readouterr()
+        assert (said.out, said.err) == (f"{text}\n", told)
 
 
 def test_a_table_with_more_rows_than_words_belongs_to_its_tokenizer(tmp_path, capsys):

@@ -184,6 +184,18 @@ def test_a_generator_goes_on_and_a_seed_begins_again():
     assert first == sample(rows, generator=4).tolist() == sample(rows, generator=np.random.default_rng(4)).tolist()
 
 
+def test_a_generator_of_minigrad_draws_a_seed_each_time():
+    logits = np.zeros((2, 500))
+    generator = mg.Generator(5)
+    state = generator.state()
+    first, second = sample(logits, generator=generator), sample(logits, generator=generator)
+    assert first.tolist() != second.tolist() and len({*first.tolist(), *second.tolist()}) == 4
+    generator.set_state(state)
+    assert [sample(logits, generator=generator).tolist() for _ in range(2)] == [first.tolist(), second.tolist()]
+    alone = [one.random() for one in generators(mg.Generator(5), 2)]
+    assert alone[0] != alone[1] and alone == [one.random() for one in generators(mg.Generator(5), 2)]
+
+
 def test_a_row_with_a_generator_of_its_own_draws_the_same_whoever_stands_beside_it():
     logits = np.random.default_rng(3).normal(size=(3, 7))
     seeds = [11, 12, 13]

@@ -471,3 +471,14 @@ def test_an_encoder_decoder_answers_with_any_tokenizer(kind, tmp_path):
     model = EncoderDecoder(EncoderDecoderConfig(**sizes, width=8, heads=2, layers=1, start_id=tokenizer.pad))
     (written,) = answer(model, tokenizer, ["the bank"], 3)
     assert isinstance(written, str)
+
+
+@pytest.mark.parametrize("text", [5, None, ["a", "b"], b"ab"])
+def test_a_text_is_a_str(text):
+    for tokenizer in (CharTokenizer("ab"), Vocabulary("ab"), Vocabulary(["a", "b"], words=True)):
+        with pytest.raises(TypeError, match="encode: a text is a str. Received: "):
+            tokenizer.encode(text)
+        for texts in ([text], 5):
+            if hasattr(tokenizer, "batch"):
+                with pytest.raises(TypeError, match="encode: a text is a str|batch: takes a list of texts"):
+                    tokenizer.batch(texts)
