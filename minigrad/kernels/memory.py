@@ -9,11 +9,11 @@ Small blocks are cut from large sheets. NumPy asks the system for large pages wh
 walks across the rows of a matrix touches a page with every step: on small ones a core forgets where they are.
 """
 
-import contextlib
 import ctypes
 import sys
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 from numpy import ndarray
@@ -40,17 +40,6 @@ class _Block:
         self.memory = type("Memory", (_Memory, ctypes.c_char * size), {}).from_buffer(sheet, start)
 
 
-class _Loan(weakref.ref):
-    """A reference to the array that was made of a block; called when that has died."""
-
-    __slots__ = ("block", "free", "lent")
-
-
-def _give_back(loan):
-    loan.lent.pop(loan.block, None)
-    loan.free.append(loan.block)
-
-
 def _sheet(size):
     """Memory from the system that begins on a cache line.   -> (size,) uint8"""
     memory = np.empty(size + 64, np.uint8)
@@ -59,7 +48,7 @@ def _sheet(size):
 
 class _Shelf:
     def __init__(self):
-        self.free, self.lent, self.requests = {}, {}, 0  # size -> blocks; block -> its loan
+        self.free, self.lent, self.requests = {}, {}, 0  # size -> blocks and their last loans; block -> its loan, a reference
         self.rests = []  # a sheet, from which the next block is cut, and how many bytes of it are left
 
     def array(self, size, shape, dtype):
@@ -69,16 +58,16 @@ class _Shelf:
         size = -(-size // step) * step  # four sizes to a doubling
         free = self.free.get(size)
         if free is None:
-            free = self.free[size] = []
+            free = self.free[size] = {}
         try:
-            block = free.pop()  # in one step: whoever interrupts us here finds it taken
-        except IndexError:
+            block, _ = free.popitem()  # the last, in one step: whoever interrupts us here finds it taken
+        except KeyError:
             self.forget()
             block = self.cut(size)
         block.used = self.requests
         array = np.ndarray(shape, dtype, block.memory)
-        loan = self.lent[block] = _Loan(array, _give_back)
-        loan.block, loan.free, loan.lent = block, free, self.lent
+        # When the array has died, free[block] = loan: in one step too. In a function of ours an interrupt would be swallowed.
+        self.lent[block] = weakref.ref(array, partial(free.setdefault, block))
         return array
 
     def cut(self, size):
@@ -98,9 +87,9 @@ class _Shelf:
     def forget(self):
         """Give back what has not been used for long."""
         for free in list(self.free.values()):
-            for block in [block for block in free if block.used <= self.requests - _IDLE]:
-                with contextlib.suppress(ValueError):  # somebody who interrupted us has it
-                    free.remove(block)  # in one step
+            for block in [block for block in list(free) if block.used <= self.requests - _IDLE]:
+                if free.pop(block, None) is not None:  # in one step; somebody who interrupted us may have it
+                    del self.lent[block]
 
 
 def empty(shape, dtype):
