@@ -123,10 +123,10 @@ def main(words: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         if not words or words[0] in ("-h", "--help", "help"):
-            print(usage())
+            print(usage(), flush=True)
             return 0 if words else 2
         if words[0] == "--version":
-            print(f"transformer {version('minigrad')}")
+            print(f"transformer {version('minigrad')}", flush=True)
             return 0
         if words[0] not in COMMANDS:
             hint = nearest(words[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}."

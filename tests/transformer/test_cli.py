@@ -230,9 +230,10 @@ def test_the_module_is_the_program_and_text_streams(run):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
-def test_a_full_disk_is_one_sentence(run):
+@pytest.mark.parametrize("words", [("sample", "{run}", "--tokens", "5"), ("--help",)], ids=["sample", "help"])
+def test_a_full_disk_is_one_sentence(words, run):
     with open("/dev/full", "w") as full:
-        words, more = python("sample", str(run), "--tokens", "5", text=True, stdout=full)
+        words, more = python(*(word.format(run=run) for word in words), text=True, stdout=full)
         done = subprocess.run(words, **more)
     assert (done.returncode, done.stderr) == (1, "transformer: No space is left where this is written.\n")
 

@@ -27,7 +27,7 @@ from transformer import (
 )
 from transformer.errors import UserError
 from transformer.generation import BEAMS, answer
-from transformer.tokenizers import PretrainedTokenizer
+from transformer.tokenizers import CharTokenizer, PretrainedTokenizer
 
 HOW = [{}, {"temperature": 0.8}, {"temperature": 1.3, "top_k": 4}, {"temperature": 1.0, "top_p": 0.8, "repetition_penalty": 1.4},
        {"repetition_penalty": 2.0}]  # fmt: skip
@@ -445,6 +445,14 @@ def test_padding_behind_a_prompt_is_refused(operation):
         operation(padding, [[1, 2, 3], [5, 0, 0]], 2)
     for ids in ([[1, 7], [7, 2]], [[7], [7]], [5, 7, 7]):  # an end alone may be meant, and one prompt has nobody to be as long as
         operation(model, ids, 2)
+
+
+@pytest.mark.parametrize("tokenizer", [CharTokenizer("ab "), Vocabulary("ab ")], ids=["an array", "a list"])
+def test_a_model_reads_what_any_tokenizer_gives(tokenizer):
+    model, ids = language_model(), tokenizer.encode("ab b")
+    np.testing.assert_array_equal(model([ids]).numpy(), model(np.array([[*ids]])).numpy())
+    written = generate(model, ids, 3).tolist()
+    assert written == generate(model, [*ids], 3).tolist() == generate(model, [ids, tokenizer.encode("a")], 3)[0].tolist()
 
 
 @pytest.mark.parametrize("operation", EVERY, ids=["stream", "generate", "beam_search"])
