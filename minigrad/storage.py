@@ -4,6 +4,8 @@ import contextlib
 import filecmp
 import json
 import os
+import platform
+import re
 import threading
 import zipfile
 from pathlib import Path
@@ -118,7 +120,8 @@ def write_together(files):
     for path in files:
         if not path.parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {path.parent} for {path.name}.")
-    beside = {path: path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}") for path in files}
+    own = f"{os.getpid()}-{threading.get_ident()}@{platform.node()}{UNFINISHED}"
+    beside = {path: path.with_name(f"{path.name}.{own}") for path in files}
     away = []  # what goes first, once all are written
     try:
         for path, fill in files.items():
@@ -139,6 +142,31 @@ def write_together(files):
             with contextlib.suppress(OSError):
                 unfinished.unlink()
         raise
+    for path in files:
+        _forget_killed(path)
+
+
+def _forget_killed(path):
+    """Remove what processes of this machine that were killed left of a file, under temporary names; one that is there may go on."""
+    pattern = re.compile(rf"{re.escape(path.name)}\.(\d+)-\d+@{re.escape(platform.node() + UNFINISHED)}")
+    for left in path.parent.glob(f"*{UNFINISHED}"):
+        found = pattern.fullmatch(left.name)
+        if found and _gone(int(found[1])):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
+def _gone(process):
+    """Whether there is no such process, where the system can be asked."""
+    if os.name != "posix":  # elsewhere there is no signal that does nothing
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # another user's, or no number of a process
+        return False
+    return False
 
 
 def _exchange(files, beside, away):

@@ -16,7 +16,7 @@ from typing import Any
 from transformer import runs
 from transformer.config import nearest
 from transformer.errors import UserError, extra
-from transformer.pretrained import from_pretrained
+from transformer.pretrained import from_pretrained, known_ids
 from transformer.tokenizers import load_tokenizer
 
 
@@ -122,7 +122,7 @@ def locate(model: str | Path) -> Path:
     """
     if model in MODELS:
         return find(str(model))
-    path = Path(model)
+    path = runs.named(model, "locate")
     if not path.exists():
         hint = nearest(str(model), MODELS) or f": no such folder or file exists; by name there are {' and '.join(MODELS)}."
         raise UserError(f"There is no model {model}{hint}")
@@ -140,7 +140,7 @@ def load(name: str | Path) -> tuple[Any, Any]:
     path = locate(name)
     model: Any = from_pretrained(path)
     tokenizer = load_tokenizer(path)
-    known = max((value for key, value in vars(model.config).items() if "vocab" in key), default=0)
+    known = known_ids(model) or 0
     if tokenizer.vocab_size > known:  # a model may have more rows than there are words, to fill a block
         raise UserError(f"The tokenizer of {path} has {tokenizer.vocab_size} ids, and its model knows {known}.")
     return model, tokenizer

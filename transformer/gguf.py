@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.kernels.memory import empty
+from transformer import runs
 from transformer.errors import UserError, extra
 from transformer.tokenizers import PretrainedTokenizer
 
@@ -57,13 +58,8 @@ def read(path: str | Path) -> Gguf:
     Raises `UserError`, one sentence with the file, where it is missing, cut off or damaged, or holds another architecture than "llama".
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            if not file.seek(0, 2):
-                raise UserError(f"{path} is empty.")
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    with runs.reading(path), path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # ValueError where there is nothing in it
     return Gguf(path, content)
 
 
@@ -312,7 +308,7 @@ def _damage(path: Path) -> Iterator[None]:
     except KeyError as error:
         raise UserError(f"{path} is damaged, or of a kind that is not read here: it has no {error}.") from error
     except (ValueError, TypeError, OverflowError, NotImplementedError, ZeroDivisionError, struct.error) as error:
-        raise UserError(f"{path} is damaged, or of a kind that is not read here: {error}.") from error
+        raise runs.damaged(path, f"is damaged, or of a kind that is not read here: {error}") from error
 
 
 CONTROL, OWN = 3, 4  # types of tokens: signs that no text spells, and words that were added and are never cut

@@ -25,6 +25,7 @@ from transformer.history import History
 CONFIG, MODEL, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"  # a model, as Hugging Face lays it out
 TRAINING, HISTORY, DATA, RESULT = "training.json", "history.csv", "data.json", "result.json"
 OPTIMIZER, CALLBACKS, STATE = "optimizer.safetensors", "callbacks.safetensors", "state.json"
+POINTER = b"version https://git-lfs"  # begins what Git keeps in place of a large file
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -137,7 +138,8 @@ class Run:
         target = self.checkpoint(step)
         unfinished = target.with_name(target.name + UNFINISHED)
         with writing(target):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            for left in self.folder.glob(f"checkpoint-*{UNFINISHED}"):  # by who was killed, for only one process trains here
+                shutil.rmtree(left, ignore_errors=True)
             unfinished.mkdir()
             try:
                 save(unfinished / MODEL, model)
@@ -234,17 +236,47 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()  # ASCII: a file name may hold what UTF-8 cannot
 
 
+def named(path: str | Path, operation: str) -> Path:
+    """The folder or file that a user names, ``~`` being the home folder.
+
+    Raises `TypeError` for what is no path, `UserError` for an empty one and one that may not be looked at.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f'{operation}: a folder or a file is named by a text or a Path, as "folder". Received: {path!r:.60}.')
+    if not os.fspath(path):
+        raise UserError(f'{operation}: the name of a folder is empty; this folder is ".".')
+    found = Path(os.path.expanduser(path))
+    with reading(found), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.stat(found / CONFIG)  # finds out whether what lies in it may be looked at, whatever does
+    return found
+
+
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, damage: str = "is damaged, or is not a file of this program") -> Iterator[None]:
     """Turn what goes wrong with reading a file into a sentence with the path and the reason."""
     try:
         yield
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing.") from error
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read (permission denied).") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, RecursionError) as error:  # JSON may be deeper than Python reads it
-        raise UserError(f"{path} is damaged, or is not a file of this program.") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # JSON may be deeper than Python reads it
+        raise damaged(path, damage) from error
+
+
+def damaged(path: Path, how: str) -> UserError:
+    """What is said of a file that does not hold what it should: there may be nothing in it, or only the word of where it is."""
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        begin = file.read(len(POINTER))
+        if not begin:
+            return UserError(f"{path} is empty.")
+        if begin == POINTER:
+            return UserError(f"{path} is a Git LFS pointer, not the file itself; git lfs pull fetches it.")
+    return UserError(f"{path} {how}.")
 
 
 def read_json(path: Path) -> dict[str, Any]:

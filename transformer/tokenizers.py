@@ -221,6 +221,7 @@ class Subwords(SequenceTokenizer):
 
 
 # What Hugging Face's library finds beside a tokenizer.json; where two of them say the same, the later one counts.
+KIND = {"tokenizer_class": "PreTrainedTokenizerFast"}  # which takes all the rest from tokenizer.json, whatever the model is
 BESIDE = SIGNS_MAP, SIGNS_FILE, TEMPLATE = "special_tokens_map.json", "tokenizer_config.json", "chat_template.jinja"
 
 
@@ -311,20 +312,20 @@ class PretrainedTokenizer:
         """The content of its `tokenizer_config.json`: which signs it has and how a conversation is written, in Hugging Face's words."""
         ids = {"bos": self.start, "eos": self.end, "pad": self.pad, "unk": self.unknown}
         signs = {f"{name}_token": None if number is None else self._tokenizer.id_to_token(number) for name, number in ids.items()}
-        kind = {"tokenizer_class": "PreTrainedTokenizerFast"}  # which takes all the rest from tokenizer.json
-        return json.dumps({**kind, **signs, "chat_template": self.chat_template}, indent=2)
+        return json.dumps({**KIND, **signs, "chat_template": self.chat_template}, indent=2)
 
 
 def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
-    """Write a `tokenizer.json` into a folder, and the signs of one of others beside it; what lay there of an earlier one is removed."""
+    """Write a `tokenizer.json` into a folder, and its signs beside it; what lay there of an earlier one is removed."""
     runs.write_together(Path(folder), tokenizer_files(tokenizer))
 
 
 def tokenizer_files(tokenizer: Any) -> dict[str, bytes | None]:
     """What lies in the folder of a tokenizer, by name, and None for what an earlier one may have left there."""
-    signs = tokenizer.signs_json().encode() if isinstance(tokenizer, PretrainedTokenizer) else None  # the others know their signs
-    beside = {name: signs if name == SIGNS_FILE else None for name in BESIDE}
-    return {**beside, runs.TOKENIZER: tokenizer.to_json().encode()}
+    # Ours know their signs, and no text holds one; but told nothing, the library would read them as the tokenizer of the first GPT-2.
+    own = json.dumps(KIND | {"clean_up_tokenization_spaces": False})
+    signs = tokenizer.signs_json() if isinstance(tokenizer, PretrainedTokenizer) else own
+    return {**dict.fromkeys(BESIDE), SIGNS_FILE: signs.encode(), runs.TOKENIZER: tokenizer.to_json().encode()}
 
 
 def _room(operation: str, longest: int | None, signs: int) -> int | None:
@@ -359,22 +360,25 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords | 
 
     Raises `UserError` for a file that is missing or damaged.
     """
-    path = Path(path, "tokenizer.json") if Path(path).is_dir() else Path(path)
+    path = runs.named(path, "load_tokenizer")
+    path = path / runs.TOKENIZER if path.is_dir() else path
     if path.suffix.lower() == ".gguf":
         from transformer import gguf
 
         return gguf.read(path).tokenizer
-    try:
-        text = path.read_bytes().decode()
+    with runs.reading(path, "is damaged, or is not a tokenizer of this program or of Hugging Face"):
+        try:
+            text = path.read_bytes().decode()
+        except FileNotFoundError as error:
+            hint = (
+                f"{runs.TOKENIZER} is all that is read of one; of other files the library transformers makes it: "
+                "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+                if path.parent.is_dir()
+                else 'One that came with transformer fetch comes from transformer.fetch.load("minilm").'
+            )
+            raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}. {hint}") from error
         content = json.loads(text)
         return _own(content) or _pretrained(text, content, path.parent)
-    except UserError:  # a missing library is no damage
-        raise
-    except OSError as error:
-        hint = "" if path.exists() else ' One that came with transformer fetch comes from transformer.fetch.load("minilm").'
-        raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}.{hint}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged, or is not a tokenizer of this program or of Hugging Face.") from error
 
 
 def _own(content: Any) -> CharTokenizer | Vocabulary | Subwords | None:

@@ -154,8 +154,8 @@ def test_training_says_what_it_does(tmp_path, capsys):
 
 def test_the_run_folder_is_complete(run):
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "model.safetensors", "tokenizer.json", "training.json", "history.csv", "data.json", "baselines.json",
-        "result.json", "loss.png", "checkpoint-4", "checkpoint-6",
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training.json", "history.csv", "data.json",
+        "baselines.json", "result.json", "loss.png", "checkpoint-4", "checkpoint-6",
     }  # fmt: skip
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert len(runs.read_json(run / "data.json")["sha256"]) == 64

@@ -114,12 +114,14 @@ def test_the_operating_system_itself_refuses(tmp_path):
 
 
 def test_what_was_killed_while_writing_is_not_taken_for_a_checkpoint(run):
-    unfinished = run.folder / ("checkpoint-9" + runs.UNFINISHED)
-    unfinished.mkdir()
-    (unfinished / runs.MODEL).write_bytes(b"half")
+    for step in (8, 9):
+        unfinished = run.folder / (f"checkpoint-{step}" + runs.UNFINISHED)
+        unfinished.mkdir()
+        (unfinished / runs.MODEL).write_bytes(b"half")
     assert run.checkpoints() == [4, 6]
     arrays = {"w": np.ones(3)}
     run.save_checkpoint(9, arrays, arrays, {}, {}, History(), keep=2)
+    assert not [*run.folder.glob("*" + runs.UNFINISHED)]
     assert run.checkpoints() == [6, 9] and (run.load_checkpoint(9)[0]["w"] == 1).all()
 
 

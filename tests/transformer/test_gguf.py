@@ -323,10 +323,14 @@ def test_kinds_of_numbers_that_are_none(tmp_path, rng):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere\.gguf cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"nowhere\.gguf is missing"):
         read(tmp_path / "nowhere.gguf")
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
         read(tmp_path)
+    for content, said in (("", "is empty"), ("version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"), ("GGU", "is damaged")):
+        (tmp_path / "x.gguf").write_text(content)
+        with pytest.raises(UserError, match=rf"x\.gguf {said}"):
+            read(tmp_path / "x.gguf")
 
 
 # --------------------------------------------------------------------------------------------------------------------- tokenizers

@@ -24,6 +24,7 @@ from transformer import (
 from transformer.__main__ import main
 from transformer.errors import UserError
 from transformer.layers import SinusoidalPositions
+from transformer.tokenizers import CharTokenizer, Vocabulary
 
 SIZES = {"layers": 2, "heads": 3, "width": 12, "feed_forward": 17}
 BOTH = {**SIZES, "norm": "post", "head_bias": True, "shared_embedding": True, "start_id": 2, "end_ids": (3,), "activation": "gelu"}
@@ -110,7 +111,8 @@ def test_commands_read_the_models_of_others(tmp_path, capsys):
     ("gpt2", {"n_head": 5}, "multiple of the heads"), ("gpt2", {"n_head": 0}, "heads is a whole number from 1"),
     ("gpt2", {"tie_word_embeddings": "yes"}, "tie_word_embeddings: 'yes'"), ("gpt2", {"eos_token_id": {"a": 1}}, "is no id"),
     ("gpt2", {"architectures": ["GPT2ForSequenceClassification"]}, "of the architecture .*of the family gpt2 there are GPT2LMHeadModel"),
-    ("gpt2", {"model_type": "gpt_neox"}, "of the type 'gpt_neox'"), ("gpt2", {"model_type": ["gpt2"]}, "of the type"),
+    ("gpt2", {"model_type": "gpt_neox"}, "of the type 'gpt_neox'.*; the library transformers may run this model"),
+    ("gpt2", {"model_type": ["gpt2"]}, "of the type"),
     ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type"), ("bert", {"is_decoder": True}, "is_decoder"),
     ("bert", {"hidden_act": "gelu_fast"}, "hidden_act"),
     ("t5", {"feed_forward_proj": "gated-relu"}, "feed_forward_proj"), ("t5", {"is_encoder_decoder": False}, "is_encoder_decoder"),
@@ -119,7 +121,8 @@ def test_commands_read_the_models_of_others(tmp_path, capsys):
     ("bart", {"decoder_attention_heads": 4}, "decoder_attention_heads is 4 as heads, and encoder_attention_heads has 3"),
     ("bart", {"decoder_ffn_dim": 18}, "decoder_ffn_dim is 18"), ("bart", {"d_model": "12", "scale_embedding": True}, "cannot be built"),
     ("marian", {"normalize_embedding": True}, "normalize_embedding"), ("marian", {"normalize_before": True}, "normalize_before"),
-    ("llama", {"rope_scaling": {"type": "yarn", "factor": 2.0}}, "rope_scaling: rope_type is 'yarn', .*: default, linear, llama3"),
+    ("llama", {"rope_scaling": {"type": "yarn", "factor": 2.0}},
+     "rope_scaling: rope_type is 'yarn', .*: default, linear, llama3; the library transformers may run"),
     ("llama", {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5.0}}, "rope_scaling: factor is missing"),
     ("llama", {"rope_scaling": {"rope_type": "linear", "factor": "2"}}, r"positive numbers .* Received: \('2',\)"),
     ("llama", {"rope_scaling": {"rope_type": "linear", "factor": -2.0}}, "positive numbers"),
@@ -128,7 +131,11 @@ def test_commands_read_the_models_of_others(tmp_path, capsys):
     ("llama", {"rope_parameters": {"full_attention": LLAMA3}}, "differ between layers"),
     ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor is 0.5"),
     ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"), ("llama", {"sliding_window": 4}, "sliding_window is 4"),
-    ("llama", {"rope_scaling": "linear"}, "cannot be built"),
+    ("llama", {"rope_scaling": "linear"}, "rope_scaling is 'linear', and it is an object"),
+    ("llama", {"rope_parameters": 5}, "rope_parameters is 5, and it is an object"),
+    ("llama", {"max_position_embeddings": None}, 'missing: add it, as "max_position_embeddings": 2048'),
+    ("mistral", {"max_position_embeddings": None}, "max_position_embeddings, the number of tokens"),
+    ("llama", {"model_type": "minigrad", "architectures": ["GPT"]}, "of the architecture 'GPT'"),
     ("llama", {"attention_bias": "yes"}, "attention_bias: 'yes' is none"), ("qwen2", {"use_sliding_window": True, "sliding_window": 8},
      "sliding_window is 8"),
     ("llama", {"rms_norm_eps": -1.0}, "epsilon is 0 or more"),
@@ -141,6 +148,37 @@ def test_a_config_that_cannot_be_followed(family, words, said, tmp_path):
     with pytest.raises(UserError, match=said) as caught:
         from_pretrained(tmp_path)
     assert str(tmp_path / "config.json") in str(caught.value)
+
+
+def test_what_only_a_layer_finds_wrong_names_the_config(tmp_path, monkeypatch):
+    saved(tmp_path, "llama")
+    monkeypatch.setattr(LanguageModel, "__init__", lambda *_, **__: raised(ValueError("RMSNormalization: epsilon")))
+    with pytest.raises(UserError, match=r"config\.json describes a model that cannot be built here: RMSNormalization: epsilon"):
+        from_pretrained(tmp_path)
+
+
+def raised(error):
+    raise error
+
+
+def test_a_config_without_its_type_is_told_what_it_lacks(tmp_path):
+    saved(tmp_path, "gpt2")
+    words = json.loads((tmp_path / "config.json").read_text())
+    del words["model_type"]
+    (tmp_path / "config.json").write_text(json.dumps(words))
+    with pytest.raises(UserError, match=r"'GPT2LMHeadModel'.* It has no model_type, which tells the family of others: gpt2, bert"):
+        from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("family", MADE)
+def test_what_begins_a_text_is_written_or_null(family, tmp_path):
+    """A word that is not there would be one of the library's own, an id that a small model does not have."""
+    model = MADE[family]()
+    for tokenizer, start in ((None, None), (CharTokenizer("abc"), None), (Vocabulary("abc"), 1), (None, 1)):  # at last the one that stays
+        save_pretrained(model, tmp_path, tokenizer, family=family)
+        words = json.loads((tmp_path / "config.json").read_text())
+        assert "bos_token_id" in words and words["bos_token_id"] == start
+        assert words.get("forced_eos_token_id") is None
 
 
 @pytest.mark.parametrize("family, words, field, value", [
@@ -246,13 +284,13 @@ def test_a_mistral_that_does_not_say_it_has_a_window(tmp_path):
 def test_a_family_that_has_no_words_for_a_model(family, more, said, tmp_path):
     model = MADE[family]()
     model = type(model)(dataclasses.replace(model.config, **more))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=f"{said}.* Leave out family= to save it"):
         save_pretrained(model, tmp_path, family=family)
     assert not (tmp_path / "config.json").exists() and not (tmp_path / "model.safetensors").exists()
 
 
 def test_a_family_for_a_model_of_another_kind(tmp_path):
-    with pytest.raises(UserError, match="the model of the family bert is Encoder. Received: LanguageModel"):
+    with pytest.raises(UserError, match="the model of the family bert is Encoder. Received: LanguageModel. Leave out"):
         save_pretrained(MADE["gpt2"](), tmp_path, family="bert")
     with pytest.raises(UserError, match="family is one of gpt2, bert"):
         save_pretrained(MADE["gpt2"](), tmp_path, family="gpt3")
@@ -373,7 +411,8 @@ def entry(dtype="F32", shape=(2,), data_offsets=(0, 8)):
 
 
 @pytest.mark.parametrize("content, said", [
-    (b"", "cut short or damaged"), (b"\1\2\3", "cut short or damaged"), (struct.pack("<Q", 2**62) + b"{}", "header should have"),
+    (b"", r"model\.safetensors is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull fetches it"),
+    (b"\1\2\3", "cut short or damaged"), (struct.pack("<Q", 2**62) + b"{}", "header should have"),
     (struct.pack("<Q", 3) + b"{}", "header should have 3 bytes"), (header(b"{"), "its header cannot be read"),
     (header(b"\xff\xfe"), "its header cannot be read"), (header([1]), "its header cannot be read"), (header({"x": 1}), "cannot be read"),
     (header(b"[" * 100_000), "its header cannot be read"), (header({"x": {"dtype": "F32"}}), "cannot be read"),

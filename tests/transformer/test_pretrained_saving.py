@@ -1,6 +1,10 @@
 """Saving that is cut off anywhere leaves the old model, the new one, or a sentence: never the config of one and the weights of another."""
 
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from transformer import (
     EncoderConfig,
     LanguageModel,
     LanguageModelConfig,
+    fetch,
     from_pretrained,
     load_tokenizer,
     save_pretrained,
@@ -258,7 +263,7 @@ def test_what_belonged_to_the_old_model_goes(tmp_path):
     tokenizer = load_tokenizer(tmp_path)
     assert (tokenizer.start, tokenizer.end, tokenizer.chat_template) == (None, 3, "3")
     save_pretrained(pooled, tmp_path, CharTokenizer("abc"))
-    assert not (tmp_path / "tokenizer_config.json").exists()
+    assert "chat_template" not in (tmp_path / "tokenizer_config.json").read_text()
     save_pretrained(pooled, tmp_path)
     assert load_tokenizer(tmp_path).decode([1]) == "b"  # a tokenizer that is not given stays
 
@@ -287,12 +292,94 @@ def test_a_config_that_was_edited_by_hand_is_read(tmp_path):
     (lambda: language(1, positions="rotary"), {"family": "gpt2"}, "no positions 'rotary'"),
     (lambda: language(1), {"family": "bert"}, "the model of the family bert is Encoder"),
     (lambda: language(1), {"family": "gpt3"}, "family is one of"),
+    (lambda: language(1, vocab_size=3), {}, "the tokenizer that is given has 4 ids, and the model knows 3"),
     (lambda: language(1, activation=np.tanh), {}, "holds no functions"),
 ])  # fmt: skip
 def test_what_is_refused_makes_no_folder(make, options, said, tmp_path):
     with pytest.raises(UserError, match=said):
         save_pretrained(make(), tmp_path / "a" / "b", pieces(end=2), **options)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_tokenizer_that_stays_must_fit(tmp_path):
+    save_pretrained(language(1), tmp_path, CharTokenizer("abcdefghi"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=r"which stays unless another one is given, has 9 ids, and the model knows 8\. Give the one"):
+        save_pretrained(language(1, vocab_size=8), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "tokenizer.json").write_text("none that can be read")
+    save_pretrained(language(1, vocab_size=8), tmp_path)
+    assert from_pretrained(tmp_path).config.vocab_size == 8
+
+
+def test_what_is_no_model_no_folder_or_no_tokenizer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = language(1)
+    for given in (("x", model), (None, "x"), (model, "x", "gpt2")):
+        with pytest.raises(TypeError, match="takes a model, its folder and its tokenizer"):
+            save_pretrained(*given)
+    for call, name in ((lambda path: save_pretrained(model, path), "save_pretrained"), (from_pretrained, "from_pretrained"),
+                       (load_tokenizer, "load_tokenizer"), (fetch.locate, "locate")):  # fmt: skip
+        with pytest.raises(TypeError, match=f"{name}: a folder or a file is named by a text or a Path.* Received: None"):
+            call(None)
+        with pytest.raises(UserError, match=f"{name}: the name of a folder is empty"):
+            call("")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_pretrained(language(1), "~/a", CharTokenizer("abc"))
+    assert (tmp_path / "a" / "config.json").exists() and fetch.locate("~/a") == tmp_path / "a"
+    assert from_pretrained("~/a").config.vocab_size == 9 and load_tokenizer("~/a").decode([1]) == "b"
+
+
+def test_the_file_of_the_weights_is_no_folder(tmp_path):
+    save_pretrained(language(1), tmp_path)
+    with pytest.raises(UserError, match=r"model\.safetensors is a file; name its folder, "):
+        from_pretrained(tmp_path / "model.safetensors")
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="there are no rights of this kind")
+@pytest.mark.parametrize("what", ["", "config.json", "model.safetensors", "tokenizer.json"])
+def test_what_may_not_be_read_is_told_so(what):
+    folder = Path(tempfile.mkdtemp(), "model")
+    folder.parent.chmod(0o755)
+    save_pretrained(language(1), folder, CharTokenizer("abc"))
+    user = os.geteuid()
+    try:
+        (folder / what).chmod(0)
+        if not user:  # who may read everything
+            os.seteuid(65534)
+        for read in (load_tokenizer,) if what == "tokenizer.json" else (from_pretrained, *(load_tokenizer, fetch.locate) * (not what)):
+            with pytest.raises(UserError, match=rf"{folder / what} may not be read \(permission denied\)\."):
+                read(folder)
+    finally:
+        os.seteuid(user)
+        (folder / what).chmod(0o700)
+        shutil.rmtree(folder.parent)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system cannot be asked for a process")
+def test_what_a_killed_process_left_is_removed_by_the_next_saving(tmp_path):
+    save_pretrained(language(1), tmp_path)
+    killed = (
+        "import os, pathlib, signal; from minigrad import storage; "
+        f"storage.write(pathlib.Path({str(tmp_path / 'model.safetensors')!r}), lambda file: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    assert subprocess.run([sys.executable, "-c", killed]).returncode < 0
+    (left,) = tmp_path.glob("*.unfinished")
+    process = left.name.split(".")[2].split("-")[0]
+    others = [
+        left.with_name(left.name.replace(process, str(os.getppid()))),  # it is there
+        left.with_name(left.name.replace("@", "@not-")),  # of another machine
+        left.with_name("other." + left.name),  # of another file
+    ]
+    for other in others:
+        other.write_bytes(b"half")
+    save_pretrained(language(2), tmp_path)
+    assert sorted(tmp_path.glob("*.unfinished")) == sorted(others)
 
 
 def test_files_that_belong_together_are_written_in_their_order(tmp_path):

@@ -102,13 +102,23 @@ def test_an_unknown_character_is_named_with_its_position(text, words):
 def test_a_damaged_or_foreign_file_is_named(tmp_path, content):
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
-    with pytest.raises(UserError, match=r"tokenizer\.json is damaged"):
+    with pytest.raises(UserError, match=r"tokenizer\.json is (damaged|empty)"):
         load_tokenizer(path)
+
+
+def test_a_pointer_and_an_empty_file_are_told_so(tmp_path):
+    for content, said in (("version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the file itself"), ("", "empty")):
+        (tmp_path / "tokenizer.json").write_text(content)
+        with pytest.raises(UserError, match=rf"tokenizer\.json is {said}"):
+            load_tokenizer(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"tokenizer\.json cannot be read: No such file"):
         load_tokenizer(tmp_path / "tokenizer.json")
+    with pytest.raises(UserError, match=r"tokenizer\.json is all that is read.*AutoTokenizer\.from_pretrained") as caught:
+        load_tokenizer(tmp_path)
+    assert "fetch" not in str(caught.value)
 
 
 @pytest.mark.parametrize("alphabet", ["", "aba"])
@@ -360,12 +370,40 @@ def test_transformers_gives_the_same_ids(kind, tmp_path):
         assert getattr(ours, {"pad": "pad", "unk": "unknown"}[sign]) == getattr(theirs, f"{sign}_token_id")
 
 
+OWN = {
+    "characters": lambda: CharTokenizer("abc ,.'nt"),
+    "letters": lambda: Vocabulary("abc ,.'nt"),
+    "words": lambda: Vocabulary(["ab", ",", "can't", "a"], words=True),
+    "lenient": lambda: Vocabulary("abc ,.'nt", lenient=True),
+    "pieces": lambda: Subwords.learn(["ab can't , a ba ."] * 9, 40),
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family", ["gpt2", None])
+@pytest.mark.parametrize("kind", OWN)
+def test_transformers_reads_our_own_beside_a_model(kind, family, tmp_path):
+    """Told nothing, it takes the tokenizer of any GPT-2 for one that knows no spaces."""
+    library = pytest.importorskip("transformers")
+    ours = OWN[kind]()
+    config = LanguageModelConfig(vocab_size=ours.vocab_size, block_size=4, width=8, heads=2, layers=1)
+    save_pretrained(LanguageModel(config), tmp_path, ours, family=family)
+    theirs, again = library.AutoTokenizer.from_pretrained(tmp_path), load_tokenizer(tmp_path)
+    assert type(again) is type(ours)
+    for text in ("ab can't , a", "a , ab a"):  # a space before a comma is one that tidying would take away
+        ids = list(ours.encode(text))
+        assert ids == theirs(text)["input_ids"] == list(again.encode(text))
+        assert theirs.decode(ids) == ours.decode(ids) == again.decode(ids) == text
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_signs_and_template_are_saved_beside_a_model(kind, tmp_path):
     folder_of(kind, tmp_path)
     first = load_tokenizer(tmp_path)
     first.chat_template = "{{ messages }}"
-    save_pretrained(LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, width=8, heads=2, layers=1)), tmp_path / "saved", first)
+    config = LanguageModelConfig(vocab_size=first.vocab_size, block_size=4, width=8, heads=2, layers=1)
+    save_pretrained(LanguageModel(config), tmp_path / "saved", first)
     again = load_tokenizer(tmp_path / "saved")
     for name in ("pad", "start", "end", "unknown", "chat_template"):
         assert getattr(again, name) == getattr(first, name), name
@@ -379,7 +417,8 @@ def test_transformers_reads_the_signs_that_are_saved(kind, tmp_path):
     library = pytest.importorskip("transformers")
     folder_of(kind, tmp_path)
     ours = load_tokenizer(tmp_path)
-    save_pretrained(LanguageModel(LanguageModelConfig(vocab_size=9, block_size=4, width=8, heads=2, layers=1)), tmp_path / "saved", ours)
+    config = LanguageModelConfig(vocab_size=ours.vocab_size, block_size=4, width=8, heads=2, layers=1)
+    save_pretrained(LanguageModel(config), tmp_path / "saved", ours)
     (tmp_path / "saved" / "config.json").unlink()  # of a kind that only this package knows
     theirs = library.AutoTokenizer.from_pretrained(tmp_path / "saved")
     signs = theirs.pad_token_id, theirs.bos_token_id, theirs.eos_token_id, theirs.unk_token_id
@@ -440,7 +479,8 @@ def test_what_is_saved_is_what_is_read_whatever_lay_there(tmp_path):
         save_tokenizer(tokenizer, tmp_path)
         assert [getattr(load_tokenizer(tmp_path), name) for name in signs] == [getattr(tokenizer, name) for name in signs]
     save_tokenizer(Vocabulary("ab"), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"] and isinstance(load_tokenizer(tmp_path), Vocabulary)
+    assert {path.name for path in tmp_path.iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+    assert isinstance(load_tokenizer(tmp_path), Vocabulary)
 
 
 def test_what_has_no_signs_ends_no_text_and_pads_none():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -16,7 +17,7 @@ from transformer.errors import UserError
 from transformer.models import MODELS
 from transformer.pretrained import files, translation
 from transformer.pretrained.families import FAMILIES
-from transformer.tokenizers import tokenizer_files
+from transformer.tokenizers import load_tokenizer, tokenizer_files
 
 MODULES, POOLING = "modules.json", "1_Pooling"  # how sentence-transformers says what one vector per text is made of
 
@@ -31,23 +32,56 @@ def save_pretrained(model: Layer, folder: str | Path, tokenizer: Any = None, fam
     A model that lies in the folder is replaced as a whole: cut off at any moment, there is the old one, the new one, or no config, without
     which nothing is read; never the config of the one with the weights of the other.
 
+    A tokenizer of more ids than the model knows is refused, that of the folder too where it would stay.
+
     With a ``family`` ("gpt2", "bert", "t5", "bart", "marian", "llama", "mistral" or "qwen2") config and weights are written as that family
     has them, and Hugging Face's transformers reads the folder too. Raises `UserError` where the family has no words for something in the
     model; nothing is written then.
     """
-    folder = Path(folder)
+    if not isinstance(model, Layer) or not (tokenizer is None or hasattr(tokenizer, "to_json")):
+        raise TypeError(
+            'save_pretrained: takes a model, its folder and its tokenizer: save_pretrained(model, "folder", tokenizer, family="gpt2"). '
+            f"Received: {model!r:.60}, {folder!r:.60}, {tokenizer!r:.60}."
+        )
+    folder = runs.named(folder, "save_pretrained")
     if family is not None and family not in FAMILIES:
         raise UserError(f"save_pretrained: family is one of {', '.join(FAMILIES)}. Received: {family!r}.")
+    there = _tokenizer_there(model, folder, tokenizer)
     content: Files = {} if tokenizer is None else tokenizer_files(tokenizer)
     content |= {files.INDEX: None}  # of a model in parts that lay there
     if family is not None:
-        words, weights = translation.written(FAMILIES[family], model, folder)
+        start = getattr(there, "start", None)
+        words, weights = translation.written(FAMILIES[family], model, folder, start if isinstance(start, int) else None)
         content |= {**_pooling_files(model), runs.MODEL: weights, runs.CONFIG: runs.json_bytes(words)}
     else:
         built = type(model) in {model_class for model_class, _ in MODELS.values()}
         config = runs.json_bytes(_words(model, folder)) if built else None
         content |= {runs.MODEL: runs.filling(folder / runs.MODEL, model.state_dict()), runs.CONFIG: config}
     runs.write_together(folder, content)
+
+
+def _tokenizer_there(model: Any, folder: Path, tokenizer: Any) -> Any:
+    """The tokenizer that the folder will hold, the one given or else the one there; `UserError` where the model knows fewer ids."""
+    known, whose = known_ids(model), "the tokenizer that is given"
+    if known is None:
+        return tokenizer
+    if tokenizer is None:
+        whose = f"the tokenizer of {folder}, which stays unless another one is given,"
+        with contextlib.suppress(UserError):  # there is none, or none that can be read
+            tokenizer = load_tokenizer(folder)
+    if tokenizer is not None and tokenizer.vocab_size > known:
+        raise UserError(
+            f"save_pretrained: {whose} has {tokenizer.vocab_size} ids, and the model knows {known}. Give the one that the model learned "
+            "by, or name another folder."
+        )
+    return tokenizer
+
+
+def known_ids(model: Any) -> int | None:
+    """The number of ids that a model knows, the larger one of two vocabularies; None where no config says it."""
+    config = getattr(model, "config", None)
+    names = [field.name for field in dataclasses.fields(config) if "vocab" in field.name] if dataclasses.is_dataclass(config) else []
+    return max((getattr(config, name) for name in names), default=None)
 
 
 Files = dict[str, Any]  # their contents by name; without the last one, the config, nothing is read
@@ -85,7 +119,7 @@ def from_pretrained(folder: str | Path) -> Layer:
     ...     from_pretrained(folder).config.vocab_size
     9
     """
-    folder = Path(folder)
+    folder = runs.named(folder, "from_pretrained")
     if not folder.exists():
         raise UserError(
             f"There is no {folder}. from_pretrained reads a folder or a GGUF file and downloads nothing; a model that transformer fetch "
@@ -96,6 +130,8 @@ def from_pretrained(folder: str | Path) -> Layer:
 
         file = gguf.read(folder)
         return _read(file.config, file.tensors, folder, folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; name its folder, {folder.parent}.")
     check_config(folder)
     if not (folder / runs.CONFIG).exists():
         raise files.missing(folder / runs.CONFIG)
@@ -118,7 +154,7 @@ def _read(words: dict[str, Any], weights: files.Weights, config_path: Path, weig
     if family is None:
         raise UserError(
             f"{config_path} describes a model of the type {words['model_type']!r:.60} (architectures {words.get('architectures')!r:.80}); "
-            f"there are {', '.join(FAMILIES)}."
+            f"there are {', '.join(FAMILIES)}; {translation.ELSEWHERE}."
         )
     return translation.read(family, words, weights, config_path, weights_path, **{k: v for k, v in beside.items() if k in family.beside})
 
@@ -182,7 +218,8 @@ def build(path: Path, weights: Path) -> Any:
     names = config.get("architectures")
     name = names[0] if isinstance(names, list) and names else names
     if not isinstance(name, str) or name not in MODELS:
-        raise UserError(f"{path} describes a model of the architecture {name!r}; there are {', '.join(MODELS)}.")
+        lacks = "" if "model_type" in config else f" It has no model_type, which tells the family of others: {', '.join(FAMILIES)}."
+        raise UserError(f"{path} describes a model of the architecture {name!r}; there are {', '.join(MODELS)}.{lacks}")
     model_class, config_class = MODELS[name]
     fields = {key: value for key, value in config.items() if key not in ("architectures", "model_type")}
     try:

@@ -15,6 +15,7 @@ import numpy as np
 from transformer.layers import SinusoidalPositions
 from transformer.pretrained.files import Weights
 from transformer.pretrained.translation import (
+    ELSEWHERE,
     JOINED,
     ONE_ROW,
     SAME,
@@ -319,7 +320,10 @@ FAIRSEQ_WORDS = {
     "scale_embedding": Key("embedding_scale", False, BY_THE_ROOT),
 }  # fmt: skip
 FAIRSEQ_FIXED = {"norm": "post", "normalization": "layer", "use_bias": True, "head_bias": True, "epsilon": 1e-5}
-FAIRSEQ_WRITTEN = {name: lambda _: 0.0 for name in ("attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop")}
+FAIRSEQ_WRITTEN = {
+    **{name: lambda _: 0.0 for name in ("attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop")},
+    "forced_eos_token_id": lambda _: None,  # of a model cut off at its longest: the library would take the id of the first BART
+}
 
 BART = Family(
     name="bart",
@@ -396,7 +400,15 @@ MARIAN = Family(
 
 def _llama_words(words: Words, _: Weights) -> Words:
     """What is said of rotary positions, wherever a file says it, as words of their own."""
+    if words.get("max_position_embeddings") is None:
+        raise ValueError(
+            "max_position_embeddings, the number of tokens of the longest text, is missing: add it, as "
+            '"max_position_embeddings": 2048 for the first LLaMA'
+        )
     older, newer = words.get("rope_scaling"), words.pop("rope_parameters", None)
+    for name, said in (("rope_scaling", older), ("rope_parameters", newer)):
+        if not isinstance(said, dict | None):
+            raise ValueError(f"{name} is {said!r:.60}, and it is an object of words, or null")
     rotary = words["rope_scaling"] = dict(older or newer or {})  # where both stand, the older one counts, as in the library
     if any(isinstance(value, dict) for value in rotary.values()):
         raise ValueError(f"rotary positions differ between layers: {rotary!r:.80}")
@@ -404,7 +416,7 @@ def _llama_words(words: Words, _: Weights) -> Words:
         if name in rotary:
             words[name] = rotary[name]
     rotary.setdefault("rope_type", rotary.get("type", "default"))
-    learned = words.get("original_max_position_embeddings", words.get("max_position_embeddings"))
+    learned = words.get("original_max_position_embeddings", words["max_position_embeddings"])
     rotary.setdefault("original_max_position_embeddings", learned)
     if set(words.pop("layer_types", None) or ()) - {"full_attention"}:
         words["layer_types"] = "others than full_attention"
@@ -413,10 +425,10 @@ def _llama_words(words: Words, _: Weights) -> Words:
 
 def _mistral_words(words: Words, weights: Weights) -> Words:
     """A window that is as long as the longest text hides nothing."""
-    window, longest = words.pop("sliding_window", 4096), words.get("max_position_embeddings")
-    if window is not None and window < longest:
+    window, words = words.pop("sliding_window", 4096), _llama_words(words, weights)
+    if window is not None and window < words["max_position_embeddings"]:
         words["sliding_window"] = window
-    return _llama_words(words, weights)
+    return words
 
 
 def _qwen2_words(words: Words, weights: Weights) -> Words:
@@ -436,7 +448,7 @@ def _stretch(rotary: Any, _: Words) -> tuple[float, ...]:
     """By how much rotary positions are stretched."""
     kind = rotary["rope_type"]
     if kind not in STRETCHES:
-        raise ValueError(f"rope_type is {kind!r:.60}, which is none of those that models here know: {', '.join(STRETCHES)}")
+        raise ValueError(f"rope_type is {kind!r:.60}, which is none of those that models here know: {', '.join(STRETCHES)}; {ELSEWHERE}")
     lacks = [name for name in STRETCHES[kind] if name not in rotary]
     if lacks:
         raise ValueError(f"{lacks[0]} is missing, without which there is no {kind}")

@@ -138,7 +138,7 @@ def _header(path: Path) -> dict[str, _Stored]:
         whole = length <= min(end - 8, LONGEST_HEADER)
         text = file.read(length) if whole else b""
     if not whole:
-        raise UserError(f"{path} is cut short or damaged: its header should have {length:,} bytes, and the file has {end:,}.")
+        raise runs.damaged(path, f"is cut short or damaged: its header should have {length:,} bytes, and the file has {end:,}")
     try:
         entries = json.loads(text)
         entries.pop("__metadata__", None)

@@ -26,6 +26,7 @@ from transformer.pretrained.files import Weights, filling
 
 Words = dict[str, Any]  # what is in their config.json
 Shape = tuple[int, ...]
+ELSEWHERE = "the library transformers may run this model"  # what to do about one that is refused
 
 
 # ------------------------------------------------------------------------------------------------------------------ configs
@@ -59,6 +60,7 @@ def one_of(names: Mapping[Any, Any]) -> Both:
 
 
 NEEDED = object()  # in place of a default
+OURS = "Leave out family= to save it in the layout of this package."  # what to do where a family has no words for a model
 
 
 class Key(NamedTuple):
@@ -186,7 +188,7 @@ class Family:
             if words.get(name, values[0]) not in values:
                 raise ValueError(
                     f"{name} is {words[name]!r:.60}, which changes the numbers, and models here can do "
-                    f"{' or '.join(map(repr, values))} only; the library transformers may run this model"
+                    f"{' or '.join(map(repr, values))} only; {ELSEWHERE}"
                 )
         found, said = dict(self.fixed), dict.fromkeys(self.fixed, f"every {self.name}")
         for name, key in self.config.items():
@@ -217,11 +219,11 @@ class Family:
             words |= {name: value(config) for name, value in self.written.items()}
             again = type(config)(**self.fields(words))
         except (ValueError, TypeError) as error:
-            raise UserError(f"{path} cannot say what this model is in the words of {self.name}: {error}.") from error
+            raise UserError(f"{path} cannot say what this model is in the words of {self.name}: {error}. {OURS}") from error
         was, now = meaning(config), meaning(again)
         differ = [f"{name} {was[name]!r:.60} (it has {now[name]!r:.60})" for name in own if was[name] != now[name]]
         if differ:
-            raise UserError(f"{path} cannot say what this model is: {self.name} has no {', no '.join(differ)}. Leave out family=.")
+            raise UserError(f"{path} cannot say what this model is: {self.name} has no {', no '.join(differ)}. {OURS}")
         return words
 
     @staticmethod
@@ -299,16 +301,16 @@ def read(family: Family, words: Words, weights: Weights, config_path: Path, weig
         )
     try:
         config = config_class(**family.fields(family.prepared(dict(words), weights)), **beside)
+        check_size(config, weights, config_path)
+        with undrawn():
+            model = model_class(config)
     except UserError:
         raise
     except (ValueError, TypeError, AttributeError, OverflowError, KeyError, ZeroDivisionError) as error:
         raise UserError(f"{config_path} describes a model that cannot be built here: {str(error).rstrip('.')}.") from error
-    check_size(config, weights, config_path)
     if words.get("forced_bos_token_id") is not None:
         ids = [words.get("decoder_start_token_id"), words["forced_bos_token_id"]]
         warnings.warn(f"{config_path} forces the first token that is written; here start_id={ids} says that to generate.", stacklevel=4)
-    with undrawn():
-        model = model_class(config)
     fill(family, model, weights, weights_path)
     return model
 
@@ -415,11 +417,14 @@ def _check_finite(array: np.ndarray, name: str, path: Path) -> None:
         raise UserError(f"{path} holds no weights, which are finite floating point numbers, but numbers that are not finite in {name}.")
 
 
-def written(family: Family, model: Any, folder: Path) -> tuple[Words, Callable[[BinaryIO], None]]:
-    """A model's config as the family has it, and what writes its weights into a file; `UserError` where it has no words for this model."""
+def written(family: Family, model: Any, folder: Path, start: int | None) -> tuple[Words, Callable[[BinaryIO], None]]:
+    """A model's config as the family has it, and what writes its weights into a file; `UserError` where it has no words for this model.
+
+    ``start`` is the id that begins a text, if there is one: where a config says nothing of it, the library takes one of its own.
+    """
     kind = type(model)
     if kind is not MODELS[family.model][0]:
-        raise UserError(f"{folder}: the model of the family {family.name} is {family.model}. Received: {kind.__name__}.")
+        raise UserError(f"{folder}: the model of the family {family.name} is {family.model}. Received: {kind.__name__}. {OURS}")
     words = family.words(model.config, folder / runs.CONFIG)
     arrays: dict[str, Callable[[], np.ndarray]] = {}
     done: set[int] = set()
@@ -429,6 +434,6 @@ def written(family: Family, model: Any, folder: Path) -> tuple[Words, Callable[[
             arrays[family.long(short)] = lambda tensors=tensors, way=way: way.write(*(tensor.numpy() for tensor in tensors))  # type: ignore[misc]
     left = [path for path, tensor in model.named_tensors().items() if id(tensor) not in done]
     if left:
-        raise UserError(f"{folder}: a {family.name} has no place for {', '.join(left[:3])}.")
+        raise UserError(f"{folder}: a {family.name} has no place for {', '.join(left[:3])}. {OURS}")
     dtype = str(model.named_tensors().popitem()[1].dtype)
-    return {**words, "dtype": dtype}, filling(arrays)
+    return {**words, "bos_token_id": start, "dtype": dtype}, filling(arrays)
