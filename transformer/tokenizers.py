@@ -373,7 +373,7 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | Vocabulary | Subwords | 
             hint = (
                 f"{runs.TOKENIZER} is all that is read of one; of other files the library transformers makes it: "
                 "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
-                if path.parent.is_dir()
+                if path.name == runs.TOKENIZER and path.parent.is_dir()
                 else 'One that came with transformer fetch comes from transformer.fetch.load("minilm").'
             )
             raise UserError(f"The tokenizer {path} cannot be read: {error.strerror}. {hint}") from error

@@ -260,6 +260,17 @@ def test_t5_with_a_head_of_its_own(transformers, tmp_path):
         np.testing.assert_allclose(of_ours(ours), memory @ head.T, rtol=1e-5, atol=1e-5 * abs(memory @ head.T).max())
 
 
+def test_t5_goes_on_where_its_config_ends(transformers, tmp_path):
+    """As the library does, which never looks at n_positions; here it is raised by hand."""
+    theirs = drawn(transformers, CASES["t5"][0], CASES["t5"][1] | {"n_positions": 3})
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="T at most 3"):
+        of_ours(reading(tmp_path))
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"n_positions": 3', '"n_positions": 99'))
+    np.testing.assert_allclose(of_ours(reading(tmp_path)), of_theirs(theirs), atol=1e-5 * abs(of_theirs(theirs)).max())
+
+
 def of_hidden(model):
     """What stands before their head."""
     import torch

@@ -303,9 +303,16 @@ def test_mistakes_are_one_sentence(words, code, message, talker, tmp_path, capsy
 def test_a_language_model_is_wanted_and_a_tokenizer_that_fits(encoder, capsys):
     assert main(["generate", str(encoder), "--prompt", "a"]) == 1
     assert "a model of the kind Encoder, which does not go on with a text" in capsys.readouterr().err
-    save_pretrained(Encoder(EncoderConfig(9, pooling="mean", **SIZES)), encoder)
+    saved_beside(Encoder(EncoderConfig(9, pooling="mean", **SIZES)), encoder)
     with pytest.raises(UserError, match="ids, and its model knows 9"):
         load(encoder)
+
+
+def saved_beside(model, folder):
+    """A model in the folder of a tokenizer, whether they belong together or not."""
+    save_pretrained(model, folder / "other")
+    for name in ("config.json", "model.safetensors"):
+        (folder / "other" / name).replace(folder / name)
 
 
 def test_a_name_is_as_good_as_a_folder(talker, monkeypatch, capsys):
@@ -374,7 +381,7 @@ def test_a_table_with_more_rows_than_words_belongs_to_its_tokenizer(tmp_path, ca
     for more in (3, -1):
         size = tokenizer.vocab_size + more
         config = EncoderDecoderConfig(size, size, 40, 12, layers=1, heads=2, width=12, start_id=tokenizer.pad, end_ids=(tokenizer.end,))
-        save_pretrained(EncoderDecoder(config, seed=2), tmp_path)
+        saved_beside(EncoderDecoder(config, seed=2), tmp_path)
         assert main(["sample", str(tmp_path), "--prompt", "the bank", "--tokens", "8"]) == (0 if more > 0 else 1)
     assert "does not belong to the model beside it" in capsys.readouterr().err
 

@@ -19,6 +19,7 @@ from transformer.console import Report, command, counted
 from transformer.errors import UserError, extra
 from transformer.history import History
 from transformer.runs import Run
+from transformer.tokenizers import save_tokenizer
 from transformer.training import Callback, Diverged, Look, Stream, Training, run_steps
 
 
@@ -159,7 +160,7 @@ def _learn(member: Member, training: Training, run: Run, config: TrainConfig, re
         run.forget(runs.MODEL)  # before there is a config that may not be its own
     pretrained.save_config(member.model, run.folder)
     if tokenizer is not None:
-        runs.write(run.folder / runs.TOKENIZER, tokenizer.to_json().encode())
+        save_tokenizer(tokenizer, run.folder)
     run_steps(
         training, config.steps, run=run, look=member.look, look_every=config.validate_every, checkpoint_every=config.checkpoint_every,
         keep=config.keep, report=report, line=member.line, units=member.units,
