@@ -71,11 +71,11 @@ def failing_write(monkeypatch):
     return arrange
 
 
-# 1 the probe, 2-6 what is known at the start, 7-11 and 13-17 and 19-23 checkpoints, each with the history after it, then the end
+# 1 the probe, 2-7 what is known at the start, 8-12 and 14-18 and 20-24 checkpoints, each with the history after it, then the end
 @pytest.mark.parametrize(
     ("number", "complete"),
-    [(1, []), (3, []), (6, []), (7, []), (11, []), (12, [2]), (13, [2]), (16, [2]), (18, [2, 4]), (22, [2, 4]), (24, [4, 6]),
-     (25, [4, 6]), (26, [4, 6]), (27, [4, 6]), (28, [4, 6]), (29, [4, 6])],
+    [(1, []), (3, []), (7, []), (8, []), (12, []), (13, [2]), (14, [2]), (17, [2]), (19, [2, 4]), (23, [2, 4]), (25, [4, 6]),
+     (26, [4, 6]), (27, [4, 6]), (28, [4, 6]), (29, [4, 6]), (30, [4, 6])],
 )  # fmt: skip
 def test_a_full_disk_loses_no_checkpoint(
     tmp_path, text, finished, monkeypatch, failing_write, capsys, number, complete
