@@ -476,9 +476,7 @@ def load_model(folder: str | Path) -> Any:
         if not steps:
             raise UserError(f"{run.folder} holds no model yet: its training stopped before the first checkpoint.")
         weights = run.checkpoint(steps[-1]) / runs.MODEL
-    model = pretrained.build(run.folder / runs.CONFIG, weights)
-    pretrained.load_weights(model, weights)
-    return model
+    return pretrained.build(run.folder / runs.CONFIG, weights)
 
 
 def load_run(folder: str | Path) -> tuple[Any, Any]:

@@ -138,9 +138,7 @@ def from_pretrained(folder: str | Path) -> Layer:
     words = runs.read_json(folder / runs.CONFIG)
     if is_others(words):
         return _read(words, files.find(folder), folder / runs.CONFIG, folder / runs.MODEL, **_pooling(folder))
-    model = build(folder / runs.CONFIG, folder / runs.MODEL)
-    load_weights(model, folder / runs.MODEL)
-    return model
+    return build(folder / runs.CONFIG, folder / runs.MODEL)
 
 
 def is_others(words: dict[str, Any]) -> bool:
@@ -213,7 +211,7 @@ def check_config(folder: Path) -> None:
 
 
 def build(path: Path, weights: Path) -> Any:
-    """The model that a `config.json` describes, its weights undrawn; `UserError` where it is larger than those in the other file."""
+    """The model that a `config.json` describes, with the weights of the other file; `UserError` where they do not belong together."""
     config = runs.read_json(path)
     names = config.get("architectures")
     name = names[0] if isinstance(names, list) and names else names
@@ -229,12 +227,14 @@ def build(path: Path, weights: Path) -> Any:
     translation.check_size(made, files.Safetensors(weights), path)
     try:
         with undrawn():  # weights are read into it
-            return model_class(made)
+            model = model_class(made)
     except (TypeError, ValueError) as error:  # as of an activation that nobody knows
         raise UserError(f"{path} is damaged, or of another version: {error}") from error
+    _load_weights(model, weights)
+    return model
 
 
-def load_weights(model: Any, path: Path) -> None:
+def _load_weights(model: Any, path: Path) -> None:
     """Take a new model's weights from a file; `UserError` where they are none of this model, or no finite floating point numbers.
 
     What is not finite in the new model either, as a mean that is not known yet, may stay so.

@@ -28,8 +28,8 @@ from transformer.pretrained.translation import (
     Key,
     Rule,
     Words,
+    attention,
     dense,
-    heads,
     norm,
     one_of,
     output,
@@ -46,7 +46,6 @@ T5_PARTS = {  # its feed_forward_proj; "gated-gelu" was always computed with tan
 }  # fmt: skip
 
 
-
 def _ids(ids: Any, _: Words) -> tuple[int, ...]:
     """Ids that a file writes as one number, a list or null."""
     found = () if ids is None else tuple(ids) if isinstance(ids, list) else (ids,)
@@ -59,9 +58,14 @@ SEVERAL = Both(  # one id, several or none
     _ids,
     lambda ids, _: list(ids) if len(ids) > 1 else next(iter(ids), None),
 )
-AS_MANY_HEADS = Both(
-    lambda number, words: 0 if number == words["num_attention_heads"] else number, lambda number, config: number or config.heads
-)
+
+
+def as_many_as(theirs: str, ours: str) -> Both:
+    """A number that is 0 in ours where it is that of another word, and of another field of ours."""
+    return Both(lambda number, words: 0 if number == words[theirs] else number, lambda number, config: number or getattr(config, ours))
+
+
+AS_MANY_HEADS = as_many_as("num_attention_heads", "heads")
 NARROW_HEADS = Both(  # 0: the width over the heads
     lambda number, words: 0 if number * words["num_attention_heads"] == words["hidden_size"] else number,
     lambda _, config: config.key_dim,
@@ -74,6 +78,15 @@ TRUE_OR_NOT = one_of({True: True, False: False})
 LIKE_THE_REST = Both(  # None: as mlp_bias
     lambda biased, words: None if TRUE_OR_NOT.read(biased, words) is words.get("mlp_bias", False) else biased,
     lambda biased, config: config.use_bias if biased is None else biased,
+)
+TWO_EMBEDDINGS = (  # of both sides of an encoder-decoder
+    Rule("shared.weight", "encoder.embedding.embeddings decoder.embedding.embeddings", SHARED),
+    Rule("encoder.embed_tokens.weight", "encoder.embedding.embeddings"),
+    Rule("decoder.embed_tokens.weight", "decoder.embedding.embeddings"),
+)
+LOGITS_OF_TWO = (  # what its decoder ends with, a matrix of its own or that of its embedding
+    Rule("lm_head.weight", "decoder.head.kernel", TURNED),
+    Rule("lm_head.weight", "decoder.embedding.embeddings"),
 )
 
 
@@ -157,10 +170,7 @@ BERT = Family(
             *norm("LayerNorm", "embedding_normalization"),
         ),
         *within("encoder.layer.{i}.", "blocks.{i}.",
-            *heads("attention.self.query", "attention.query"),
-            *heads("attention.self.key", "attention.key"),
-            *heads("attention.self.value", "attention.value"),
-            *output("attention.output.dense", "attention"),
+            *attention("attention.", "attention", "self.query", "self.key", "self.value", "output.dense"),
             *norm("attention.output.LayerNorm", "after_attention.normalization"),
             *dense("intermediate.dense", "feed_forward.wide"),
             *dense("output.dense", "feed_forward.narrow"),
@@ -184,12 +194,15 @@ def _t5_words(words: Words, weights: Weights) -> Words:
     return words
 
 
+T5_NAMES = "q", "k", "v", "o"
+
+
 def _t5_stack(side: str, *more: Rule) -> tuple[Rule, ...]:
     """The rules of its encoder or decoder: in each block attention, in a decoder's a second one, and the feed-forward part."""
     first, part = ("self_attention", 2) if more else ("attention", 1)
     return within(f"{side}.", f"{side}.",
         *within("block.{i}.layer.", "blocks.{i}.",
-            *_t5_attention("0.SelfAttention", first),
+            *attention("0.SelfAttention.", first, *T5_NAMES),
             *rms("0.layer_norm", f"after_{first}.normalization"),
             *more,
             *dense(f"{part}.DenseReluDense.wi", "feed_forward.wide"),
@@ -201,13 +214,6 @@ def _t5_stack(side: str, *more: Rule) -> tuple[Rule, ...]:
         ),
         Rule("block.0.layer.0.SelfAttention.relative_attention_bias.weight", "relative.embeddings"),
         *rms("final_layer_norm", "normalization"),
-    )  # fmt: skip
-
-
-def _t5_attention(theirs: str, ours: str) -> tuple[Rule, ...]:
-    return (
-        *heads(f"{theirs}.q", f"{ours}.query"), *heads(f"{theirs}.k", f"{ours}.key"), *heads(f"{theirs}.v", f"{ours}.value"),
-        *output(f"{theirs}.o", ours),
     )  # fmt: skip
 
 
@@ -225,8 +231,7 @@ T5 = Family(
         "d_kv": Key("head_width"),
         "d_ff": Key("feed_forward"),
         "num_layers": Key("layers"),
-        "num_decoder_layers": Key("decoder_layers", lambda words: words["num_layers"], Both(
-            lambda number, words: 0 if number == words["num_layers"] else number, lambda number, config: number or config.layers)),
+        "num_decoder_layers": Key("decoder_layers", lambda words: words["num_layers"], as_many_as("num_layers", "layers")),
         "num_heads": Key("heads"),
         "relative_attention_num_buckets": Key("relative_buckets", 32),
         "relative_attention_max_distance": Key("relative_distance", 128),
@@ -243,16 +248,13 @@ T5 = Family(
     accepted={"is_decoder": (False,), "is_encoder_decoder": (True,)},
     prepared=_t5_words,
     tensors=(
-        Rule("shared.weight", "encoder.embedding.embeddings decoder.embedding.embeddings", SHARED),
-        Rule("encoder.embed_tokens.weight", "encoder.embedding.embeddings"),
-        Rule("decoder.embed_tokens.weight", "decoder.embedding.embeddings"),
+        *TWO_EMBEDDINGS,
         *_t5_stack("encoder"),
         *_t5_stack("decoder",
-            *_t5_attention("1.EncDecAttention", "cross_attention"),
+            *attention("1.EncDecAttention.", "cross_attention", *T5_NAMES),
             *rms("1.layer_norm", "after_cross_attention.normalization"),
         ),
-        Rule("lm_head.weight", "decoder.head.kernel", TURNED),
-        Rule("lm_head.weight", "decoder.embedding.embeddings"),
+        *LOGITS_OF_TWO,
     ),
     known=r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",  # of old files, and never used
 )  # fmt: skip
@@ -264,18 +266,16 @@ def _fairseq_stack(side: str, positions: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """The rules of an encoder or decoder as both have them."""
     second = side == "decoder"
     first = "self_attention" if second else "attention"
-    attention = (
-        *_fairseq_attention("self_attn", first),
-        *norm("self_attn_layer_norm", f"after_{first}.normalization"),
-    )
+    names = "q_proj", "k_proj", "v_proj", "out_proj"
     across = (
-        *_fairseq_attention("encoder_attn", "cross_attention"),
+        *attention("encoder_attn.", "cross_attention", *names),
         *norm("encoder_attn_layer_norm", "after_cross_attention.normalization"),
     )
     return within(f"{side}.", f"{side}.",
         *positions,
         *within("layers.{i}.", "blocks.{i}.",
-            *attention,
+            *attention("self_attn.", first, *names),
+            *norm("self_attn_layer_norm", f"after_{first}.normalization"),
             *(across if second else ()),
             *dense("fc1", "feed_forward.wide"),
             *dense("fc2", "feed_forward.narrow"),
@@ -284,22 +284,12 @@ def _fairseq_stack(side: str, positions: tuple[Rule, ...]) -> tuple[Rule, ...]:
     )  # fmt: skip
 
 
-def _fairseq_attention(theirs: str, ours: str) -> tuple[Rule, ...]:
-    return (
-        *heads(f"{theirs}.q_proj", f"{ours}.query"), *heads(f"{theirs}.k_proj", f"{ours}.key"), *heads(f"{theirs}.v_proj", f"{ours}.value"),
-        *output(f"{theirs}.out_proj", ours),
-    )  # fmt: skip
-
-
 def _fairseq_tensors(*positions: Rule) -> tuple[Rule, ...]:
     return (
-        Rule("shared.weight", "encoder.embedding.embeddings decoder.embedding.embeddings", SHARED),
-        Rule("encoder.embed_tokens.weight", "encoder.embedding.embeddings"),
-        Rule("decoder.embed_tokens.weight", "decoder.embedding.embeddings"),
+        *TWO_EMBEDDINGS,
         *_fairseq_stack("encoder", positions),
         *_fairseq_stack("decoder", positions),
-        Rule("lm_head.weight", "decoder.head.kernel", TURNED),
-        Rule("lm_head.weight", "decoder.embedding.embeddings"),
+        *LOGITS_OF_TWO,
         Rule("final_logits_bias", "decoder.head_bias", ONE_ROW),
         Rule("final_logits_bias", "decoder.head.bias", ONE_ROW),
     )
@@ -309,8 +299,7 @@ FAIRSEQ_WORDS = {
     "max_position_embeddings": Key("source_length target_length"),
     "d_model": Key("width"),
     "encoder_layers": Key("layers"),
-    "decoder_layers": Key("decoder_layers", lambda words: words["encoder_layers"], Both(
-        lambda number, words: 0 if number == words["encoder_layers"] else number, lambda number, config: number or config.layers)),
+    "decoder_layers": Key("decoder_layers", lambda words: words["encoder_layers"], as_many_as("encoder_layers", "layers")),
     "encoder_attention_heads": Key("heads"),
     "decoder_attention_heads": Key("heads"),
     "encoder_ffn_dim": Key("feed_forward"),
@@ -508,10 +497,7 @@ LLAMA = Family(
         Rule("embed_tokens.weight", "embedding.embeddings"),
         *within("layers.{i}.", "blocks.{i}.",
             *rms("input_layernorm", "after_attention.normalization"),
-            *heads("self_attn.q_proj", "attention.query"),
-            *heads("self_attn.k_proj", "attention.key"),
-            *heads("self_attn.v_proj", "attention.value"),
-            *output("self_attn.o_proj", "attention"),
+            *attention("self_attn.", "attention", "q_proj", "k_proj", "v_proj", "o_proj"),
             *rms("post_attention_layernorm", "after_feed_forward.normalization"),
             *dense("mlp.gate_proj", "feed_forward.gate"),
             *dense("mlp.up_proj", "feed_forward.up"),

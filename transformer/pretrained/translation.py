@@ -121,6 +121,12 @@ def heads(theirs: str, ours: str) -> tuple[Rule, ...]:
     return Rule(f"{theirs}.weight", f"{ours}_kernel", INTO_HEADS), Rule(f"{theirs}.bias", f"{ours}_bias", FLAT)
 
 
+def attention(theirs: str, ours: str, *names: str) -> tuple[Rule, ...]:
+    """The four linear layers of an attention, by their names: to questions, keys and values, and behind the heads."""
+    query, key, value, joined = (theirs + name for name in names)
+    return *heads(query, f"{ours}.query"), *heads(key, f"{ours}.key"), *heads(value, f"{ours}.value"), *output(joined, ours)
+
+
 def output(theirs: str, ours: str, way: Way = OUT_OF_HEADS) -> tuple[Rule, ...]:
     """The linear layer behind heads."""
     return Rule(f"{theirs}.weight", f"{ours}.output_kernel", way), Rule(f"{theirs}.bias", f"{ours}.output_bias")
